@@ -1,0 +1,35 @@
+"""Sphinx: the documentation of frame-async."""
+
+from sphinx.ext.napoleon import GoogleDocstring
+
+from frame_async import __version__
+
+# Napoleon would read "Seconds until it ends: ..." in the docstring of an attribute as its type.
+GoogleDocstring._consume_inline_attribute = lambda self: ("", self._consume_to_end())
+
+project = "frame-async"
+author = "The frame-async authors"
+copyright = "2026, The frame-async authors"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+default_role = "any"
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:.*", r"collections\.abc\..*"),
+    ("py:.*", r"(datetime|ssl|typing|enum|pathlib|attr|attrs|io|types)\..*"),
+    ("py:.*", r"frame_async\.(calls|hidden|protocol|transport|resources|shapes|models\.(_|not_given)).*"),
+    ("py:.*", r"(T_co|C|Broken|Rule|optional)"),
+]
+
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_class_signature = "mixed"
+
+html_theme = "furo"
+html_title = f"frame-async {version}"

@@ -1,0 +1,54 @@
+"""Payment link sessions of Frame Payments, from asyncio.
+
+Every other public name has a home of its own: all errors in `frame_async.errors`, all
+data classes in `frame_async.models`, the local stand-in for Frame in
+`frame_async.emulator`.
+"""
+
+from frame_async._version import __version__
+from frame_async.calls import Attempt, Call, Outcome
+from frame_async.client import FrameClient
+from frame_async.errors import (
+    FrameError,
+    NothingCreatedError,
+    NotSentError,
+    OutcomeUnknownError,
+    RequestRefusedError,
+    UsageError,
+    ValidationError,
+)
+from frame_async.models import (
+    NOT_GIVEN,
+    BankAccount,
+    Card,
+    LineItem,
+    PaymentLinkSession,
+    PaymentLinkSessionRequest,
+    PaymentStatus,
+    SessionStatus,
+)
+from frame_async.protocol.retry import RetryPolicy
+
+__all__ = [
+    "NOT_GIVEN",
+    "Attempt",
+    "BankAccount",
+    "Call",
+    "Card",
+    "FrameClient",
+    "FrameError",
+    "LineItem",
+    "NotSentError",
+    "NothingCreatedError",
+    "Outcome",
+    "OutcomeUnknownError",
+    "PaymentLinkSession",
+    "PaymentLinkSessionRequest",
+    "PaymentStatus",
+    "RequestRefusedError",
+    "RetryPolicy",
+    "SessionStatus",
+    "UsageError",
+    "ValidationError",
+    "__version__",
+]

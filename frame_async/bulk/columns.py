@@ -1,0 +1,156 @@
+"""From the cells of a row to the request that they describe.
+
+Columns have the names of Frame's request fields. Nested ones are written with dots,
+``line_items.0.product``, or as JSON in one cell, ``line_items``. An empty cell means
+"not given".
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Final
+
+from attrs import fields
+
+from frame_async.errors import Problem, UnreadableError, ValidationError
+from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
+from frame_async.serialization import load_json, load_request
+
+_ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
+_ITEM_COLUMN: Final = re.compile(rf"line_items\.(0|[1-9][0-9]{{0,2}})\.({'|'.join(_ITEM_FIELDS)})")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_NOT_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
+_WORDS: Final = {"true": True, "false": False}
+_LONGEST_SHOWN: Final = 40
+
+
+class _Cell(Exception):  # noqa: N818  # never leaves this module
+    """A cell that can't be read; its arguments are the rule and the fix."""
+
+
+def _utf_8(cell: str) -> str:
+    if _NOT_UTF_8.search(cell):
+        raise _Cell("has bytes that are not UTF-8", "save the file as UTF-8")
+    return cell
+
+
+def _text(cell: str) -> str:
+    return cell
+
+
+def _integer(cell: str) -> int:
+    if not _INTEGER.fullmatch(cell.strip()):
+        raise _Cell(f"must be a whole number, not {_shown(cell)}", "write digits only, such as 3")
+    return int(cell)
+
+
+def _flag(cell: str) -> bool:
+    try:
+        return _WORDS[cell.strip().lower()]
+    except KeyError:
+        pass
+    raise _Cell(f"must be true or false, not {_shown(cell)}", "write true or false")
+
+
+def _json(cell: str) -> Any:
+    try:
+        return load_json(cell.encode(), "cell")
+    except UnreadableError as error:
+        rule = error.problems[0].rule
+    raise _Cell(rule, "write JSON, or use one column for each value")
+
+
+_READERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "expires_in": _integer,
+    "quantity_minimum": _integer,
+    "quantity_maximum": _integer,
+    "phone_number_collection": _flag,
+    "shipping_address_collection": _flag,
+    "line_items": _json,
+    "payment_method_data": _json,
+}
+
+
+def check_columns(names: Sequence[str]) -> list[Problem]:
+    """Everything that is wrong with a header: unknown, doubled or missing columns."""
+    known = [*REQUEST_FIELDS, *(f"line_items.0.{name}" for name in _ITEM_FIELDS)]
+    problems = [_stranger(name, known) for name in names if not _is_column(name)]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    problems += [Problem(name, "is there twice", "keep one of the two columns") for name in doubled]
+    if "line_items" not in names and not any(_ITEM_COLUMN.fullmatch(name) for name in names):
+        problems.append(
+            Problem("line_items.0.product", "is missing", "add this column with the product's id")
+        )
+    return problems
+
+
+def _is_column(name: str) -> bool:
+    return name in REQUEST_FIELDS or _ITEM_COLUMN.fullmatch(name) is not None
+
+
+def _stranger(name: str, known: Iterable[str]) -> Problem:
+    close = get_close_matches(name, known, n=1)
+    fix = f"did you mean {close[0]}?" if close else "rename or remove the column"
+    return Problem(_shown(name), "is not a field of the request", fix)
+
+
+def build_request(cells: Mapping[str, str]) -> PaymentLinkSessionRequest:
+    """The request that a row describes.
+
+    Raises:
+        ValidationError: everything that is wrong with the row, each with its path.
+    """
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    for name, cell in cells.items():
+        if cell.strip():
+            _read(name, cell, values, problems)
+    try:
+        request = load_request(_nested(values))
+    except ValidationError as error:
+        problems += _unless_known(error.problems, problems)
+    else:
+        if not problems:
+            return request
+    raise ValidationError("invalid row", problems)
+
+
+def _read(name: str, cell: str, values: dict[str, Any], problems: list[Problem]) -> None:
+    reader = _READERS.get(name.rpartition(".")[2], _text)
+    try:
+        values[name] = reader(_utf_8(cell))
+    except _Cell as fault:
+        problems.append(Problem(_path(name), *fault.args))
+
+
+def _path(name: str) -> str:
+    """The place in the request that a column stands for."""
+    found = _ITEM_COLUMN.fullmatch(name)
+    return f"line_items[{found.group(1)}].{found.group(2)}" if found else name
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {name: value for name, value in values.items() if not _ITEM_COLUMN.fullmatch(name)}
+    items: dict[int, dict[str, Any]] = {}
+    for name, value in values.items():
+        if found := _ITEM_COLUMN.fullmatch(name):
+            items.setdefault(int(found.group(1)), {})[found.group(2)] = value
+    if items:
+        flat["line_items"] = [items[index] for index in sorted(items)]
+    return flat
+
+
+def _unless_known(found: Iterable[Problem], known: Iterable[Problem]) -> list[Problem]:
+    """Leave out what a cell that couldn't be read already explains."""
+    paths = {problem.path for problem in known}
+    missing = {p for p in paths if p.startswith("line_items")}
+    return [
+        problem
+        for problem in found
+        if problem.path not in paths and not (problem.path == "line_items" and missing)
+    ]
+
+
+def _shown(text: str) -> str:
+    line = "".join(c if c.isprintable() else "?" for c in text.strip())
+    return f'"{line if len(line) <= _LONGEST_SHOWN else line[: _LONGEST_SHOWN - 3] + "..."}"'

@@ -1,0 +1,121 @@
+"""Reading requests from CSV (RFC 4180), row by row, without holding the file."""
+
+import codecs
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from attrs import frozen
+
+from frame_async.bulk.columns import build_request, check_columns
+from frame_async.errors import Problem, ValidationError
+from frame_async.models.requests import PaymentLinkSessionRequest
+
+_SEPARATORS: Final = (",", ";", "\t")
+_WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@frozen
+class Row:
+    """One row of a file: the request that it describes, or what is wrong with it."""
+
+    line: int
+    """Line of the file on which the row begins, counted from 1."""
+    reference: str
+    """Its ``client_reference_id`` as written; empty when it has none."""
+    request: PaymentLinkSessionRequest | None
+    """The request; None when the row is wrong."""
+    problems: tuple[Problem, ...] = ()
+    """Everything that is wrong with the row; empty when nothing is."""
+
+
+def read_csv(source: str | Path | BinaryIO) -> Iterator[Row]:
+    """Read a CSV file in UTF-8, with or without a byte-order mark, one `Row` per record.
+
+    Separators are commas, or semicolons or tabs if the header has no comma. Blank lines
+    are skipped. A wrong row is yielded with its problems and doesn't end the reading.
+
+    Raises:
+        ValidationError: the file or its header can't be used; the message has the line.
+        OSError: the file can't be opened or read.
+    """
+    if isinstance(source, str | Path):
+        with Path(source).open("rb") as file:
+            yield from _rows(file)
+    else:
+        yield from _rows(source)
+
+
+def _rows(file: BinaryIO) -> Iterator[Row]:
+    lines = _Lines(file)
+    header = _header(lines)
+    records = csv.reader(lines, delimiter=lines.separator, strict=True)
+    while True:
+        line = lines.number + 1
+        try:
+            cells = next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(line, "", None, (Problem("", f"is not CSV: {error}", "check its quotes"),))
+            continue
+        if any(cell.strip() for cell in cells):
+            yield _row(line, header, cells)
+
+
+class _Lines:
+    """The lines of a file as text, counted; bytes that are not UTF-8 become surrogates."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.number = 0
+        self.separator = ","
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        raw = next(self._file)
+        self.number += 1
+        if self.number == 1:
+            raw = _without_mark(raw)
+        return raw.decode("utf-8", "surrogateescape")
+
+
+def _without_mark(raw: bytes) -> bytes:
+    if raw.startswith(_WIDE_MARKS):
+        raise _unusable(1, [Problem("", "is UTF-16", "save the file as UTF-8")])
+    return raw.removeprefix(codecs.BOM_UTF8)
+
+
+def _header(lines: _Lines) -> list[str]:
+    first = next((line for line in lines if line.strip()), "")
+    lines.separator = next((s for s in _SEPARATORS if s in first), ",")
+    try:
+        cells = next(csv.reader([first], delimiter=lines.separator), None) or ()
+    except csv.Error:
+        cells = ()
+    names = [name.strip() for name in cells]
+    if not any(names):
+        raise _unusable(1, [Problem("", "has no header", "name the columns in the first line")])
+    problems = check_columns(names)
+    if problems:
+        raise _unusable(lines.number, problems)
+    return names
+
+
+def _unusable(line: int, problems: Iterable[Problem]) -> ValidationError:
+    return ValidationError(f"unusable CSV, line {line}", tuple(problems))
+
+
+def _row(line: int, header: list[str], cells: list[str]) -> Row:
+    by_name = dict(zip(header, cells, strict=False))
+    reference = by_name.get("client_reference_id", "").strip().encode("utf-8", "replace").decode()
+    if len(cells) != len(header):
+        rule = f"has {len(cells)} cells where the header has {len(header)}"
+        return Row(line, reference, None, (Problem("", rule, "check its separators and quotes"),))
+    try:
+        return Row(line, reference, build_request(by_name))
+    except ValidationError as error:
+        return Row(line, reference, None, error.problems)

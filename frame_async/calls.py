@@ -1,0 +1,89 @@
+"""What a call leaves behind: its attempts, and what each of them proved.
+
+A *call* is one ``create(...)``: one idempotency key, one deadline, one or more
+attempts. An *attempt* is one HTTP exchange. Sessions and errors both carry the
+`Call` they come from, so that nobody has to guess what happened on the wire.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import frozen
+
+
+class Outcome(StrEnum):
+    """What an attempt proved about the session it asked for."""
+
+    CREATED = "created"
+    """The server answered 2xx: the session exists."""
+    REFUSED = "refused"
+    """The server said no: nothing was created."""
+    NOT_SENT = "not_sent"
+    """The request cannot have reached the server: nothing was created."""
+    UNKNOWN = "unknown"
+    """The request may have reached the server: a session may exist."""
+
+
+@frozen(kw_only=True)
+class Attempt:
+    """One HTTP exchange of a call.
+
+    Every time is in seconds on a monotonic clock; a phase that was not reached
+    is ``None``.
+    """
+
+    outcome: Outcome
+    status: int | None = None
+    """HTTP status of the answer, when its head was read."""
+    reason: str = ""
+    """Why it ended without a usable answer, in a few words; empty otherwise."""
+    started: datetime
+    """Wall-clock time (UTC) at which the attempt began."""
+    duration: float
+    """Seconds from beginning to end, waiting for a connection slot included."""
+    gate: float | None = None
+    """Seconds waited for one of the client's own connection slots."""
+    connect: float | None = None
+    """Seconds until a connection was there: near zero for a reused one."""
+    send: float | None = None
+    """Seconds to hand the request to the connection."""
+    wait: float | None = None
+    """Seconds from then until the head of the answer was read."""
+    read: float | None = None
+    """Seconds from then until the body was read."""
+    reused: bool | None = None
+    """Whether the connection had served an earlier request."""
+    slept: float = 0.0
+    """Seconds slept before this attempt, for the reason of the one before it."""
+    request_id: str | None = None
+    """The server's own name for this exchange, when a header gave one."""
+
+
+@frozen(kw_only=True)
+class Call:
+    """The record of one call; every session and every `CallError` carries one."""
+
+    idempotency_key: str = ""
+    """The key sent on each attempt: the caller's own, or one minted for the call."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every HTTP exchange, first to last; empty when nothing was tried."""
+    outcome: Outcome = Outcome.NOT_SENT
+    """What the call as a whole proved. Once an attempt was ``UNKNOWN``, a later
+    refusal does not undo it."""
+    possible_duplicates: int = 0
+    """How many sessions may exist at Frame beside the one returned (or, on an
+    error, beside none): the attempts whose outcome is ``UNKNOWN``."""
+    replayed: bool = False
+    """True when the answer came from the store, without network."""
+    elapsed: float = 0.0
+    """Seconds the whole call took."""
+
+    @property
+    def retries(self) -> int:
+        """How many attempts came after the first."""
+        return max(0, len(self.attempts) - 1)
+
+    @property
+    def request_id(self) -> str | None:
+        """The last request id a server gave, the one to quote to Frame's support."""
+        return next((a.request_id for a in reversed(self.attempts) if a.request_id), None)

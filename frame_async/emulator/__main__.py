@@ -1,0 +1,133 @@
+"""``python -m frame_async.emulator``: run the emulator until it is told to stop."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from .server import Emulator
+
+_LEDGER = 10_000  # nobody reads the ledger from here, so it need not grow for ever
+
+_EPILOG = """\
+Any key that starts with sk_sandbox_ is accepted, and no other. The line printed
+on standard output says where the emulator listens. It ends with exit code 0 on
+SIGINT (Ctrl-C) or SIGTERM, and with 2 when it can't start."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the emulator with command-line arguments; return the exit code.
+
+    Call it from the main thread: it sets signal handlers while it runs.
+
+    Raises:
+        SystemExit: From argparse, for ``--help`` (0) and bad arguments (2).
+    """
+    parser = _make_parser()
+    options = vars(parser.parse_args(argv))
+    try:
+        emulator = Emulator(**options, ledger_limit=_LEDGER)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        asyncio.run(_serve(emulator))
+    except OSError as error:
+        reason = (error.strerror or str(error)).rpartition(": ")[2]
+        sys.stderr.write(f"cannot listen on {emulator.host}:{emulator.port}: {reason}\n")
+        return 2
+    return 0
+
+
+async def _serve(emulator: Emulator) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with _on_signals(lambda: loop.call_soon_threadsafe(stop.set)):
+        async with emulator:
+            sys.stdout.write(f"{_greeting(emulator)}\n")
+            sys.stdout.flush()
+            await stop.wait()
+
+
+def _greeting(emulator: Emulator) -> str:
+    rate = f"{emulator.limit} requests per {emulator.period:g} s"
+    return (
+        f"Frame emulator listening on {emulator.base_url} "
+        f"({'no rate limit' if emulator.limit is None else rate}); "
+        "any key that starts with sk_sandbox_ is accepted"
+    )
+
+
+@contextmanager
+def _on_signals(stop: Callable[[], object]) -> Generator[None, None, None]:
+    """Call `stop` on SIGINT and SIGTERM, instead of what happens otherwise."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, on_signal) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m frame_async.emulator",
+        description="Run a local stand-in for the Frame Payments API. It moves no money.",
+        epilog=_EPILOG,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_address(parser.add_argument)
+    _add_behaviour(parser.add_argument)
+    return parser
+
+
+def _add_address(add: Callable[..., Any]) -> None:
+    add("--host", default="127.0.0.1", help="loopback address to listen on")
+    add("--port", type=int, default=8642, help="port to listen on; 0 takes a free one")
+    add(
+        "--allow-remote",
+        action="store_true",
+        help="let --host be an address that other machines can reach",
+    )
+
+
+def _add_behaviour(add: Callable[..., Any]) -> None:
+    add(
+        "--limit",
+        type=_limit,
+        default=50,
+        metavar="N",
+        help="requests that a key may make in one period, or 'none'; "
+        "Frame's defaults are 50 in its sandbox and 160 live",
+    )
+    add("--period", type=float, default=60.0, metavar="S", help="length of the window, in seconds")
+    add("--latency", type=float, default=0.0, metavar="S", help="hold each answer back, seconds")
+    add(
+        "--idempotency",
+        action="store_true",
+        help="heed Idempotency-Key as the IETF draft has it; Frame itself ignores it",
+    )
+    add(
+        "--no-retry-after",
+        action="store_false",
+        dest="retry_after",
+        default=True,
+        help="leave Retry-After out of a 429",
+    )
+    add("--count-refused", action="store_true", help="let a 429 take a place in the window too")
+
+
+def _limit(text: str) -> int | None:
+    return None if text.lower() == "none" else int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""One request on its way through the emulator, and what is noted about it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from attrs import define, field
+
+from .answers import Answer
+from .idempotency import Record
+from .ids import new_id
+from .keys import Key
+from .ledger import LedgerEntry
+
+
+@define(eq=False)
+class Exchange:
+    """A request, and the notes that become its entry in the ledger."""
+
+    request: web.BaseRequest
+    """The request as aiohttp parsed it."""
+    received: float
+    """When its head was read, in seconds since the epoch."""
+    request_id: str = field(init=False, factory=new_id)
+    """A random UUID, sent back as ``X-Request-Id``."""
+    key: Key | None = field(init=False, default=None)
+    """What the ``Authorization`` header held, where one is asked for."""
+    body: Mapping[str, Any] | None = field(init=False, default=None)
+    """The body, redacted."""
+    unknown_fields: tuple[str, ...] = field(init=False, default=())
+    """Paths of the fields that Frame would ignore."""
+    status: int | None = field(init=False, default=None)
+    """The status decided on."""
+    session_id: str | None = field(init=False, default=None)
+    """The session in the answer."""
+    replayed: bool = field(init=False, default=False)
+    """Whether the answer repeats an earlier one."""
+    record: Record | None = field(init=False, default=None)
+    """The idempotency record that this request claimed and has to complete."""
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The ``Idempotency-Key`` header, heeded or not."""
+        return self.request.headers.get("Idempotency-Key")
+
+    def settle(self, answer: Answer) -> None:
+        """Complete the idempotency record, if one was claimed: `answer` is on its way."""
+        if self.record is not None:
+            self.record.session_id = self.session_id
+            self.record.answer = answer
+
+    def entry(self, sequence: int) -> LedgerEntry:
+        """Put the notes into an entry of the ledger."""
+        reference = self.body.get("client_reference_id") if self.body else None
+        return LedgerEntry(
+            sequence=sequence,
+            request_id=self.request_id,
+            received=self.received,
+            method=self.request.method,
+            path=self.request.path,
+            idempotency_key=self.idempotency_key,
+            client_reference_id=reference if isinstance(reference, str) else None,
+            body=self.body,
+            status=self.status,
+            session_id=self.session_id,
+            replayed=self.replayed,
+            unknown_fields=self.unknown_fields,
+            user_agent=self.request.headers.get("User-Agent"),
+            key_mode=self.key.mode if self.key else None,
+            key_suffix=self.key.suffix if self.key else "",
+        )

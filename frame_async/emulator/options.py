@@ -1,0 +1,81 @@
+"""Checks for the emulator's options."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from math import inf, isfinite
+from typing import Any, TypeAlias
+
+from attrs import Attribute
+
+Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
+"""What attrs calls with an object, one of its attributes and the value for it."""
+
+
+def whole(least: int, most: float = inf) -> Validator:
+    """Make a check for a whole number between two bounds, both allowed."""
+
+    def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{attribute.name} must be a whole number")
+        if not least <= value <= most:
+            upper = "" if most == inf else f" and at most {most}"
+            raise ValueError(f"{attribute.name} must be at least {least}{upper}")
+
+    return check
+
+
+def or_none(check: Validator) -> Validator:
+    """Make a check that lets ``None`` through and leaves the rest to another one."""
+
+    def allow_none(owner: object, attribute: "Attribute[Any]", value: object) -> None:
+        if value is not None:
+            check(owner, attribute, value)
+
+    return allow_none
+
+
+def positive(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for a finite number above 0."""
+    if not _finite(attribute, value) > 0:
+        raise ValueError(f"{attribute.name} must be more than 0")
+
+
+def not_negative(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for a finite number from 0 up."""
+    if not _finite(attribute, value) >= 0:
+        raise ValueError(f"{attribute.name} must not be negative")
+
+
+def on_or_off(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for a boolean."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{attribute.name} must be True or False")
+
+
+def loopback_or_allowed(emulator: Any, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for an address that only this machine reaches, or that it need not be one.
+
+    The emulator believes every key and shows every reference: no host for a network.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{attribute.name} must be a string")
+    if not emulator.allow_remote and not _is_loopback(value):
+        raise ValueError(
+            f"{attribute.name} must be a loopback address such as 127.0.0.1, "
+            "unless remote access is allowed"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # another name, and who knows where that leads
+        return False
+
+
+def _finite(attribute: "Attribute[Any]", value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{attribute.name} must be a number")
+    if not isfinite(value):
+        raise ValueError(f"{attribute.name} must be finite")
+    return value

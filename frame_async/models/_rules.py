@@ -1,0 +1,137 @@
+"""The rules that request fields obey; each says what is wrong and how to mend it.
+
+A rule is a function of a value that gives ``None`` when all is well, else a pair
+``(rule, fix)``. No rule ever puts the value of a string into words: it may be secret.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from frame_async.errors import Problem
+from frame_async.models.not_given import NOT_GIVEN
+from frame_async.shapes import is_listing, is_mapping
+
+Broken = tuple[str, str] | None
+Rule = Callable[[Any], Broken]
+
+LARGEST_INTEGER: Final = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
+
+_LEAVE_OUT = "give one, or leave the field out"
+_UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff<>\"\\^`{|}]")
+_EMAIL = re.compile(r"\S+@[^\s@]+")
+
+
+def text(value: object) -> Broken:
+    """A string with at least one character that isn't a space, encodable as UTF-8."""
+    if not isinstance(value, str):
+        return f"must be a string, not {kind(value)}", _instead_of(value, "pass a str")
+    if not value.strip():
+        return "must not be empty", _LEAVE_OUT
+    return encodable(value)
+
+
+def encodable(value: str) -> Broken:
+    """A string without half surrogate pairs, which have no UTF-8 form."""
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        return "has a character that UTF-8 can't carry", "remove the lone surrogate"
+    return None
+
+
+def flag(value: object) -> Broken:
+    """True or False, and nothing that merely looks like it."""
+    if not isinstance(value, bool):
+        return f"must be a boolean, not {kind(value)}", _instead_of(value, "pass True or False")
+    return None
+
+
+def integer(lowest: int, highest: int = LARGEST_INTEGER, unit: str = "") -> Rule:
+    """A whole number in bounds; a boolean is none, nor is 3.0."""
+    bounds = f"from {lowest} to {highest}" if highest < LARGEST_INTEGER else f"{lowest} or more"
+
+    def rule(value: object) -> Broken:
+        if isinstance(value, bool) or not isinstance(value, int):
+            return f"must be an integer, not {kind(value)}", _instead_of(value, "pass an int")
+        if not lowest <= value <= highest:
+            return f"must be {bounds}{unit}", f"pass an int {bounds}"
+        return None
+
+    return rule
+
+
+def email(value: object) -> Broken:
+    """Something before and something after an ``@``; the rest is the server's to judge."""
+    broken = text(value)
+    if broken is None and not _EMAIL.fullmatch(str(value)):
+        return "must be an e-mail address", "use the form name@domain"
+    return broken
+
+
+def web_url(value: object) -> Broken:
+    """An absolute HTTP(S) URL (Frame reference: ``success_url``, ``cancel_url``)."""
+    broken = text(value)
+    if broken is not None:
+        return broken
+    if _UNSAFE_IN_URL.search(str(value)):
+        return "must be a URL without spaces or control characters", "percent-encode them"
+    if not _has_web_host(str(value)):
+        return "must be an absolute HTTP(S) URL", "use the form https://host/path"
+    return None
+
+
+def _has_web_host(value: str) -> bool:
+    try:
+        parts: SplitResult = urlsplit(value)
+        port = parts.port  # reading it is what checks it
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+
+
+def json_value(value: object, path: str, depth: int = 32) -> Iterator[Problem]:
+    """Every place in a nested value that JSON can't carry, or not without loss."""
+    if depth == 0:
+        yield Problem(path, "is nested too deeply", "keep it within 32 levels")
+    elif is_mapping(value):
+        yield from _json_object(value, path, depth)
+    elif is_listing(value):
+        for index, item in enumerate(value):
+            yield from json_value(item, f"{path}[{index}]", depth - 1)
+    elif (broken := _json_scalar(value)) is not None:
+        yield Problem(path, *broken)
+
+
+def _json_object(value: Mapping[Any, Any], path: str, depth: int) -> Iterator[Problem]:
+    for name, item in value.items():
+        if type(name) is not str or encodable(name):
+            yield Problem(path, "has a name that isn't a plain string", "use string keys")
+        else:
+            yield from json_value(item, f"{path}.{name}", depth - 1)
+
+
+def _json_scalar(value: object) -> Broken:
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, int):
+        return integer(-LARGEST_INTEGER)(value)
+    if isinstance(value, float) and value - value == 0:  # neither NaN nor infinite
+        return None
+    return f"must be a JSON value, not {kind(value)}", "use str, int, float, bool, list or dict"
+
+
+def kind(value: object) -> str:
+    """What a value is, in a user's words."""
+    return "None" if value is None else type(value).__name__
+
+
+def given(value: object) -> bool:
+    """Whether somebody gave the value."""
+    return value is not NOT_GIVEN
+
+
+def _instead_of(value: object, advice: str) -> str:
+    return f"{advice}, or leave the field out" if value is None else advice

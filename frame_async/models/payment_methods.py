@@ -1,0 +1,195 @@
+"""New payment method data to pre-fill: all of it is secret, none of it ever shows.
+
+The shapes are those that Frame's SDKs use to create a payment method. In production,
+card data must come encrypted from Frame.js; the classes take either form.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from typing import Any, Final, Literal, NoReturn, TypeVar, cast
+
+from attrs import field, fields, frozen
+
+from frame_async.errors import Problem
+from frame_async.hidden import Hidden, refuse_pickling
+from frame_async.models._rules import Broken, Rule, given, integer, json_value, kind, text
+from frame_async.models.not_given import NOT_GIVEN, NotGiven
+from frame_async.shapes import is_listing, is_mapping
+
+C = TypeVar("C")
+
+_DEEPEST: Final = 33
+
+
+class PaymentMethodData(Mapping[str, Any]):
+    """A read-only copy of a mapping given as ``payment_method_data``; its repr shows nothing."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data: dict[str, Any] = _copied(data, _DEEPEST)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._data[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._data))
+
+    def __repr__(self) -> str:
+        return "PaymentMethodData(<hidden>)"
+
+    def __reduce__(self) -> NoReturn:
+        refuse_pickling("payment_method_data")
+
+
+class _Secretive:
+    """What the typed classes share: no values in a repr, no pickling."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(<hidden>)"
+
+    def __reduce__(self) -> NoReturn:
+        refuse_pickling(f"a {type(self).__name__}")
+
+    def __copy__(self) -> "_Secretive":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "_Secretive":
+        return self
+
+
+def _billing(value: Mapping[str, Any] | NotGiven) -> PaymentMethodData | NotGiven:
+    return PaymentMethodData(value) if isinstance(value, Mapping) else value
+
+
+@frozen(kw_only=True, repr=False)
+class Card(_Secretive):
+    """Card data; checked by the request it is put into.
+
+    Numbers and codes are strings, so that leading zeros and encrypted values survive.
+    """
+
+    type: Literal["card"] = field(default="card", init=False)
+    card_number: str
+    exp_month: str | int
+    exp_year: str | int
+    cvc: str
+    billing: Mapping[str, Any] | NotGiven = field(default=NOT_GIVEN, converter=_billing)
+
+
+@frozen(kw_only=True, repr=False)
+class BankAccount(_Secretive):
+    """Bank account data (ACH); checked by the request it is put into."""
+
+    type: Literal["ach"] = field(default="ach", init=False)
+    account_type: Literal["checking", "savings"]
+    account_number: str
+    routing_number: str
+    billing: Mapping[str, Any] | NotGiven = field(default=NOT_GIVEN, converter=_billing)
+
+
+PaymentMethod = Card | BankAccount | Mapping[str, Any]
+
+
+def shielding(name: str) -> Callable[[type[C]], type[C]]:
+    """Make a class box the argument `name` before its ``__init__`` can hold it.
+
+    A traceback that prints local variables shows the arguments of every frame it
+    passes through; after this, the frames of the class show a box.
+    """
+
+    def decorate(cls: type[C]) -> type[C]:
+        original: Callable[..., None] = vars(cls)["__init__"]
+
+        @wraps(original)
+        def init(self: object, **arguments: Any) -> None:
+            if name in arguments:
+                arguments[name] = shielded(arguments[name])
+            original(self, **arguments)
+
+        type.__setattr__(cls, "__init__", init)
+        return cls
+
+    return decorate
+
+
+def shielded(value: object) -> object:
+    """The value in a form whose repr shows nothing."""
+    if isinstance(value, _Secretive | PaymentMethodData | NotGiven | Hidden):
+        return cast("object", value)
+    return PaymentMethodData(value) if is_mapping(value) else Hidden(value)
+
+
+def problems_of(value: object, path: str) -> Iterator[Problem]:
+    """Every broken rule of payment method data, without a word of its values."""
+    if isinstance(value, PaymentMethodData):
+        yield from _mapping_problems(value, path)
+    elif isinstance(value, Card | BankAccount):
+        yield from _typed_problems(value, path)
+    else:
+        found = kind(cast("Hidden[object]", value).reveal() if isinstance(value, Hidden) else value)
+        yield Problem(
+            path, f"must be payment method data, not {found}", "pass Card, BankAccount or a mapping"
+        )
+
+
+def _mapping_problems(data: PaymentMethodData, path: str) -> Iterator[Problem]:
+    if not data:
+        yield Problem(path, "must not be empty", 'give at least {"type": "card", ...}')
+    yield from json_value(dict(data), path)
+
+
+def _month_or_year(lowest: int, highest: int) -> Rule:
+    whole = integer(lowest, highest)
+
+    def rule(value: object) -> Broken:
+        return text(value) if isinstance(value, str) else whole(value)
+
+    return rule
+
+
+def _account_type(value: object) -> Broken:
+    if value in ("checking", "savings"):
+        return None
+    return 'must be "checking" or "savings"', "pass one of the two"
+
+
+_RULES: Final[Mapping[str, Rule]] = {
+    "card_number": text,
+    "exp_month": _month_or_year(1, 12),
+    "exp_year": _month_or_year(0, 9999),
+    "cvc": text,
+    "account_type": _account_type,
+    "account_number": text,
+    "routing_number": text,
+}
+
+
+def _typed_problems(value: Card | BankAccount, path: str) -> Iterator[Problem]:
+    for attribute in fields(type(value)):
+        rule = _RULES.get(attribute.name)
+        broken = rule(getattr(value, attribute.name)) if rule else None
+        if broken is not None:
+            yield Problem(f"{path}.{attribute.name}", *broken)
+    if isinstance(value.billing, PaymentMethodData):
+        yield from json_value(dict(value.billing), f"{path}.billing")
+    elif given(value.billing):
+        yield Problem(f"{path}.billing", "must be a mapping", "pass a dict, or leave it out")
+
+
+def _copied(value: Any, depth: int) -> Any:
+    if depth == 0:
+        return value
+    if is_mapping(value):
+        return {name: _copied(item, depth - 1) for name, item in value.items()}
+    if is_listing(value):
+        return [_copied(item, depth - 1) for item in value]
+    return value

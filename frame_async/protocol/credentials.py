@@ -1,0 +1,137 @@
+"""API keys and base URLs: what is accepted, and what is refused by name.
+
+Sources: Frame's documentation of keys (``sk_sandbox_``, ``sk_production_``, ``pk_``,
+restricted keys exist, HTTPS only) and of hosts (every path under ``/v1``).
+"""
+
+import re
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from frame_async.errors import ConfigurationError
+from frame_async.hidden import Hidden
+
+DEFAULT_BASE_URL: Final = "https://api.framepayments.com"
+"""Frame's production host; sandbox and live mode share it, the key tells them apart."""
+
+KEY_VARIABLE: Final = "FRAME_SECRET_KEY"
+BASE_URL_VARIABLE: Final = "FRAME_API_BASE_URL"
+
+_KEY: Final = re.compile(r"[!-~]{1,512}")
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+_NEVER_KEYS: Final = {
+    "pk_": ("a publishable key, which is for browsers", "sk_"),
+    "whsec_": ("a webhook secret", "sk_"),
+}
+
+
+class Mode(StrEnum):
+    """Which of Frame's two worlds a key belongs to."""
+
+    SANDBOX = "sandbox"
+    LIVE = "live"
+    UNKNOWN = "unknown"
+    """A key with a prefix that isn't published, such as a restricted key."""
+
+
+def check_api_key(key: Hidden[object], source: str = "api_key") -> Mode:
+    """The mode of a secret key.
+
+    Raises:
+        ConfigurationError: it can't be one; the message names `source`, never the key.
+    """
+    value = key.reveal()
+    if value is None or value == "":
+        raise ConfigurationError(
+            f"no API key: pass api_key=... or set {KEY_VARIABLE} to a secret key (sk_...)"
+        )
+    if not isinstance(value, str):
+        found = type(value).__name__
+        value = key
+        raise ConfigurationError(f"{source} must be a string, not {found}")
+    shape, mode, prefix = bool(_KEY.fullmatch(value)), _mode(value), _never(value)
+    value = key  # what follows may raise, and a traceback shows local variables
+    if not shape:
+        raise ConfigurationError(
+            f"{source} has whitespace, control or non-ASCII characters, or is over 512 long; "
+            "copy it again, without quotes or line ends"
+        )
+    if prefix is not None:
+        what, instead = _NEVER_KEYS[prefix]
+        raise ConfigurationError(
+            f"{source} is {what} ({prefix}...); use a secret key ({instead}...)"
+        )
+    return mode
+
+
+def _mode(key: str) -> Mode:
+    if key.startswith("sk_sandbox_"):
+        return Mode.SANDBOX
+    return Mode.LIVE if key.startswith("sk_production_") else Mode.UNKNOWN
+
+
+def _never(key: str) -> str | None:
+    return next((prefix for prefix in _NEVER_KEYS if key.startswith(prefix)), None)
+
+
+def normal_base_url(url: object, source: str = "base_url") -> str:
+    """The base URL with exactly one ``/v1`` at its end and no slash behind it.
+
+    Raises:
+        ConfigurationError: not HTTPS (HTTP is for loopback only), or with user
+            information, query, fragment or anything else that doesn't belong.
+    """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{source} must be a string, not {type(url).__name__}")
+    parts = _split(url)
+    fault = "is not a URL" if parts is None else _fault(parts, url)
+    if parts is None or fault:
+        url = ""  # it may hold a password, and a traceback shows local variables
+        parts = None
+        raise ConfigurationError(
+            f"{source} {fault}; use the form {DEFAULT_BASE_URL} or {DEFAULT_BASE_URL}/v1"
+        )
+    path = parts.path.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path if path.endswith('/v1') else path + '/v1'}"
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
+    except ValueError:
+        return None
+    return parts if usable else None
+
+
+def _fault(parts: SplitResult, url: str) -> str:
+    """What is wrong with a base URL in one phrase; empty when nothing is."""
+    host = parts.hostname or ""
+    faults = {
+        "must begin with https://": parts.scheme not in ("https", "http"),
+        "must not have user information": "@" in parts.netloc,
+        "must not have a query": "?" in url,
+        "must not have a fragment": "#" in url,
+        "must name a host": not (_HOST.fullmatch(host) or _is_ip(host)),
+        "must have a plain path": not _PATH.fullmatch(parts.path),
+        "must use https:// (http:// is for loopback only)": (
+            parts.scheme == "http" and not is_loopback(host)
+        ),
+    }
+    return next((fault for fault, found in faults.items() if found), "")
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its very name: 127.0.0.0/8, ::1 or localhost."""
+    return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)

@@ -1,0 +1,50 @@
+"""Idempotency keys: one per call, the same on every attempt.
+
+Frame V1 ignores the ``Idempotency-Key`` header (Frame's documentation of idempotency);
+it is sent for the day it does not, and it is what this library's own books go by.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+from frame_async.errors import Problem, ValidationError
+
+LONGEST_KEY: Final = 255
+"""Characters; the limit that other payment APIs publish for theirs."""
+
+_KEY: Final = re.compile(r"[!-~]{1,255}")
+
+
+def mint(random_bytes: Callable[[int], bytes]) -> str:
+    """A new key: a random UUID (RFC 9562, version 4) made of `random_bytes`."""
+    return str(UUID(bytes=random_bytes(16), version=4))
+
+
+def check_key(key: object) -> str:
+    """The caller's own key, unchanged.
+
+    Raises:
+        ValidationError: not 1 to 255 characters of visible ASCII.
+    """
+    if isinstance(key, str) and _KEY.fullmatch(key):
+        return str.__str__(key)
+    raise ValidationError(
+        "invalid idempotency key",
+        [
+            Problem(
+                "idempotency_key", _fault(key), f"use 1 to {LONGEST_KEY} visible ASCII characters"
+            )
+        ],
+    )
+
+
+def _fault(key: object) -> str:
+    if not isinstance(key, str):
+        return f"must be a string, not {type(key).__name__}"
+    if not key:
+        return "must not be empty"
+    if len(key) > LONGEST_KEY:
+        return f"must not be longer than {LONGEST_KEY} characters, has {len(key)}"
+    return "must be visible ASCII, without spaces or control characters"

@@ -1,0 +1,1 @@
+"""What a client can do, by resource; the same word as in the URL."""

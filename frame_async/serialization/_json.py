@@ -1,0 +1,42 @@
+"""The JSON codec: strict where it reads, canonical where it writes."""
+
+from typing import Any, Final
+
+import msgspec
+
+from frame_async.errors import Problem, UnreadableError
+
+
+def _plain(value: object) -> object:
+    """Turn a value of a ``str`` or ``int`` subclass into the plain one that it stands for."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+_encoder: Final = msgspec.json.Encoder(order="sorted", enc_hook=_plain)
+_decoder: Final = msgspec.json.Decoder()
+
+
+def encode(value: object) -> bytes:
+    """Encode in the canonical form: names sorted, no spaces, UTF-8."""
+    return _encoder.encode(value)
+
+
+def decode(data: bytes, what: str) -> Any:
+    """Decode strictly: RFC 8259 JSON in UTF-8 without a byte-order mark, of sane depth.
+
+    Raises:
+        UnreadableError: it is none; the message names `what`, and never quotes the data.
+    """
+    try:
+        return _decoder.decode(data)
+    except UnicodeDecodeError:
+        rule = "is not UTF-8"
+    except RecursionError:
+        rule = "is nested too deeply"
+    except msgspec.MsgspecError as error:
+        rule = f"is not JSON: {error}" if data else "is empty"
+    raise UnreadableError(what, [Problem("", rule, "expected one JSON object")])

@@ -1,0 +1,91 @@
+"""Reading what a server said when it said no, in every envelope that Frame uses.
+
+The newest is ``{"error": {"type", "message", "errors": {nested hash of lists}}}``;
+also seen are ``{"error": "text"}``, ``{"error": {"message", "code"}}``,
+``{"code", "message"}``, ``{"code", "error_details": {...}}``, and HTML from a proxy.
+Nothing here ever fails: an answer in a new form loses its details, not its status.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
+
+from frame_async.errors import ServerAnswer, UnreadableError
+from frame_async.serialization import _json
+from frame_async.shapes import is_listing, is_mapping
+
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_MOST_FIELDS: Final = 100
+_DEEPEST: Final = 16
+_LONGEST_PAGE: Final = 65_536
+
+
+def load_error(
+    status: int,
+    data: bytes,
+    request_id: str | None = None,
+    clean: Callable[[str], str] = str,
+) -> ServerAnswer:
+    """Read an error answer; `clean` makes every text in it safe to show."""
+    try:
+        decoded = _json.decode(data, "error answer")
+    except UnreadableError:
+        return ServerAnswer(status, message=_page(data, clean), request_id=request_id)
+    body = _object(decoded)
+    inner = _object(body.get("error")) or body
+    return ServerAnswer(
+        status,
+        type=_first(clean, inner.get("type"), body.get("type")),
+        code=_first(clean, inner.get("code"), body.get("code")),
+        message=_first(clean, inner.get("message"), body.get("error"), body.get("message")),
+        field_errors=_field_errors(inner, body, clean),
+        request_id=request_id,
+    )
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if is_mapping(value) else {}
+
+
+def _first(clean: Callable[[str], str], *candidates: object) -> str | None:
+    return next((clean(c) for c in candidates if isinstance(c, str) and c), None)
+
+
+def _field_errors(
+    inner: Mapping[str, Any], body: Mapping[str, Any], clean: Callable[[str], str]
+) -> dict[str, tuple[str, ...]]:
+    nested = inner.get("errors") or body.get("errors") or body.get("error_details")
+    found: dict[str, tuple[str, ...]] = {}
+    for path, message in islice(_flat(nested, "", _DEEPEST), _MOST_FIELDS):
+        place = clean(path)
+        found[place] = (*found.get(place, ()), clean(message))
+    return found
+
+
+def _flat(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    if depth == 0:
+        return
+    if is_mapping(value):
+        for name, item in value.items():
+            yield from _flat(item, _joined(path, str(name)), depth - 1)
+    elif is_listing(value):
+        for index, item in enumerate(value):
+            place = f"{path}[{index}]" if is_mapping(item) or is_listing(item) else path
+            yield from _flat(item, place, depth - 1)
+    elif value is not None:
+        yield path, str(value)
+
+
+def _joined(path: str, name: str) -> str:
+    if name.isascii() and name.isdigit() and path:
+        return f"{path}[{name}]"
+    return f"{path}.{name}" if path else name
+
+
+def _page(data: bytes, clean: Callable[[str], str]) -> str | None:
+    text = data[:_LONGEST_PAGE].decode("utf-8", "replace").strip()
+    if text.startswith("<"):
+        title = _TITLE.search(text)
+        return clean(f"HTML page: {title.group(1).strip()}") if title else "HTML page"
+    return clean(text) if text else None

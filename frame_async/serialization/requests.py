@@ -1,0 +1,86 @@
+"""Requests to their canonical bytes, and from mappings that somebody wrote."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from hashlib import sha256
+from typing import Any, Final
+
+from attrs import fields
+
+from frame_async.errors import Problem, ValidationError
+from frame_async.models.not_given import NOT_GIVEN
+from frame_async.models.payment_methods import shielded
+from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
+from frame_async.serialization import _json
+from frame_async.serialization._converter import converter
+from frame_async.shapes import is_listing, is_mapping
+
+_ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
+
+
+def dump(request: PaymentLinkSessionRequest) -> bytes:
+    """The request body: canonical JSON in UTF-8. It may hold card data: box it at once.
+
+    Canonical means that names are sorted and fields that were not given are absent,
+    so equal requests give equal bytes, in every process and on every attempt.
+    """
+    return _json.encode(converter.unstructure(request))
+
+
+def fingerprint(body: bytes) -> str:
+    """SHA-256 of a canonical body, in hexadecimal: the identity of what is asked for."""
+    return sha256(body).hexdigest()
+
+
+def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:
+    """Build a request from a mapping with the field names of Frame's reference.
+
+    Line items are mappings or `LineItem`; unknown names are refused, because Frame
+    would silently ignore them (seen with ``account_id`` instead of ``account``).
+
+    Raises:
+        ValidationError: everything that is wrong, at once, each with its path.
+    """
+    safe = {name: _safe(name, value) for name, value in given.items()}
+    del given  # what follows may raise, and a traceback shows local variables
+    problems = list(_unknown(safe, REQUEST_FIELDS, ""))
+    known = {name: value for name, value in safe.items() if name in REQUEST_FIELDS}
+    known["line_items"], found = _items(known.get("line_items", ()))
+    problems += found
+    try:
+        request = PaymentLinkSessionRequest(**known)
+    except ValidationError as error:
+        problems += error.problems
+    else:
+        if not problems:
+            return request
+    raise ValidationError("invalid payment link session request", problems)
+
+
+def _safe(name: str, value: Any) -> Any:
+    return shielded(value) if name == "payment_method_data" else value
+
+
+def _items(value: Any) -> tuple[Any, list[Problem]]:
+    if not is_listing(value):
+        return value, []
+    problems: list[Problem] = []
+    items: list[Any] = []
+    for index, item in enumerate(value):
+        problems += _unknown(item, _ITEM_FIELDS, f"line_items[{index}].")
+        items.append(_item(item))
+    return items, problems
+
+
+def _item(value: Any) -> Any:
+    if not is_mapping(value):
+        return value  # the request refuses it by name, and checks what is in the others
+    return LineItem(**{name: value.get(name, NOT_GIVEN) for name in _ITEM_FIELDS})
+
+
+def _unknown(value: Any, names: Iterable[str], prefix: str) -> Iterator[Problem]:
+    strangers = [name for name in value if name not in names] if is_mapping(value) else []
+    for name in strangers:
+        close = get_close_matches(str(name), names, n=1)
+        fix = f"did you mean {close[0]}?" if close else f"use one of {', '.join(names)}"
+        yield Problem(f"{prefix}{name}", "is not a field of the request", fix)

@@ -1,0 +1,43 @@
+"""Reading a session out of the body of a 2xx answer."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import fields
+from cattrs.errors import ClassValidationError
+
+from frame_async.calls import Call
+from frame_async.errors import Problem, UnreadableError
+from frame_async.models.sessions import PaymentLinkSession
+from frame_async.serialization import _json
+from frame_async.serialization._converter import converter, describe
+from frame_async.shapes import is_mapping
+
+_WHAT: Final = "unreadable payment link session"
+_OURS: Final = {"extra", "call"}
+_WIRE: Final = {a.name for a in fields(PaymentLinkSession)} - _OURS
+
+
+def load_session(data: bytes, call: Call) -> PaymentLinkSession:
+    """Read a session; `call` is the record that it will carry.
+
+    Unknown fields go to ``extra``, missing ones are None, only ``id`` must be there.
+
+    Raises:
+        UnreadableError: not a JSON object, or a value of a wrong type, with its path.
+    """
+    decoded = _json.decode(data, _WHAT)
+    if not is_mapping(decoded):
+        found = type(decoded).__name__
+        raise UnreadableError(_WHAT, [Problem("", f"is a JSON {found}", "expected an object")])
+    return _structured(decoded, call)
+
+
+def _structured(decoded: Mapping[str, Any], call: Call) -> PaymentLinkSession:
+    known = {name: value for name, value in decoded.items() if name in _WIRE}
+    extra = {name: value for name, value in decoded.items() if name not in _WIRE}
+    try:
+        return converter.structure(known | {"extra": extra, "call": call}, PaymentLinkSession)
+    except ClassValidationError as error:
+        problems = describe(error)
+    raise UnreadableError(_WHAT, problems)

@@ -1,0 +1,1 @@
+"""Requests on the wire: one aiohttp session, and what was observed of each exchange."""

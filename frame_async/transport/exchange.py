@@ -1,0 +1,73 @@
+"""What one HTTP exchange left behind, in words that know nothing of aiohttp."""
+
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+
+from frame_async.protocol.outcomes import Ending, Evidence, Phase
+
+
+@frozen
+class Head:
+    """The head of an answer, as far as a call needs it."""
+
+    status: int
+    retry_after: tuple[str, ...] = ()
+    date: str | None = None
+    request_id: str | None = None
+
+
+@define
+class Trail:
+    """When an exchange reached which phase; monotonic seconds, None for not reached.
+
+    It is handed down with the request, and whoever moves the request on writes here.
+    """
+
+    now: Callable[[], float]
+    """The clock that all times are taken from."""
+    began: float = field(init=False)
+    admitted: float | None = None
+    """One of the client's own connection slots was free."""
+    handed: float | None = None
+    """The request was handed to a connection: from now on it may arrive."""
+    sent: float | None = None
+    """The connection had taken it, to the kernel or to its own buffer."""
+    answered: float | None = None
+    """The head of the answer was read."""
+    read: float | None = None
+    """The body of the answer was read to its end."""
+    fresh: bool = False
+    """A new connection was opened for it."""
+
+    def __attrs_post_init__(self) -> None:
+        self.began = self.now()
+
+    @property
+    def phase(self) -> Phase:
+        """The last phase that was reached."""
+        if self.read is not None:
+            return Phase.DONE
+        if self.answered is not None:
+            return Phase.ANSWER
+        if self.handed is not None:
+            return Phase.SEND
+        return Phase.GATE if self.admitted is None else Phase.CONNECT
+
+
+@frozen
+class Exchange:
+    """One HTTP exchange: what was observed, and the answer as far as it came."""
+
+    trail: Trail
+    ending: Ending
+    ended: float
+    """Monotonic time at which it was over."""
+    head: Head | None = None
+    body: bytes = b""
+
+    @property
+    def evidence(self) -> Evidence:
+        """The facts that its outcome is judged by."""
+        status = self.head.status if self.head else None
+        return Evidence(self.trail.phase, self.ending, status)

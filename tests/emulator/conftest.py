@@ -1,0 +1,57 @@
+"""An emulator, and plain HTTP clients of it: no code of the SDK is between them."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from frame_async.emulator import Emulator
+
+
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.25
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def client_of(emulator: Emulator, **headers: str) -> aiohttp.ClientSession:
+    """A client with a good key, unless `headers` say otherwise."""
+    authorization = {"Authorization": f"Bearer {emulator.api_key}"}
+    return aiohttp.ClientSession(emulator.base_url, headers=authorization | headers)
+
+
+@pytest.fixture
+def connect() -> Callable[..., aiohttp.ClientSession]:
+    """Opens a client of an emulator; the test closes it."""
+    return client_of
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock in the test's hand."""
+    return Clock()
+
+
+@pytest.fixture
+async def emulator(clock: Clock) -> AsyncIterator[Emulator]:
+    """An emulator without a rate limit, whose time stands still."""
+    async with Emulator(limit=None, clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the emulator."""
+    async with client_of(emulator) as session:
+        yield session
+
+
+@pytest.fixture
+def order() -> dict[str, Any]:
+    """A body with nothing but what is needed."""
+    return {"line_items": [{"product": "prod_1"}]}

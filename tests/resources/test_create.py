@@ -1,0 +1,247 @@
+"""`create`, over a real socket, against the emulator."""
+
+import asyncio
+import pickle
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from frame_async import (
+    Card,
+    FrameClient,
+    LineItem,
+    Outcome,
+    PaymentLinkSessionRequest,
+    PaymentStatus,
+    RequestRefusedError,
+    RetryPolicy,
+    SessionStatus,
+    ValidationError,
+)
+from frame_async.emulator import Emulator
+from frame_async.errors import AuthenticationError, ClientClosedError, RateLimitedError
+
+
+async def test_the_code_of_the_readme(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With key and address from the environment, one request becomes one session."""
+    monkeypatch.setenv("FRAME_SECRET_KEY", emulator.api_key)
+    monkeypatch.setenv("FRAME_API_BASE_URL", emulator.base_url + "/v1/")
+    async with FrameClient() as frame:
+        session = await frame.payment_link_sessions.create(
+            PaymentLinkSessionRequest(
+                account="f8b22e7f-c84a-4560-930e-2d505ad9aef5",
+                client_reference_id="order-42",
+                success_url="https://shop.example/thanks",
+                line_items=[LineItem(product="prod_1", quantity_minimum=1, quantity_maximum=3)],
+            ),
+            idempotency_key="order-42",
+        )
+    assert emulator.created("order-42") == (session.id,)
+    assert (session.status, session.payment_status) == (SessionStatus.OPEN, PaymentStatus.UNPAID)
+    assert session.account == "f8b22e7f-c84a-4560-930e-2d505ad9aef5"
+    assert session.client_reference_id == "order-42"
+    assert session.livemode is False
+    assert session.extra == {}
+    assert session.url is not None
+    assert session.url.startswith(emulator.base_url)
+    assert session.expires is not None
+    assert session.created is not None
+    assert session.expires - session.created == timedelta(days=1)
+    assert abs(session.created - datetime.now(UTC)) < timedelta(seconds=30)
+
+
+async def test_the_record_of_a_call(
+    frame: FrameClient, emulator: Emulator, order: PaymentLinkSessionRequest
+) -> None:
+    """A session carries the record of its call: key, attempt, times, connection."""
+    first = await frame.payment_link_sessions.create(order, idempotency_key="key-1")
+    second = await frame.payment_link_sessions.create(order)
+    call = first.call
+    assert call.idempotency_key == "key-1"
+    assert call.outcome is Outcome.CREATED
+    assert (call.possible_duplicates, call.replayed, call.retries) == (0, False, 0)
+    (attempt,) = call.attempts
+    assert (attempt.outcome, attempt.status, attempt.reason) == (Outcome.CREATED, 201, "")
+    assert attempt.reused is False
+    phases = (attempt.gate, attempt.connect, attempt.send, attempt.wait, attempt.read)
+    assert all(phase is not None and phase >= 0 for phase in phases)
+    assert sum(phase or 0 for phase in phases) == pytest.approx(attempt.duration, abs=0.05)
+    assert call.request_id == attempt.request_id is not None
+    assert second.call.attempts[0].reused is True
+    assert UUID(second.call.idempotency_key).version == 4
+    assert [entry.idempotency_key for entry in emulator.ledger] == [
+        "key-1",
+        second.call.idempotency_key,
+    ]
+
+
+async def test_sessions_pickle(frame: FrameClient, order: PaymentLinkSessionRequest) -> None:
+    """A session survives pickling, its call included, so that workers can send it on."""
+    session = await frame.payment_link_sessions.create(order)
+    copy = pickle.loads(pickle.dumps(session))
+    assert copy == session
+    assert copy.call == session.call
+
+
+async def test_a_refusal_says_everything(frame: FrameClient) -> None:
+    """A refused request is *nothing was created*, with status, type, message and fields."""
+    request = PaymentLinkSessionRequest(
+        line_items=[LineItem(product="prod_1")],
+        payment_method_data={"type": "card", "card_number": "4242424242424242"},
+        customer="cus_1",
+    )
+    with pytest.raises(RequestRefusedError) as caught:
+        await frame.payment_link_sessions.create(request, idempotency_key="k")
+    error = caught.value
+    assert (error.status, error.type) == (422, "validation_error")
+    assert any(path.startswith("payment_method_data") for path in error.field_errors)
+    assert error.request_id
+    assert error.call.idempotency_key == "k"
+    assert error.call.outcome is Outcome.REFUSED
+    assert [attempt.status for attempt in error.call.attempts] == [422]
+    assert "4242" not in str(error)
+    assert "\n" not in str(error)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.call) == (type(error), str(error), error.call)
+
+
+async def test_a_key_that_is_not_accepted(
+    emulator: Emulator, order: PaymentLinkSessionRequest
+) -> None:
+    """A key that the server doesn't take gives its own error, without the key in it."""
+    async with FrameClient("sk_production_abc123", base_url=emulator.base_url) as frame:
+        with pytest.raises(AuthenticationError) as caught:
+            await frame.payment_link_sessions.create(order)
+    assert caught.value.status == 401
+    assert "abc123" not in str(caught.value)
+    assert len(caught.value.call.attempts) == 1
+
+
+async def test_the_rate_limit_is_waited_for(order: PaymentLinkSessionRequest) -> None:
+    """A 429 is waited out as the server asks, and the same key is sent again."""
+    async with (
+        Emulator(port=0, limit=1, period=1.0) as emulator,
+        FrameClient(emulator.api_key, base_url=emulator.base_url) as frame,
+    ):
+        await frame.payment_link_sessions.create(order)
+        session = await frame.payment_link_sessions.create(order, idempotency_key="second")
+        keys = [entry.idempotency_key for entry in emulator.ledger][1:]
+    assert [attempt.status for attempt in session.call.attempts] == [429, 201]
+    assert session.call.attempts[1].slept >= 1.0
+    assert session.call.possible_duplicates == 0
+    assert keys == ["second", "second"]
+
+
+async def test_a_rate_limit_without_time_left(order: PaymentLinkSessionRequest) -> None:
+    """Without time to wait, a 429 fails at once, says so, and nothing was created."""
+    async with (
+        Emulator(port=0, limit=1, period=60.0) as emulator,
+        FrameClient(emulator.api_key, base_url=emulator.base_url, timeout=2.0) as frame,
+    ):
+        await frame.payment_link_sessions.create(order)
+        before = asyncio.get_running_loop().time()
+        with pytest.raises(RateLimitedError, match="gave up because") as caught:
+            await frame.payment_link_sessions.create(order)
+        took = asyncio.get_running_loop().time() - before
+    assert took < 1.0
+    assert caught.value.status == 429
+    assert len(caught.value.call.attempts) == 1
+
+
+async def test_concurrent_calls_stay_within_the_gate(
+    emulator: Emulator, order: PaymentLinkSessionRequest
+) -> None:
+    """However many calls there are, no more than max_in_flight are on the wire."""
+    async with FrameClient(
+        emulator.api_key, base_url=emulator.base_url, max_in_flight=3
+    ) as frame:
+        create = frame.payment_link_sessions.create
+        sessions = await asyncio.gather(*(create(order) for _ in range(50)))
+    fresh = [s for s in sessions if s.call.attempts[0].reused is False]
+    assert len({session.id for session in sessions}) == 50
+    assert len(fresh) == 3
+
+
+async def test_card_data_is_sent_and_never_shown(frame: FrameClient, emulator: Emulator) -> None:
+    """Payment method data reaches the server, and no repr of request or session shows it."""
+    card = Card(card_number="4242424242424242", exp_month="12", exp_year="2031", cvc="737")
+    request = PaymentLinkSessionRequest(
+        customer="cus_1", line_items=[LineItem(product="prod_1")], payment_method_data=card
+    )
+    session = await frame.payment_link_sessions.create(request)
+    assert session.status == "open"
+    assert emulator.ledger[-1].status == 201
+    assert "4242" not in f"{request!r} {card!r} {session!r} {session.call!r}"
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("", "must not be empty"),
+        ("x" * 256, "255"),
+        ("order 42", "visible ASCII"),
+        ("order-42\n", "visible ASCII"),
+        ("commande-é", "visible ASCII"),
+        (42, "must be a string, not int"),
+    ],
+)
+async def test_bad_idempotency_keys(
+    frame: FrameClient,
+    emulator: Emulator,
+    order: PaymentLinkSessionRequest,
+    key: str,
+    says: str,
+) -> None:
+    """A key that can't be a header value is refused by name before anything is sent."""
+    with pytest.raises(ValidationError, match="idempotency_key") as caught:
+        await frame.payment_link_sessions.create(order, idempotency_key=key)
+    assert says in str(caught.value)
+    assert not emulator.ledger
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True, "5"])
+async def test_bad_timeouts(
+    frame: FrameClient, emulator: Emulator, order: PaymentLinkSessionRequest, timeout: float
+) -> None:
+    """A timeout that isn't a number of seconds above 0 is refused by name."""
+    with pytest.raises(ValidationError, match="timeout: must be a number of seconds above 0"):
+        await frame.payment_link_sessions.create(order, timeout=timeout)
+    assert not emulator.ledger
+
+
+async def test_what_is_not_a_request(frame: FrameClient, emulator: Emulator) -> None:
+    """A mapping in place of a request, or a number in place of a policy, is refused by name."""
+    wrong: dict[str, object] = {"line_items": [{"product": "prod_1"}]}
+    with pytest.raises(ValidationError, match="must be a PaymentLinkSessionRequest, not dict"):
+        await frame.payment_link_sessions.create(wrong)  # type: ignore[arg-type]
+    right = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
+    with pytest.raises(ValidationError, match="retry: must be a RetryPolicy"):
+        await frame.payment_link_sessions.create(right, retry=3)  # type: ignore[arg-type]
+    assert not emulator.ledger
+
+
+async def test_a_policy_for_one_call(order: PaymentLinkSessionRequest) -> None:
+    """A retry policy given to one call counts for that call."""
+    async with (
+        Emulator(port=0, limit=1) as emulator,
+        FrameClient(emulator.api_key, base_url=emulator.base_url) as frame,
+    ):
+        await frame.payment_link_sessions.create(order)
+        with pytest.raises(RateLimitedError, match="gave up after 0 retries"):
+            await frame.payment_link_sessions.create(order, retry=RetryPolicy(max_retries=0))
+
+
+async def test_after_closing(emulator: Emulator, order: PaymentLinkSessionRequest) -> None:
+    """A closed client says so; closing it again, or without ever using it, is fine."""
+    async with FrameClient(emulator.api_key, base_url=emulator.base_url) as frame:
+        await frame.payment_link_sessions.create(order)
+    await frame.aclose()
+    assert frame.closed
+    with pytest.raises(ClientClosedError, match="the client is closed"):
+        await frame.payment_link_sessions.create(order)
+    unused = FrameClient(emulator.api_key, base_url=emulator.base_url)
+    await unused.aclose()
+    await unused.aclose()

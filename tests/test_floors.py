@@ -1,0 +1,142 @@
+"""The house's floors: imports only point down, and each third party has one importer."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import frame_async
+
+PACKAGE = Path(frame_async.__file__).parent
+NAME = "frame_async"
+
+FLOORS = {
+    "_version": 0,
+    "calls": 0,
+    "hidden": 0,
+    "shapes": 0,
+    "errors": 0.5,  # carries the record of a call, so it stands on `calls`
+    "models": 1,
+    "serialization": 2,
+    "protocol": 2,
+    "stores": 3,
+    "transport": 3,
+    "resources": 4,
+    "client": 5,
+    "bulk": 5,
+    "webhooks": 5,
+    "redirects": 5,
+    "integrations": 6,
+    "testing": 6,
+    "cli": 7,
+    "__main__": 8,
+    "__init__": 8,
+}
+
+THIRD_PARTIES = {
+    "attrs": {"*"},
+    "cattrs": {"serialization"},
+    "msgspec": {"serialization"},
+    "aiohttp": {"transport/session.py", "emulator"},
+    "yarl": {"transport/session.py"},
+    "tenacity": {"transport/retrying.py"},
+    "click": {"cli"},
+    "rich": {"cli"},
+}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    """The first part of a module's path below the package, without its ending."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, type-only and lazy ones too, by absolute name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = [NAME, *path.relative_to(PACKAGE).parent.parts]
+            base = parts[: len(parts) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def own_rooms(path: Path) -> Iterator[str]:
+    """The rooms of ours that a file imports from; the empty string is the root itself."""
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == NAME:
+            yield parts[1] if len(parts) > 1 else ""
+
+
+def identify(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=identify)
+def test_imports_point_down(path: Path) -> None:
+    """A module imports from its own room and from rooms on lower floors only."""
+    here = room(path)
+    for target in set(own_rooms(path)) - {here, ""}:
+        if here == "emulator":
+            pytest.fail(f"the emulator imports {target}: it must stand apart")
+        if target == "emulator":
+            assert here in ("cli", "testing"), f"{here} imports the emulator"
+            continue
+        assert target in FLOORS, f"{target} has no floor in the table"
+        assert FLOORS[target] < FLOORS[here], f"{here} imports {target}, which is not below it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=identify)
+def test_nobody_inside_imports_the_root(path: Path) -> None:
+    """No module imports the package root, which is there for users."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module != NAME or node.level
+        if isinstance(node, ast.Import):
+            assert all(alias.name != NAME for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=identify)
+def test_third_parties_have_their_importers(path: Path) -> None:
+    """Only the rooms in the table import a third party."""
+    import sys
+
+    for name in imports(path):
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names or top == NAME:
+            continue
+        assert top in THIRD_PARTIES, f"{top} is not in the table"
+        allowed = THIRD_PARTIES[top]
+        assert "*" in allowed or room(path) in allowed or identify(path) in allowed, (
+            f"{identify(path)} imports {top}"
+        )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=identify)
+def test_private_files_stay_in_their_folder(path: Path) -> None:
+    """A file with a leading underscore is imported from its own folder only."""
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != NAME or "_version" in parts:
+            continue
+        target = PACKAGE.joinpath(*parts[1:]).with_suffix(".py")
+        if target.name.startswith("_") and target.name != "__init__.py" and target.is_file():
+            assert target.parent == path.parent, f"{identify(path)} imports {name}"
+
+
+def test_every_room_has_a_floor() -> None:
+    """Every module and folder of the package has its place in the table."""
+    rooms = {room(path) for path in MODULES}
+    assert rooms - {"emulator"} <= set(FLOORS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=identify)
+def test_modules_stay_one_room(path: Path) -> None:
+    """No module is longer than 400 lines."""
+    assert len(path.read_text().splitlines()) <= 400
