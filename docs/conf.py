@@ -19,7 +19,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"collections\.abc\..*"),
     ("py:.*", r"(datetime|ssl|typing|enum|pathlib|attr|attrs|io|types)\..*"),
-    ("py:.*", r"frame_async\.(calls|hidden|protocol|transport|resources|shapes|models\.(_|not_given)).*"),
+    ("py:.*", r"frame_async\.(calls|hidden|observers|protocol|transport|resources|shapes)\..*"),
+    ("py:.*", r"frame_async\.models\.(_|not_given).*"),
     ("py:.*", r"(T_co|C|Broken|Rule|optional)"),
 ]
 

@@ -9,6 +9,7 @@ from frame_async._version import __version__
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.client import FrameClient
 from frame_async.errors import (
+    CallError,
     FrameError,
     NothingCreatedError,
     NotSentError,
@@ -34,6 +35,7 @@ __all__ = [
     "Attempt",
     "BankAccount",
     "Call",
+    "CallError",
     "Card",
     "FrameClient",
     "FrameError",

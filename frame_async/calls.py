@@ -54,7 +54,9 @@ class Attempt:
     reused: bool | None = None
     """Whether the connection had served an earlier request."""
     slept: float = 0.0
-    """Seconds slept before this attempt, for the reason of the one before it."""
+    """Seconds slept before this attempt."""
+    slept_for: str = ""
+    """Why, in a few words."""
     request_id: str | None = None
     """The server's own name for this exchange, when a header gave one."""
 
@@ -73,6 +75,8 @@ class Call:
     possible_duplicates: int = 0
     """How many sessions may exist at Frame beside the one returned (or, on an
     error, beside none): the attempts whose outcome is ``UNKNOWN``."""
+    cancelled: bool = False
+    """True when the call was cancelled; only an `Observer` gets to see such a record."""
     replayed: bool = False
     """True when the answer came from the store, without network."""
     elapsed: float = 0.0

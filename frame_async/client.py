@@ -3,11 +3,13 @@
 import os
 import random
 import ssl
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden, refuse_pickling
+from frame_async.observers import Audience, Observer
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
     BASE_URL_VARIABLE,
@@ -17,11 +19,13 @@ from frame_async.protocol.credentials import (
     check_api_key,
     normal_base_url,
 )
+from frame_async.protocol.pause import Pause
 from frame_async.protocol.retry import RetryBudget, RetryPolicy
-from frame_async.resources.payment_link_sessions import Defaults, PaymentLinkSessions
+from frame_async.resources.payment_link_sessions import Defaults, PaymentLinkSessions, check_retry
 from frame_async.transport.clock import SystemClock
 from frame_async.transport.delivery import Delivery
 from frame_async.transport.session import HttpSession
+from frame_async.transport.story import Story, complain
 
 
 class FrameClient:
@@ -42,6 +46,7 @@ class FrameClient:
         retry: how calls try again.
         tls: a TLS context of your own, for example with a private authority; by default
             TLS 1.2 or newer, verified against the system's authorities.
+        observers: told what happens in each call, for metrics and traces.
         clock: where time comes from; for tests.
 
     Raises:
@@ -60,6 +65,7 @@ class FrameClient:
         max_in_flight: int = 100,
         retry: RetryPolicy | None = None,
         tls: ssl.SSLContext | None = None,
+        observers: Sequence[Observer] = (),
         clock: Clock | None = None,
     ) -> None:
         hidden, api_key = Hidden(api_key), None  # a traceback shows local variables
@@ -68,19 +74,24 @@ class FrameClient:
         _check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
         _check_seconds(connect_timeout=connect_timeout)
         _check_limit(max_in_flight)
-        clock = SystemClock() if clock is None else clock
         self._session = HttpSession(
             f"{self._base_url}/payment_link_sessions",
-            Hidden({"Authorization": f"Bearer {key.reveal()}"}),
-            clock=clock,
+            key,
             limit=max_in_flight,
             connect_timeout=connect_timeout,
             tls=tls,
         )
-        delivery = Delivery(self._session, clock, random.random, RetryBudget(), attempt_timeout)
-        self._payment_link_sessions = PaymentLinkSessions(
-            lambda: delivery, Defaults(timeout, RetryPolicy() if retry is None else retry)
+        delivery = Delivery(
+            session=self._session,
+            clock=SystemClock() if clock is None else clock,
+            random=random.random,
+            budget=RetryBudget(),
+            pause=Pause(),
+            audience=Audience((Story(), *observers), complain),
+            attempt_timeout=attempt_timeout,
         )
+        defaults = Defaults(timeout, RetryPolicy() if retry is None else check_retry(retry))
+        self._payment_link_sessions = PaymentLinkSessions(delivery, defaults, key)
 
     @property
     def payment_link_sessions(self) -> PaymentLinkSessions:

@@ -6,7 +6,8 @@
     ├── UsageError                      you made a mistake; nothing was sent
     │   ├── ConfigurationError          an API key, address or option of the client
     │   ├── ValidationError             a request, key or row that breaks a rule
-    │   └── ClientClosedError           the client was closed before the call
+    │   ├── ClientClosedError           the client was closed before the call
+    │   └── EventLoopError              the client is open on another event loop
     ├── UnreadableError                 data that isn't what it should be
     └── CallError                       a call that ended without a session
         ├── NothingCreatedError         certainly no session
@@ -24,6 +25,7 @@ Three questions, three classes: `UsageError` (you made a mistake),
 `NothingCreatedError` (nothing was created), `OutcomeUnknownError` (it may exist).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -33,6 +35,8 @@ from frame_async.calls import Call
 
 _SHOWN_PROBLEMS = 3
 _NAMED_PATHS = 12
+_LONGEST_MESSAGE = 1_000
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 @frozen
@@ -63,22 +67,26 @@ class ServerAnswer:
     """Frame's error code, such as ``charge_declined``."""
     message: str | None = None
     """Frame's own sentence: one line, without control characters or secrets."""
-    field_errors: Mapping[str, tuple[str, ...]] = field(factory=dict[str, tuple[str, ...]])
+    field_errors: Mapping[str, tuple[str, ...]] = field(
+        factory=dict[str, tuple[str, ...]], hash=False
+    )
     """Messages by path, nested ones flattened: ``profile.individual``."""
     request_id: str | None = None
     """The server's own name for the exchange, when a header gave one."""
 
     def __str__(self) -> str:
         said = self.message or self.code or self.type or "no reason given"
-        fields = "; ".join(f"{path}: {', '.join(m)}" for path, m in self.field_errors.items())
-        return f"HTTP {self.status}: {said}" + (f" [{fields}]" if fields else "")
+        fields = [_said_of(path, told) for path, told in self.field_errors.items()]
+        shown, others = fields[:_SHOWN_PROBLEMS], len(fields) - _SHOWN_PROBLEMS
+        shown += [f"and {others} more, see .field_errors"] if others > 0 else []
+        return f"HTTP {self.status}: {said}" + (f" [{'; '.join(shown)}]" if shown else "")
 
 
 class FrameError(Exception):
     """The root of every error that this library raises."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
+        super().__init__(_line(message))
 
     @property
     def message(self) -> str:
@@ -115,6 +123,10 @@ class ConfigurationError(UsageError):
 
 class ClientClosedError(UsageError):
     """The client was used after ``aclose()``, or its ``async with`` block ended."""
+
+
+class EventLoopError(UsageError):
+    """The client is open on another event loop; make one per loop, or close it there."""
 
 
 class ValidationError(UsageError):
@@ -227,6 +239,15 @@ class SessionUnreadableError(OutcomeUnknownError):
         """The id of the session, when it could be salvaged from the answer."""
         self.problems = tuple(problems)
         """What is wrong with the answer, place by place."""
+
+
+def _line(message: str) -> str:
+    line = _UNPRINTABLE.sub(" ", message)
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 3] + "..."
+
+
+def _said_of(path: str, told: Sequence[str]) -> str:
+    return (f"{path}: " if path else "") + ", ".join(told)
 
 
 def _listed(problems: Sequence[Problem]) -> str:

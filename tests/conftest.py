@@ -1,6 +1,6 @@
 """What all tests share: an emulator on a free port, and a client of it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,11 +9,10 @@ from frame_async.emulator import Emulator
 
 
 @pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine's environment says of Frame, tests don't hear it."""
     for name in ("FRAME_SECRET_KEY", "FRAME_API_BASE_URL", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
-    return
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ ROOT = {
     "Attempt",
     "BankAccount",
     "Call",
+    "CallError",
     "Card",
     "FrameClient",
     "FrameError",
@@ -58,8 +59,9 @@ def test_public_modules_import(module: str) -> None:
 def test_no_third_party_type_is_public() -> None:
     """No aiohttp, tenacity, cattrs or msgspec class is reachable by a public name."""
     for name in ROOT - {"__version__"}:
-        module = type(getattr(frame_async, name)).__module__, getattr(
-            getattr(frame_async, name), "__module__", ""
+        module = (
+            type(getattr(frame_async, name)).__module__,
+            getattr(getattr(frame_async, name), "__module__", ""),
         )
         assert not any(
             m.split(".")[0] in ("aiohttp", "tenacity", "cattrs", "msgspec") for m in module

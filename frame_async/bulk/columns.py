@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
-from attrs import fields
+from attrs import evolve, fields
 
 from frame_async.errors import Problem, UnreadableError, ValidationError
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
 from frame_async.serialization import load_json, load_request
+from frame_async.shapes import name_of
 
 _ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
 _ITEM_COLUMN: Final = re.compile(rf"line_items\.(0|[1-9][0-9]{{0,2}})\.({'|'.join(_ITEM_FIELDS)})")
@@ -22,6 +23,7 @@ _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _NOT_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
 _WORDS: Final = {"true": True, "false": False}
 _LONGEST_SHOWN: Final = 40
+_ITEM_PATH: Final = re.compile(r"line_items\[([0-9]+)\](.*)")
 
 
 class _Cell(Exception):  # noqa: N818  # never leaves this module
@@ -74,8 +76,12 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 def check_columns(names: Sequence[str]) -> list[Problem]:
     """Everything that is wrong with a header: unknown, doubled or missing columns."""
     known = [*REQUEST_FIELDS, *(f"line_items.0.{name}" for name in _ITEM_FIELDS)]
-    problems = [_stranger(name, known) for name in names if not _is_column(name)]
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    problems = [
+        _stranger(name, number, known)
+        for number, name in enumerate(names, 1)
+        if not _is_column(name)
+    ]
+    doubled = sorted({name for name in names if names.count(name) > 1 and _is_column(name)})
     problems += [Problem(name, "is there twice", "keep one of the two columns") for name in doubled]
     if "line_items" not in names and not any(_ITEM_COLUMN.fullmatch(name) for name in names):
         problems.append(
@@ -88,10 +94,13 @@ def _is_column(name: str) -> bool:
     return name in REQUEST_FIELDS or _ITEM_COLUMN.fullmatch(name) is not None
 
 
-def _stranger(name: str, known: Iterable[str]) -> Problem:
-    close = get_close_matches(name, known, n=1)
+def _stranger(name: str, number: int, known: Iterable[str]) -> Problem:
+    # A file without a header has data in its first line: show only what looks like a name.
+    shown = name_of(name)
+    close = get_close_matches(shown, known, n=1)
     fix = f"did you mean {close[0]}?" if close else "rename or remove the column"
-    return Problem(_shown(name), "is not a field of the request", fix)
+    path = f"column {number}" if shown == "?" else shown
+    return Problem(path, "is not a field of the request", fix)
 
 
 def build_request(cells: Mapping[str, str]) -> PaymentLinkSessionRequest:
@@ -100,19 +109,28 @@ def build_request(cells: Mapping[str, str]) -> PaymentLinkSessionRequest:
     Raises:
         ValidationError: everything that is wrong with the row, each with its path.
     """
+    request, problems = _built(cells)
+    del cells  # what follows may raise, and a traceback shows local variables
+    if request is None or problems:
+        raise ValidationError("invalid row", problems)
+    return request
+
+
+def _built(cells: Mapping[str, str]) -> tuple[PaymentLinkSessionRequest | None, list[Problem]]:
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     for name, cell in cells.items():
         if cell.strip():
             _read(name, cell, values, problems)
+    indexes = sorted({int(m.group(1)) for name in values if (m := _ITEM_COLUMN.fullmatch(name))})
+    if indexes and "line_items" in values:
+        fix = "use one column of JSON, or one for each value"
+        problems.append(Problem("line_items", "is given twice", fix))
     try:
-        request = load_request(_nested(values))
+        return load_request(_nested(values, indexes)), problems
     except ValidationError as error:
-        problems += _unless_known(error.problems, problems)
-    else:
-        if not problems:
-            return request
-    raise ValidationError("invalid row", problems)
+        found = [_in_columns(problem, indexes) for problem in error.problems]
+    return None, problems + _unless_known(found, problems)
 
 
 def _read(name: str, cell: str, values: dict[str, Any], problems: list[Problem]) -> None:
@@ -126,18 +144,24 @@ def _read(name: str, cell: str, values: dict[str, Any], problems: list[Problem])
 def _path(name: str) -> str:
     """The place in the request that a column stands for."""
     found = _ITEM_COLUMN.fullmatch(name)
-    return f"line_items[{found.group(1)}].{found.group(2)}" if found else name
+    return f"line_items[{found.group(1)}].{found.group(2)}" if found else name_of(name)
 
 
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(values: Mapping[str, Any], indexes: Sequence[int]) -> dict[str, Any]:
     flat = {name: value for name, value in values.items() if not _ITEM_COLUMN.fullmatch(name)}
-    items: dict[int, dict[str, Any]] = {}
+    items: dict[int, dict[str, Any]] = {index: {} for index in indexes}
     for name, value in values.items():
         if found := _ITEM_COLUMN.fullmatch(name):
-            items.setdefault(int(found.group(1)), {})[found.group(2)] = value
-    if items:
-        flat["line_items"] = [items[index] for index in sorted(items)]
-    return flat
+            items[int(found.group(1))][found.group(2)] = value
+    return flat | ({"line_items": list(items.values())} if items else {})
+
+
+def _in_columns(problem: Problem, indexes: Sequence[int]) -> Problem:
+    """The problem with the number that its item has in the columns, where some may be empty."""
+    found = _ITEM_PATH.fullmatch(problem.path)
+    if not indexes or found is None:
+        return problem
+    return evolve(problem, path=f"line_items[{indexes[int(found.group(1))]}]{found.group(2)}")
 
 
 def _unless_known(found: Iterable[Problem], known: Iterable[Problem]) -> list[Problem]:

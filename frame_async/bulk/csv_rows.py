@@ -13,6 +13,7 @@ from frame_async.errors import Problem, ValidationError
 from frame_async.models.requests import PaymentLinkSessionRequest
 
 _SEPARATORS: Final = (",", ";", "\t")
+_NO_HEADER: Final = Problem("", "has no header", "name the columns in the first line")
 _WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -52,7 +53,7 @@ def _rows(file: BinaryIO) -> Iterator[Row]:
     header = _header(lines)
     records = csv.reader(lines, delimiter=lines.separator, strict=True)
     while True:
-        line = lines.number + 1
+        line, cells = lines.number + 1, []  # a traceback shows local variables: keep no old cells
         try:
             cells = next(records)
         except StopIteration:
@@ -68,7 +69,7 @@ class _Lines:
     """The lines of a file as text, counted; bytes that are not UTF-8 become surrogates."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._pieces = _pieces(file)
         self.number = 0
         self.separator = ","
 
@@ -76,33 +77,43 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        raw = next(self._file)
+        raw = next(self._pieces)
         self.number += 1
+        if self.number == 1 and raw.startswith(_WIDE_MARKS):
+            del raw
+            raise _unusable(1, [Problem("", "is UTF-16", "save the file as UTF-8")])
         if self.number == 1:
-            raw = _without_mark(raw)
+            raw = raw.removeprefix(codecs.BOM_UTF8)
         return raw.decode("utf-8", "surrogateescape")
 
 
-def _without_mark(raw: bytes) -> bytes:
-    if raw.startswith(_WIDE_MARKS):
-        raise _unusable(1, [Problem("", "is UTF-16", "save the file as UTF-8")])
-    return raw.removeprefix(codecs.BOM_UTF8)
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    # A file splits at LF only; the bytes of one line, at CR too, as old Macs end lines.
+    for chunk in file:
+        pieces = iter(chunk.splitlines(keepends=True))
+        del chunk  # the next read may raise, and a traceback shows local variables
+        yield from pieces
 
 
 def _header(lines: _Lines) -> list[str]:
+    names = _names(lines)
+    problems = check_columns(names) if any(names) else [_NO_HEADER]
+    if not problems:
+        return names
+    del names  # without a header, these are the cells of a row
+    raise _unusable(lines.number or 1, problems)
+
+
+def _names(lines: _Lines) -> list[str]:
     first = next((line for line in lines if line.strip()), "")
     lines.separator = next((s for s in _SEPARATORS if s in first), ",")
+    record = csv.reader([first], delimiter=lines.separator, strict=True)
+    del first
     try:
-        cells = next(csv.reader([first], delimiter=lines.separator), None) or ()
-    except csv.Error:
-        cells = ()
-    names = [name.strip() for name in cells]
-    if not any(names):
-        raise _unusable(1, [Problem("", "has no header", "name the columns in the first line")])
-    problems = check_columns(names)
-    if problems:
-        raise _unusable(lines.number, problems)
-    return names
+        return [name.strip() for name in next(record, None) or ()]
+    except csv.Error as error:
+        problem = Problem("", f"is not CSV: {error}", "check its quotes")
+    raise _unusable(lines.number, [problem])
 
 
 def _unusable(line: int, problems: Iterable[Problem]) -> ValidationError:

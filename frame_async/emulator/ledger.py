@@ -36,7 +36,7 @@ class LedgerEntry:
     ``"[hidden]"``."""
     status: int | None
     """The status answered, even if the client no longer listened; ``None`` when the
-    client left before its request was complete."""
+    client left before its request was complete, or when the emulator failed on it."""
     session_id: str | None
     """The session in the answer."""
     replayed: bool

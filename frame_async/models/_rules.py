@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from frame_async.errors import Problem
 from frame_async.models.not_given import NOT_GIVEN
-from frame_async.shapes import is_listing, is_mapping
+from frame_async.shapes import is_listing, is_mapping, name_of
 
 Broken = tuple[str, str] | None
 Rule = Callable[[Any], Broken]
@@ -19,8 +19,12 @@ Rule = Callable[[Any], Broken]
 LARGEST_INTEGER: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
 
+TOO_MUCH: Final = object()
+"""Stands in a copied value for what lies too deep or would make it too large."""
+
 _LEAVE_OUT = "give one, or leave the field out"
-_UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff<>\"\\^`{|}]")
+_HALF = re.compile(r"[\ud800-\udfff]")
+_UNSAFE_IN_URL = re.compile(r"[\s\x00-\x20\x7f-\xa0\ud800-\udfff<>\"\\^`{|}]")
 _EMAIL = re.compile(r"\S+@[^\s@]+")
 
 
@@ -28,14 +32,14 @@ def text(value: object) -> Broken:
     """A string with at least one character that isn't a space, encodable as UTF-8."""
     if not isinstance(value, str):
         return f"must be a string, not {kind(value)}", _instead_of(value, "pass a str")
-    if not value.strip():
+    if not str.strip(value):
         return "must not be empty", _LEAVE_OUT
     return encodable(value)
 
 
 def encodable(value: str) -> Broken:
     """A string without half surrogate pairs, which have no UTF-8 form."""
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _HALF.search(value):
         return "has a character that UTF-8 can't carry", "remove the lone surrogate"
     return None
 
@@ -64,7 +68,7 @@ def integer(lowest: int, highest: int = LARGEST_INTEGER, unit: str = "") -> Rule
 def email(value: object) -> Broken:
     """Something before and something after an ``@``; the rest is the server's to judge."""
     broken = text(value)
-    if broken is None and not _EMAIL.fullmatch(str(value)):
+    if broken is None and isinstance(value, str) and not _EMAIL.fullmatch(value):
         return "must be an e-mail address", "use the form name@domain"
     return broken
 
@@ -72,11 +76,11 @@ def email(value: object) -> Broken:
 def web_url(value: object) -> Broken:
     """An absolute HTTP(S) URL (Frame reference: ``success_url``, ``cancel_url``)."""
     broken = text(value)
-    if broken is not None:
+    if broken is not None or not isinstance(value, str):
         return broken
-    if _UNSAFE_IN_URL.search(str(value)):
+    if _UNSAFE_IN_URL.search(value):
         return "must be a URL without spaces or control characters", "percent-encode them"
-    if not _has_web_host(str(value)):
+    if not _has_web_host(str.__str__(value)):  # str() of a str enum is its member's name
         return "must be an absolute HTTP(S) URL", "use the form https://host/path"
     return None
 
@@ -90,25 +94,25 @@ def _has_web_host(value: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
 
 
-def json_value(value: object, path: str, depth: int = 32) -> Iterator[Problem]:
-    """Every place in a nested value that JSON can't carry, or not without loss."""
-    if depth == 0:
-        yield Problem(path, "is nested too deeply", "keep it within 32 levels")
+def json_value(value: object, path: str) -> Iterator[Problem]:
+    """Every place in a copied value that JSON can't carry, or not without loss."""
+    if value is TOO_MUCH:
+        yield Problem(path, "is nested too deeply, or too large", "keep it small and flat")
     elif is_mapping(value):
-        yield from _json_object(value, path, depth)
+        yield from _json_object(value, path)
     elif is_listing(value):
         for index, item in enumerate(value):
-            yield from json_value(item, f"{path}[{index}]", depth - 1)
+            yield from json_value(item, f"{path}[{index}]")
     elif (broken := _json_scalar(value)) is not None:
         yield Problem(path, *broken)
 
 
-def _json_object(value: Mapping[Any, Any], path: str, depth: int) -> Iterator[Problem]:
+def _json_object(value: Mapping[Any, Any], path: str) -> Iterator[Problem]:
     for name, item in value.items():
         if type(name) is not str or encodable(name):
             yield Problem(path, "has a name that isn't a plain string", "use string keys")
         else:
-            yield from json_value(item, f"{path}.{name}", depth - 1)
+            yield from json_value(item, f"{path}.{name_of(name)}")
 
 
 def _json_scalar(value: object) -> Broken:

@@ -27,6 +27,8 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 def shown(instance: AttrsInstance) -> str:
     """A repr of the fields that were given, without those that never show."""
-    pairs = ((a.name, getattr(instance, a.name, NOT_GIVEN)) for a in fields(type(instance)) if a.repr)
+    pairs = (
+        (a.name, getattr(instance, a.name, NOT_GIVEN)) for a in fields(type(instance)) if a.repr
+    )
     listed = ", ".join(f"{name}={value!r}" for name, value in pairs if value is not NOT_GIVEN)
     return f"{type(instance).__name__}({listed})"

@@ -5,51 +5,37 @@ card data must come encrypted from Frame.js; the classes take either form.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import wraps
+from itertools import islice
 from typing import Any, Final, Literal, NoReturn, TypeVar, cast
 
-from attrs import field, fields, frozen
+from attrs import AttrsInstance, field, fields, frozen
 
 from frame_async.errors import Problem
 from frame_async.hidden import Hidden, refuse_pickling
-from frame_async.models._rules import Broken, Rule, given, integer, json_value, kind, text
+from frame_async.models._rules import (
+    TOO_MUCH,
+    Broken,
+    Rule,
+    given,
+    integer,
+    json_value,
+    kind,
+    text,
+)
 from frame_async.models.not_given import NOT_GIVEN, NotGiven
 from frame_async.shapes import is_listing, is_mapping
 
-C = TypeVar("C")
+C = TypeVar("C", bound=AttrsInstance)
 
-_DEEPEST: Final = 33
-
-
-class PaymentMethodData(Mapping[str, Any]):
-    """A read-only copy of a mapping given as ``payment_method_data``; its repr shows nothing."""
-
-    __slots__ = ("_data",)
-
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self._data: dict[str, Any] = _copied(data, _DEEPEST)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._data[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._data)
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self._data))
-
-    def __repr__(self) -> str:
-        return "PaymentMethodData(<hidden>)"
-
-    def __reduce__(self) -> NoReturn:
-        refuse_pickling("payment_method_data")
+_DEEPEST: Final = 33  # 32 levels of containers, and what is in the last
+_MOST_VALUES: Final = 10_000
+_MOST_PROBLEMS: Final = 100
 
 
 class _Secretive:
-    """What the typed classes share: no values in a repr, no pickling."""
+    """What all forms of the data share: no values in a repr, no pickling."""
 
     __slots__ = ()
 
@@ -66,8 +52,29 @@ class _Secretive:
         return self
 
 
+class PaymentMethodData(_Secretive, Mapping[str, Any]):
+    """A copy of a mapping given as ``payment_method_data``; its repr shows nothing."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data: dict[str, Any] = _copied(data, _DEEPEST, iter(range(_MOST_VALUES)))
+
+    def __getitem__(self, name: str) -> Any:
+        return self._data[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._data))
+
+
 def _billing(value: Mapping[str, Any] | NotGiven) -> PaymentMethodData | NotGiven:
-    return PaymentMethodData(value) if isinstance(value, Mapping) else value
+    return cast("PaymentMethodData | NotGiven", shielded(value))
 
 
 @frozen(kw_only=True, repr=False)
@@ -103,16 +110,18 @@ def shielding(name: str) -> Callable[[type[C]], type[C]]:
     """Make a class box the argument `name` before its ``__init__`` can hold it.
 
     A traceback that prints local variables shows the arguments of every frame it
-    passes through; after this, the frames of the class show a box.
+    passes through; after this, the frames of the class show a box. An argument that
+    the class doesn't know is boxed too: it may be `name`, misspelt.
     """
 
     def decorate(cls: type[C]) -> type[C]:
         original: Callable[..., None] = vars(cls)["__init__"]
+        plain = {a.name for a in fields(cls)} - {name}
 
         @wraps(original)
         def init(self: object, **arguments: Any) -> None:
-            if name in arguments:
-                arguments[name] = shielded(arguments[name])
+            for boxed in arguments.keys() - plain:
+                arguments[boxed] = shielded(arguments[boxed])
             original(self, **arguments)
 
         type.__setattr__(cls, "__init__", init)
@@ -123,9 +132,12 @@ def shielding(name: str) -> Callable[[type[C]], type[C]]:
 
 def shielded(value: object) -> object:
     """The value in a form whose repr shows nothing."""
-    if isinstance(value, _Secretive | PaymentMethodData | NotGiven | Hidden):
+    if isinstance(value, _Secretive | NotGiven | Hidden):
         return cast("object", value)
-    return PaymentMethodData(value) if is_mapping(value) else Hidden(value)
+    if is_mapping(value):
+        with suppress(Exception):  # what a mapping raises while it is read shows its values
+            return PaymentMethodData(value)
+    return Hidden(value)
 
 
 def problems_of(value: object, path: str) -> Iterator[Problem]:
@@ -144,7 +156,7 @@ def problems_of(value: object, path: str) -> Iterator[Problem]:
 def _mapping_problems(data: PaymentMethodData, path: str) -> Iterator[Problem]:
     if not data:
         yield Problem(path, "must not be empty", 'give at least {"type": "card", ...}')
-    yield from json_value(dict(data), path)
+    yield from islice(json_value(dict(data), path), _MOST_PROBLEMS)
 
 
 def _month_or_year(lowest: int, highest: int) -> Rule:
@@ -157,7 +169,7 @@ def _month_or_year(lowest: int, highest: int) -> Rule:
 
 
 def _account_type(value: object) -> Broken:
-    if value in ("checking", "savings"):
+    if isinstance(value, str) and value in ("checking", "savings"):
         return None
     return 'must be "checking" or "savings"', "pass one of the two"
 
@@ -180,16 +192,17 @@ def _typed_problems(value: Card | BankAccount, path: str) -> Iterator[Problem]:
         if broken is not None:
             yield Problem(f"{path}.{attribute.name}", *broken)
     if isinstance(value.billing, PaymentMethodData):
-        yield from json_value(dict(value.billing), f"{path}.billing")
+        yield from islice(json_value(dict(value.billing), f"{path}.billing"), _MOST_PROBLEMS)
     elif given(value.billing):
         yield Problem(f"{path}.billing", "must be a mapping", "pass a dict, or leave it out")
 
 
-def _copied(value: Any, depth: int) -> Any:
-    if depth == 0:
-        return value
+def _copied(value: Any, depth: int, budget: Iterator[int]) -> Any:
+    # A value that holds itself twice would grow without end: hence the budget.
+    if depth == 0 or next(budget, None) is None:
+        return TOO_MUCH
     if is_mapping(value):
-        return {name: _copied(item, depth - 1) for name, item in value.items()}
+        return {name: _copied(item, depth - 1, budget) for name, item in value.items()}
     if is_listing(value):
-        return [_copied(item, depth - 1) for item in value]
+        return [_copied(item, depth - 1, budget) for item in value]
     return value

@@ -1,6 +1,7 @@
 """What is asked for: one payment link session (Frame reference, payment link sessions)."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
 from attrs import field, fields, frozen
@@ -42,9 +43,10 @@ class LineItem:
 
 def _items(items: Iterable[LineItem]) -> tuple[LineItem, ...]:
     value: Any = items
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+    # A set has another order in every process, and the order is part of what is asked for.
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | AbstractSet):
         return tuple(items)
-    return cast("tuple[LineItem, ...]", value)  # not iterable: the check below says so
+    return cast("tuple[LineItem, ...]", value)  # not a sequence: the check below says so
 
 
 @shielding("payment_method_data")

@@ -6,7 +6,7 @@ restricted keys exist, HTTPS only) and of hosts (every path under ``/v1``).
 
 import re
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,8 +20,11 @@ KEY_VARIABLE: Final = "FRAME_SECRET_KEY"
 BASE_URL_VARIABLE: Final = "FRAME_API_BASE_URL"
 
 _KEY: Final = re.compile(r"[!-~]{1,512}")
-_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
-_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+_LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_HOST: Final = re.compile(rf"({_LABEL}(\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
+_PATH: Final = re.compile(r"(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~-]+)*/?")  # no dot segments
+# Written out, since `is_loopback` of ::ffff:127.0.0.1 depends on the Python version.
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _NEVER_KEYS: Final = {
     "pk_": ("a publishable key, which is for browsers", "sk_"),
     "whsec_": ("a webhook secret", "sk_"),
@@ -44,14 +47,14 @@ def check_api_key(key: Hidden[object], source: str = "api_key") -> Mode:
         ConfigurationError: it can't be one; the message names `source`, never the key.
     """
     value = key.reveal()
-    if value is None or value == "":
-        raise ConfigurationError(
-            f"no API key: pass api_key=... or set {KEY_VARIABLE} to a secret key (sk_...)"
-        )
-    if not isinstance(value, str):
+    if value is not None and not isinstance(value, str):
         found = type(value).__name__
         value = key
         raise ConfigurationError(f"{source} must be a string, not {found}")
+    if not value:
+        raise ConfigurationError(
+            f"no API key: pass api_key=... or set {KEY_VARIABLE} to a secret key (sk_...)"
+        )
     shape, mode, prefix = bool(_KEY.fullmatch(value)), _mode(value), _never(value)
     value = key  # what follows may raise, and a traceback shows local variables
     if not shape:
@@ -85,11 +88,13 @@ def normal_base_url(url: object, source: str = "base_url") -> str:
             information, query, fragment or anything else that doesn't belong.
     """
     if not isinstance(url, str):
-        raise ConfigurationError(f"{source} must be a string, not {type(url).__name__}")
+        found = type(url).__name__
+        url = ""  # it may hold a password, and a traceback shows local variables
+        raise ConfigurationError(f"{source} must be a string, not {found}")
     parts = _split(url)
     fault = "is not a URL" if parts is None else _fault(parts, url)
     if parts is None or fault:
-        url = ""  # it may hold a password, and a traceback shows local variables
+        url = ""  # for the same reason
         parts = None
         raise ConfigurationError(
             f"{source} {fault}; use the form {DEFAULT_BASE_URL} or {DEFAULT_BASE_URL}/v1"
@@ -115,7 +120,8 @@ def _fault(parts: SplitResult, url: str) -> str:
         "must not have user information": "@" in parts.netloc,
         "must not have a query": "?" in url,
         "must not have a fragment": "#" in url,
-        "must name a host": not (_HOST.fullmatch(host) or _is_ip(host)),
+        "must name a host, or host:port": not _HOST.fullmatch(parts.netloc)
+        or (":" in host and not _is_ip(host)),
         "must have a plain path": not _PATH.fullmatch(parts.path),
         "must use https:// (http:// is for loopback only)": (
             parts.scheme == "http" and not is_loopback(host)
@@ -132,6 +138,21 @@ def _is_ip(host: str) -> bool:
     return True
 
 
+def is_safe_page(url: str) -> bool:
+    """Whether a payer may be sent there: HTTPS, or HTTP on this very machine (the emulator)."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    plain = url.isprintable() and " " not in url and "\\" not in url and "@" not in parts.netloc
+    local = bool(_HOST.fullmatch(parts.netloc)) and is_loopback(host)  # not http://x[::1]
+    secure = parts.scheme == "https" or (parts.scheme == "http" and local)
+    return plain and secure and bool(host)
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine by its very name: 127.0.0.0/8, ::1 or localhost."""
-    return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
+    if not _is_ip(host):
+        return host == "localhost"
+    return any(ip_address(host) in network for network in _LOOPBACK)

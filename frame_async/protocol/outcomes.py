@@ -19,6 +19,7 @@ none, a connection had it             any other way              UNKNOWN
 ====================================  =========================  ============
 """
 
+from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 from typing import Final
 
@@ -52,8 +53,9 @@ class Ending(StrEnum):
     NEVER_WRITTEN = "the connection closed before a byte was written"
     DISCONNECTED = "the connection broke"
     GARBLED = "the answer is not HTTP"
-    TOO_LARGE = "the answer is too large"
+    UNUSABLE = "the answer can't be used"
     SESSION_CLOSED = "the client was closed"
+    HELD_BACK = "held back by a 429 to another call"
     CANCELLED = "cancelled"
     FAILED = "an unforeseen failure"
 
@@ -77,7 +79,9 @@ def judge(evidence: Evidence) -> Outcome:
     """The outcome that the evidence proves; in doubt, `Outcome.UNKNOWN`."""
     if evidence.status is not None:
         return _judge_status(evidence.status)
-    if evidence.phase < Phase.SEND or evidence.ending is Ending.NEVER_WRITTEN:
+    if evidence.phase < Phase.SEND:
+        return Outcome.NOT_SENT
+    if evidence.phase is Phase.SEND and evidence.ending is Ending.NEVER_WRITTEN:
         return Outcome.NOT_SENT
     return Outcome.UNKNOWN
 
@@ -90,3 +94,16 @@ def _judge_status(status: int) -> Outcome:
     if status in ASSIGNED_4XX and status != REQUEST_TIMEOUT:
         return Outcome.REFUSED
     return Outcome.UNKNOWN
+
+
+def sum_up(outcomes: Sequence[Outcome]) -> Outcome:
+    """What the attempts of a call prove together, in their order.
+
+    A session in hand is one. Without one, doubt is sticky: after an attempt that is
+    `Outcome.UNKNOWN`, a refusal or an unsent attempt doesn't undo it.
+    """
+    if not outcomes:
+        return Outcome.NOT_SENT
+    if outcomes[-1] is Outcome.CREATED:
+        return Outcome.CREATED
+    return Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes else outcomes[-1]

@@ -6,9 +6,9 @@ The reactions, row by row (first match counts):
 outcome       and                        reaction
 ============  =========================  =========
 CREATED                                  FINAL
-NOT_SENT      certificate not trusted,   FINAL
-              or the client was closed
-NOT_SENT      otherwise                  SOON
+any           certificate not trusted,   FINAL
+              client closed, held back
+NOT_SENT                                 SOON
 REFUSED       429                        THROTTLED
 REFUSED       otherwise                  FINAL
 UNKNOWN       on_unknown="retry"         BACKOFF
@@ -72,7 +72,9 @@ class RetryPolicy:
     def react(self, outcome: Outcome, evidence: Evidence) -> Reaction:
         """What an attempt's outcome calls for; the table at the top of this module."""
         match outcome:
-            case Outcome.NOT_SENT if evidence.ending not in _HOPELESS:
+            case _ if evidence.ending in _HOPELESS:
+                return Reaction.FINAL
+            case Outcome.NOT_SENT:
                 return Reaction.SOON
             case Outcome.REFUSED if evidence.status == TOO_MANY_REQUESTS:
                 return Reaction.THROTTLED
@@ -83,13 +85,15 @@ class RetryPolicy:
 
     def delay(self, reaction: Reaction, nth: int, random: Callable[[], float]) -> float:
         """Seconds before the `nth` retry (from 0) for that reaction; `random` gives [0, 1)."""
-        doubled = float(1 << nth)
+        doubled = float(1 << min(nth, _MOST_DOUBLINGS))
         if reaction is Reaction.SOON:
             return self.not_sent_backoff * doubled * random()
         return self.backoff * doubled + self.jitter * random()
 
 
-_HOPELESS: Final = (Ending.BAD_CERTIFICATE, Ending.SESSION_CLOSED)
+# About 34 years from 1 s; without an end, a float could not hold the 1024th.
+_MOST_DOUBLINGS: Final = 30
+_HOPELESS: Final = (Ending.BAD_CERTIFICATE, Ending.SESSION_CLOSED, Ending.HELD_BACK)
 
 
 def _check_number(name: str, value: object) -> None:
@@ -173,16 +177,15 @@ class RetryPlan:
 
     def _refusal(self, delay: float, now: float) -> str:
         """Why a wait can't fit, if it can't: better now than after having waited."""
-        for end, what in (
-            (self.deadline, "deadline of the call"),
-            (self.started + self.policy.max_elapsed, "retry policy's max_elapsed"),
-        ):
-            if now + delay > end:
-                left = max(0.0, end - now)
-                return (
-                    f"gave up because {delay:.1f} s to wait exceed the {left:.1f} s left ({what})"
-                )
-        return ""
+        latest = self.started + self.policy.max_elapsed
+        if now + delay >= self.deadline:  # an attempt that begins at the deadline has no time
+            end, what = self.deadline, "deadline of the call"
+        elif now + delay > latest:
+            end, what = latest, "retry policy's max_elapsed"
+        else:
+            return ""
+        left = max(0.0, end - now)
+        return f"gave up because {delay:.1f} s to wait don't fit in the {left:.1f} s left ({what})"
 
     @staticmethod
     def _schedule(reaction: Reaction) -> Reaction:

@@ -1,7 +1,6 @@
 """Payment link sessions: ``POST /v1/payment_link_sessions``."""
 
 import os
-from collections.abc import Callable
 
 from attrs import frozen
 
@@ -11,7 +10,7 @@ from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.idempotency import check_key, mint
 from frame_async.protocol.retry import RetryPolicy
-from frame_async.resources.verdicts import error_of, session_of
+from frame_async.resources.verdicts import error_of, secrets_of, session_of
 from frame_async.serialization import dump
 from frame_async.transport.delivery import Delivery
 
@@ -28,8 +27,9 @@ class Defaults:
 class PaymentLinkSessions:
     """Creates payment link sessions; reached as ``client.payment_link_sessions``."""
 
-    def __init__(self, delivery: Callable[[], Delivery], defaults: Defaults) -> None:
+    def __init__(self, delivery: Delivery, defaults: Defaults, key: Hidden[str]) -> None:
         self._delivery = delivery
+        self._key = key
         self._defaults = defaults
 
     async def create(
@@ -56,6 +56,7 @@ class PaymentLinkSessions:
         Raises:
             ValidationError: the request, key or timeout breaks a rule; nothing was sent.
             ClientClosedError: the client was closed before.
+            EventLoopError: the client is open on another event loop.
             NothingCreatedError: certainly no session; `RequestRefusedError` when the
                 server said no, `NotSentError` when it can't have heard of the request.
             OutcomeUnknownError: a session may exist that can't be handed over.
@@ -65,11 +66,11 @@ class PaymentLinkSessions:
         seconds = self._defaults.timeout if timeout is None else check_timeout(timeout)
         policy = check_retry(self._defaults.retry if retry is None else retry)
         body = Hidden(dump(request))
-        delivered = await self._delivery().deliver(body, key, policy, seconds)
+        delivered = await self._delivery.deliver(body, key, policy, seconds)
         session = session_of(delivered)
         if session is not None:
             return session
-        raise error_of(delivered, request)
+        raise error_of(delivered, Hidden(secrets_of(request, self._key.reveal())))
 
 
 def check_request(request: object) -> None:

@@ -8,6 +8,14 @@ identity, `load_session` and `load_error` read what a server answered, and
 from frame_async.serialization._json import decode as load_json
 from frame_async.serialization.answers import load_error
 from frame_async.serialization.requests import dump, fingerprint, load_request
-from frame_async.serialization.sessions import load_session
+from frame_async.serialization.sessions import load_session, salvage_id
 
-__all__ = ["dump", "fingerprint", "load_error", "load_json", "load_request", "load_session"]
+__all__ = [
+    "dump",
+    "fingerprint",
+    "load_error",
+    "load_json",
+    "load_request",
+    "load_session",
+    "salvage_id",
+]

@@ -8,11 +8,13 @@ from frame_async.errors import Problem, UnreadableError
 
 
 def _plain(value: object) -> object:
-    """Turn a value of a ``str`` or ``int`` subclass into the plain one that it stands for."""
+    """Turn a value of a subclass of a JSON type into the plain one that it stands for."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
         return int(value)
+    if isinstance(value, float):
+        return float(value)
     raise TypeError(f"not a JSON value: {type(value).__name__}")
 
 

@@ -15,7 +15,7 @@ from frame_async.errors import ServerAnswer, UnreadableError
 from frame_async.serialization import _json
 from frame_async.shapes import is_listing, is_mapping
 
-_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TITLE: Final = re.compile(r"<title[^>]{0,99}>([^<]{0,999})</title", re.IGNORECASE)
 _MOST_FIELDS: Final = 100
 _DEEPEST: Final = 16
 _LONGEST_PAGE: Final = 65_536

@@ -13,9 +13,11 @@ from frame_async.models.payment_methods import shielded
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
 from frame_async.serialization import _json
 from frame_async.serialization._converter import converter
-from frame_async.shapes import is_listing, is_mapping
+from frame_async.shapes import is_listing, is_mapping, name_of
 
+_WHAT: Final = "invalid payment link session request"
 _ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
+_PLAIN: Final = frozenset(REQUEST_FIELDS) - {"payment_method_data"}
 
 
 def dump(request: PaymentLinkSessionRequest) -> bytes:
@@ -41,8 +43,12 @@ def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:
     Raises:
         ValidationError: everything that is wrong, at once, each with its path.
     """
+    if not is_mapping(given):
+        kind = type(given).__name__
+        del given  # what follows raises, and a traceback shows local variables
+        raise ValidationError(_WHAT, [Problem("", f"must be a mapping, not {kind}", "pass a dict")])
     safe = {name: _safe(name, value) for name, value in given.items()}
-    del given  # what follows may raise, and a traceback shows local variables
+    del given  # the same
     problems = list(_unknown(safe, REQUEST_FIELDS, ""))
     known = {name: value for name, value in safe.items() if name in REQUEST_FIELDS}
     known["line_items"], found = _items(known.get("line_items", ()))
@@ -54,11 +60,12 @@ def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:
     else:
         if not problems:
             return request
-    raise ValidationError("invalid payment link session request", problems)
+    raise ValidationError(_WHAT, problems)
 
 
-def _safe(name: str, value: Any) -> Any:
-    return shielded(value) if name == "payment_method_data" else value
+def _safe(name: object, value: Any) -> Any:
+    # An unknown name may be payment_method_data, misspelt.
+    return value if name in _PLAIN else shielded(value)
 
 
 def _items(value: Any) -> tuple[Any, list[Problem]]:
@@ -81,6 +88,7 @@ def _item(value: Any) -> Any:
 def _unknown(value: Any, names: Iterable[str], prefix: str) -> Iterator[Problem]:
     strangers = [name for name in value if name not in names] if is_mapping(value) else []
     for name in strangers:
-        close = get_close_matches(str(name), names, n=1)
+        shown = name_of(name)
+        close = get_close_matches(shown, names, n=1)
         fix = f"did you mean {close[0]}?" if close else f"use one of {', '.join(names)}"
-        yield Problem(f"{prefix}{name}", "is not a field of the request", fix)
+        yield Problem(f"{prefix}{shown}", "is not a field of the request", fix)

@@ -1,5 +1,6 @@
 """Reading a session out of the body of a 2xx answer."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +15,10 @@ from frame_async.serialization._converter import converter, describe
 from frame_async.shapes import is_mapping
 
 _WHAT: Final = "unreadable payment link session"
+# A string that is never closed is one token to the end, and nothing is ever read twice.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
+_SAFE_ID: Final = re.compile(rb'"([!#-\[\]-~]{1,255})"')
+_DEEPER: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _OURS: Final = {"extra", "call"}
 _WIRE: Final = {a.name for a in fields(PaymentLinkSession)} - _OURS
 
@@ -41,3 +46,18 @@ def _structured(decoded: Mapping[str, Any], call: Call) -> PaymentLinkSession:
     except ClassValidationError as error:
         problems = describe(error)
     raise UnreadableError(_WHAT, problems)
+
+
+def salvage_id(data: bytes) -> str | None:
+    """The session's id out of a body that is cut or otherwise unreadable, if it is there.
+
+    Only the ``id`` of the outermost object counts, and only when it is complete.
+    """
+    depth, before = 0, (b"", b"")
+    for token in map(re.Match[bytes].group, _TOKEN.finditer(data)):
+        if before == (b'"id"', b":") and depth == 1:
+            found = _SAFE_ID.fullmatch(token)
+            return found.group(1).decode() if found else None
+        depth += _DEEPER.get(token, 0)
+        before = (before[1], token)
+    return None

@@ -12,8 +12,8 @@ class Head:
     """The head of an answer, as far as a call needs it."""
 
     status: int
-    retry_after: tuple[str, ...] = ()
-    date: str | None = None
+    retry_after: tuple[str, ...] = field(default=(), repr=False)
+    date: str | None = field(default=None, repr=False)
     request_id: str | None = None
 
 
@@ -21,7 +21,8 @@ class Head:
 class Trail:
     """When an exchange reached which phase; monotonic seconds, None for not reached.
 
-    It is handed down with the request, and whoever moves the request on writes here.
+    It is handed down with the request, and whoever moves the request on writes here, so
+    that the evidence is there however the exchange ends, cancellation included.
     """
 
     now: Callable[[], float]
@@ -39,6 +40,8 @@ class Trail:
     """The body of the answer was read to its end."""
     fresh: bool = False
     """A new connection was opened for it."""
+    head: Head | None = None
+    """The head of the answer."""
 
     def __attrs_post_init__(self) -> None:
         self.began = self.now()
@@ -54,6 +57,10 @@ class Trail:
             return Phase.SEND
         return Phase.GATE if self.admitted is None else Phase.CONNECT
 
+    def end(self, ending: Ending, detail: str = "", body: bytes = b"") -> "Exchange":
+        """The exchange is over, now and like this."""
+        return Exchange(self, ending, self.now(), detail, body)
+
 
 @frozen
 class Exchange:
@@ -63,11 +70,23 @@ class Exchange:
     ending: Ending
     ended: float
     """Monotonic time at which it was over."""
-    head: Head | None = None
-    body: bytes = b""
+    detail: str = ""
+    """More about the ending in a few words, such as "connection refused"."""
+    body: bytes = field(default=b"", repr=False)
+    """The body of the answer, as far as it was read; it may echo what was sent."""
+
+    @property
+    def head(self) -> Head | None:
+        """The head of the answer, if one was read."""
+        return self.trail.head
 
     @property
     def evidence(self) -> Evidence:
         """The facts that its outcome is judged by."""
         status = self.head.status if self.head else None
         return Evidence(self.trail.phase, self.ending, status)
+
+    @property
+    def reason(self) -> str:
+        """Why it ended without a usable answer, in a few words; empty otherwise."""
+        return f"{self.ending}: {self.detail}" if self.detail else str(self.ending)

@@ -2,31 +2,39 @@
 
 aiohttp's exceptions carry the Authorization header in their arguments, so none leaves
 this module, not even as the context of another: `HttpSession.post` returns an
-`Exchange` whatever happens, and only cancellation passes through.
+`Exchange` whatever the network does, and only cancellation passes through.
+
+`_Body`, `_Request` and `_Connector` are aiohttp's own points of extension. They gather
+the evidence, for less than a third of what its tracing costs, and keep stray answers
+from the next request.
 """
 
 import asyncio
+import os
+import select
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+from aiohttp.connector import Connection
+from attrs import frozen
 from yarl import URL
 
 from frame_async._version import __version__
-from frame_async.errors import ClientClosedError
+from frame_async.errors import ClientClosedError, EventLoopError
 from frame_async.hidden import Hidden
-from frame_async.protocol.clock import Clock
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean_request_id
+from frame_async.transport.bodies import LARGEST_BODY, UnusableBodyError, decompressed
 from frame_async.transport.exchange import Exchange, Head, Trail
-
-LARGEST_BODY: Final = 1_048_576
-"""Bytes of an answer that are read; a session takes about 400."""
+from frame_async.transport.gate import Gate
+from frame_async.transport.tls import make_tls_context, without_key_log
 
 IDLE_SECONDS: Final = 50.0
 """How long an idle connection is kept: longer than aiohttp's 15 s, since callers may be
@@ -38,21 +46,28 @@ USER_AGENT: Final = (
 )
 
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
-_NEVER: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds; the default is 5
+_NEVER: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds; its default is 5
+
+
+class _StaleConnectionError(Exception):
+    """A connection received something before the request was written to it."""
 
 
 class _Body(aiohttp.BytesPayload):
     """A request body that carries the trail of its exchange down through aiohttp."""
 
     def __init__(self, data: bytes, trail: Trail) -> None:
-        super().__init__(data, content_type="application/json")
+        # Past BytesPayload's own, which warns of bodies over 1 MiB: they are whole in memory
+        # anyway, and must be one bytes object for `_never_written` to hold.
+        super(aiohttp.BytesPayload, self).__init__(data, content_type="application/json")
+        self._size = len(data)
         self.trail = trail
 
 
 class _Request(ClientRequest):
-    """Notes the moment from which the request may arrive; cheaper than aiohttp's tracing."""
+    """Notes the moment from which the request may arrive."""
 
-    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if not isinstance(self.body, _Body):
             return await super().send(conn)
         trail = self.body.trail
@@ -61,9 +76,29 @@ class _Request(ClientRequest):
         trail.sent = trail.now()
         return response
 
+    async def write_bytes(
+        self, writer: Any, conn: Connection, content_length: int | None = None
+    ) -> None:
+        """Write head and body in one piece, unless the connection spoke before it was asked."""
+        if conn.protocol is not None and conn.protocol.should_close:
+            conn.protocol.set_exception(_StaleConnectionError())
+            return
+        await super().write_bytes(writer, conn, content_length)
+
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes which requests had a connection opened for them."""
+    """Notes for whom it opens connections, and hands out none that has something to say.
+
+    On an idle connection the server may have pushed bytes, or closed it; aiohttp 3.14.5
+    would give a stray answer to the next request.
+    """
+
+    async def _get(self, key: ConnectionKey, traces: list[Any]) -> Connection | None:
+        while (connection := await super()._get(key, traces)) is not None:
+            if not _has_spoken(connection.protocol):
+                return connection
+            connection.close()
+        return None
 
     async def _create_connection(
         self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
@@ -72,16 +107,48 @@ class _Connector(aiohttp.TCPConnector):
             req.body.trail.fresh = True
         return await super()._create_connection(req, traces, timeout)
 
+    def abandon(self) -> None:
+        """Let go of everything without a word to anyone: its event loop is closed."""
+        transports = [proto.transport for conns in self._conns.values() for proto, _ in conns]
+        self._close()
+        for transport in transports:
+            # A closed loop can't run the callback that frees the socket, so run it here.
+            if (lost := getattr(transport, "_call_connection_lost", None)) is not None:
+                with suppress(Exception):
+                    lost(None)
 
-def make_tls_context() -> ssl.SSLContext:
-    """TLS 1.2 or newer, verified against the system's authorities, keys never logged.
 
-    Built by hand because ``ssl.create_default_context`` obeys ``SSLKEYLOGFILE``.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    return context
+def _has_spoken(protocol: ResponseHandler | None) -> bool:
+    """Whether an idle connection has received anything: bytes, its end, or an error."""
+    if protocol is None or protocol.transport is None or protocol.should_close:
+        return True
+    socket = protocol.transport.get_extra_info("socket")
+    return socket is None or _is_readable(socket.fileno())
+
+
+def _poll(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _select(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+# poll() takes descriptors above 1023, but Windows has only select().
+_is_readable: Final[Callable[[int], bool]] = _poll if hasattr(select, "poll") else _select
+
+
+@frozen
+class _Opened:
+    """What is bound to one event loop in one process."""
+
+    loop: asyncio.AbstractEventLoop
+    process: int
+    gate: Gate
+    session: aiohttp.ClientSession
+    connector: _Connector
 
 
 class HttpSession:
@@ -94,76 +161,88 @@ class HttpSession:
     def __init__(
         self,
         url: str,
-        headers: Hidden[Mapping[str, str]],
+        key: Hidden[str],
         *,
-        clock: Clock,
         limit: int,
         connect_timeout: float,
         tls: ssl.SSLContext | None,
     ) -> None:
         self._url = URL(url, encoded=True)
-        self._headers = headers
-        self._clock = clock
-        self._gate = asyncio.Semaphore(limit)
+        self._key = key
+        self._limit = limit
         self._connect_timeout = connect_timeout
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
+        self._opened: _Opened | None = None
         self.closed = False
 
-    async def aclose(self) -> None:
-        """Close all connections; calling it again does nothing."""
-        self.closed = True
-        if self._session is not None:
-            await self._session.close()
-
-    async def post(
-        self, body: Hidden[bytes], headers: Mapping[str, str], timeout: float
-    ) -> Exchange:
-        """One exchange of at most `timeout` seconds; never raises for what the network does.
+    def open(self) -> None:
+        """Make sure that it is open on the running event loop, in this process.
 
         Raises:
-            ClientClosedError: the session was closed before.
+            ClientClosedError: it was closed before.
+            EventLoopError: it is open on another event loop.
         """
-        session = self._open()
-        trail = Trail(self._clock.monotonic)
-        if not await self._enter_gate(timeout):
-            return Exchange(trail, Ending.TIMED_OUT, trail.now())
-        try:
-            trail.admitted = trail.now()
-            left = timeout - (trail.admitted - trail.began)
-            if left <= 0:  # to aiohttp, 0 means for ever
-                return Exchange(trail, Ending.TIMED_OUT, trail.admitted)
-            return await self._exchange(session, body, headers, trail, left)
-        finally:
-            self._gate.release()
-
-    async def _enter_gate(self, timeout: float) -> bool:
-        if not self._gate.locked():
-            return await self._gate.acquire()
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._gate.acquire()
-        except TimeoutError:
-            return False
-
-    def _open(self) -> aiohttp.ClientSession:
         if self.closed:
             raise ClientClosedError(
                 "the client is closed; create sessions inside its `async with` block, "
                 "or make a new FrameClient"
             )
-        if self._session is None:
-            self._session = self._make_session()
-        return self._session
+        loop, process = asyncio.get_running_loop(), os.getpid()
+        opened = self._opened
+        if opened is None or opened.loop is not loop or opened.process != process:
+            if opened is not None:
+                _leave_behind(opened, process)
+            self._opened = self._open(loop, process)
 
-    def _make_session(self) -> aiohttp.ClientSession:
-        tls = make_tls_context() if self._tls is None else self._tls
-        return aiohttp.ClientSession(
-            connector=_Connector(
-                limit=0, ssl=tls, keepalive_timeout=IDLE_SECONDS, timeout_ceil_threshold=_NEVER
-            ),
+    async def aclose(self) -> None:
+        """Close all connections; calling it again does nothing.
+
+        Raises:
+            EventLoopError: it is open on another event loop; nothing was closed.
+        """
+        opened = self._opened
+        if opened is not None:
+            if opened.loop is not asyncio.get_running_loop() or opened.process != os.getpid():
+                _leave_behind(opened, os.getpid())
+            else:
+                self.closed = True  # before the first await: exchanges in flight ask for it
+                await opened.session.close()
+        self.closed = True
+        self._opened = None
+
+    async def post(
+        self, body: Hidden[bytes], headers: Mapping[str, str], timeout: float, trail: Trail
+    ) -> Exchange:
+        """One exchange of at most `timeout` seconds; never raises for what the network does.
+
+        `trail` is written to on the way, so that it tells how far the request came even
+        when cancellation passes through.
+        """
+        opened = self._opened
+        if opened is None:
+            return trail.end(Ending.SESSION_CLOSED)
+        if not await opened.gate.enter(timeout):
+            return trail.end(Ending.TIMED_OUT, "waiting for a connection slot to come free")
+        try:
+            trail.admitted = trail.now()
+            left = timeout - (trail.admitted - trail.began)
+            if left <= 0:  # to aiohttp, 0 means for ever
+                return trail.end(Ending.TIMED_OUT)
+            return await self._exchange(opened.session, body, headers, trail, left)
+        finally:
+            opened.gate.leave()
+
+    def _open(self, loop: asyncio.AbstractEventLoop, process: int) -> _Opened:
+        connector = _Connector(
+            limit=0,
+            ssl=self._tls_context(),
+            keepalive_timeout=IDLE_SECONDS,
+            timeout_ceil_threshold=_NEVER,
+        )
+        session = aiohttp.ClientSession(
+            connector=connector,
             headers={
-                **self._headers.reveal(),
+                hdrs.AUTHORIZATION: f"Bearer {self._key.reveal()}",
                 hdrs.ACCEPT: "application/json",
                 hdrs.ACCEPT_ENCODING: "identity",
                 hdrs.CONTENT_TYPE: "application/json",
@@ -174,6 +253,12 @@ class HttpSession:
             auto_decompress=False,
             trust_env=False,
         )
+        return _Opened(loop, process, Gate(self._limit), session, connector)
+
+    def _tls_context(self) -> ssl.SSLContext | bool:
+        if self._url.scheme == "http":
+            return True  # to loopback; loading the system's authorities takes a while
+        return make_tls_context() if self._tls is None else without_key_log(self._tls)
 
     async def _exchange(
         self,
@@ -184,8 +269,7 @@ class HttpSession:
         timeout: float,
     ) -> Exchange:
         response: aiohttp.ClientResponse | None = None
-        head: Head | None = None
-        content: bytes | None = b""
+        chunks: list[bytes] = []
         try:
             response = await session.request(
                 "POST",
@@ -198,24 +282,57 @@ class HttpSession:
                 ),
             )
             trail.answered = trail.now()
-            head = _head(response)
-            content = await _read(response)
+            trail.head = _head(response, self._key)
+            await _read(response.content, chunks)
             trail.read = trail.now()
-            ending = Ending.COMPLETE if content is not None else Ending.TOO_LARGE
+            content = decompressed(b"".join(chunks), response.headers)
         except asyncio.CancelledError as cancelled:
-            # Without the frames of aiohttp, whose variables hold the API key.
-            raise cancelled.with_traceback(None) from None
+            if _was_asked_to_cancel():
+                # Without the frames of aiohttp, whose variables hold the API key.
+                raise cancelled.with_traceback(None) from None
+            ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
         except Exception as error:  # noqa: BLE001  # whatever it is, it is evidence
-            ending = _ending(error)
+            ending, detail = _ending(error, trail)
+        else:
+            return trail.end(Ending.COMPLETE, body=content)
         finally:
             if response is not None:
+                chunks += _unread(response.content)
                 response.release()
-        return Exchange(trail, ending, trail.now(), head, content or b"")
+        ending = Ending.SESSION_CLOSED if self.closed else ending
+        return trail.end(ending, detail, b"".join(chunks)[:LARGEST_BODY])
 
 
-def _head(response: aiohttp.ClientResponse) -> Head:
+def _leave_behind(opened: _Opened, process: int) -> None:
+    """Let go of what another event loop or the parent process opened.
+
+    Raises:
+        EventLoopError: that loop is still there, and may be using it.
+    """
+    if opened.process != process:
+        # The parent is using these connections: not a byte may be sent, so not even
+        # closed, and kept for ever lest the garbage collector does it.
+        _of_parents.append(opened)
+    elif opened.loop.is_closed():
+        opened.connector.abandon()
+    else:
+        raise EventLoopError(
+            "this client is open on another event loop; make one FrameClient per event loop, "
+            "or close this one there first"
+        )
+
+
+_of_parents: Final[list[_Opened]] = []
+
+
+def _was_asked_to_cancel() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _head(response: aiohttp.ClientResponse, key: Hidden[str]) -> Head:
     headers = response.headers
-    ids = (clean_request_id(headers.get(name)) for name in _REQUEST_ID_HEADERS)
+    ids = (clean_request_id(headers.get(name), key.reveal()) for name in _REQUEST_ID_HEADERS)
     return Head(
         response.status,
         tuple(headers.getall(hdrs.RETRY_AFTER, ())),
@@ -224,31 +341,62 @@ def _head(response: aiohttp.ClientResponse) -> Head:
     )
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """The whole body, or None when it is larger than `LARGEST_BODY`."""
-    chunks: list[bytes] = []
+async def _read(content: aiohttp.StreamReader, chunks: list[bytes]) -> None:
+    """Read a body to its end into `chunks`, which have what came even if the end doesn't."""
     left = LARGEST_BODY
-    while left >= 0:
-        chunk = await response.content.read(left + 1)
-        if not chunk:
-            return b"".join(chunks)
+    while chunk := await content.read(left + 1):
         chunks.append(chunk)
         left -= len(chunk)
-    return None
+        if left < 0:
+            raise UnusableBodyError("it is larger than 1 MiB")
 
 
-def _ending(error: Exception) -> Ending:
-    """How an attempt ended, in words; what it proves is judged elsewhere."""
-    match error:
-        case TimeoutError():
-            return Ending.TIMED_OUT
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
-            return Ending.BAD_CERTIFICATE
-        case aiohttp.ClientConnectorError():
-            return Ending.NO_CONNECTION
-        case aiohttp.ClientPayloadError() | OSError() | aiohttp.ServerDisconnectedError():
-            return Ending.DISCONNECTED
-        case aiohttp.ClientResponseError():
-            return Ending.GARBLED
-        case _:
-            return Ending.FAILED
+def _unread(content: aiohttp.StreamReader) -> list[bytes]:
+    """What had arrived of a body before the connection broke; a broken reader keeps it back."""
+    return list(getattr(content, "_buffer", ()))
+
+
+# First match counts. A detail of None stands for the operating system's own words.
+_ENDINGS: Final[tuple[tuple[type[Exception], Ending, str | None], ...]] = (
+    (TimeoutError, Ending.TIMED_OUT, ""),
+    (aiohttp.ClientConnectorCertificateError, Ending.BAD_CERTIFICATE, ""),
+    (aiohttp.ServerFingerprintMismatch, Ending.BAD_CERTIFICATE, ""),
+    (aiohttp.ClientConnectorDNSError, Ending.NO_CONNECTION, "the host name can't be resolved"),
+    (aiohttp.ClientConnectorSSLError, Ending.NO_CONNECTION, "the TLS handshake failed"),
+    (aiohttp.ClientConnectorError, Ending.NO_CONNECTION, None),
+    (aiohttp.ClientPayloadError, Ending.DISCONNECTED, "in the middle of the answer"),
+    (aiohttp.ServerDisconnectedError, Ending.DISCONNECTED, ""),
+    (OSError, Ending.DISCONNECTED, None),
+    (aiohttp.ClientResponseError, Ending.GARBLED, ""),
+)
+
+
+def _ending(error: Exception, trail: Trail) -> tuple[Ending, str]:
+    """How an exchange ended, in words; what that proves is judged elsewhere."""
+    if _never_written(error, trail):
+        return Ending.NEVER_WRITTEN, ""
+    if isinstance(error, UnusableBodyError):
+        return Ending.UNUSABLE, str(error)
+    for cls, ending, detail in _ENDINGS:
+        if isinstance(error, cls):
+            return ending, _spelled(error) if detail is None else detail
+    return Ending.FAILED, type(error).__name__
+
+
+def _never_written(error: Exception, trail: Trail) -> bool:
+    """The three ways that prove it, although a connection had the request.
+
+    aiohttp checks header values, then the connection, before it writes head and body in
+    one piece (measured with aiohttp 3.14.5; the body must be one bytes object).
+    """
+    if isinstance(error, _StaleConnectionError):
+        return True
+    if isinstance(error, aiohttp.ClientOSError) and error.errno is None:
+        return isinstance(error.__cause__, aiohttp.ClientConnectionResetError)
+    return isinstance(error, ValueError) and trail.handed is not None and trail.sent is None
+
+
+def _spelled(error: Exception) -> str:
+    """The system's word for it; never aiohttp's text, which has addresses and more."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else ""

@@ -31,7 +31,9 @@ def test_the_demo_creates_a_session_for_each_good_row() -> None:
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
     assert lines[0].split() == ["reference", "session", "id", "status", "expires", "(UTC)", "url"]
-    session = re.compile(r'order-1\d{3}.* +[0-9a-f-]{36}  open    \d{4}-\d\d-\d\d \d\d:\d\d  http://')
+    session = re.compile(
+        r"order-1\d{3}.* +[0-9a-f-]{36}  open    \d{4}-\d\d-\d\d \d\d:\d\d  http://"
+    )
     assert sum(session.match(line) is not None for line in lines) == 117
     assert re.fullmatch(r"created 117, refused 3, retried \d+, \d+\.\d s", lines[-1])
     wrong = [line.split()[:3] for line in lines if re.match(r"\d+ ", line)]
@@ -58,7 +60,7 @@ def test_the_demo_reads_a_file_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"reference,line_items.0.product\nx,y\n", "line 1: \"reference\": is not a field"),
+        (b"reference,line_items.0.product\nx,y\n", 'line 1: "reference": is not a field'),
         (b"client_reference_id\nx\n", "line_items.0.product: is missing"),
         (b"", "has no header"),
         ("line_items.0.product\nx\n".encode("utf-16"), "is UTF-16"),
@@ -112,9 +114,7 @@ def test_without_the_extra(missing: str) -> None:
         f"import sys; sys.modules['{missing}'] = None; from frame_async.cli import main; "
         "sys.argv = ['frame-async', 'demo']; sys.exit(main())"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert "pip install 'frame-async[cli]'" in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -52,9 +52,7 @@ class Page:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_code_blocks_run(
-    page: Path, server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_code_blocks_run(page: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each Python block of the page runs without an error, after those before it."""
     monkeypatch.setenv("FRAME_SECRET_KEY", "sk_sandbox_docs")
     monkeypatch.setenv("FRAME_API_BASE_URL", server)

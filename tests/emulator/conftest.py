@@ -1,6 +1,7 @@
 """An emulator, and plain HTTP clients of it: no code of the SDK is between them."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -29,6 +30,19 @@ def client_of(emulator: Emulator, **headers: str) -> aiohttp.ClientSession:
 def connect() -> Callable[..., aiohttp.ClientSession]:
     """Opens a client of an emulator; the test closes it."""
     return client_of
+
+
+async def until_true(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds; fail after five seconds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the emulator has no event to wait for
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """Waits until a condition holds."""
+    return until_true
 
 
 @pytest.fixture

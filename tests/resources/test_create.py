@@ -23,9 +23,7 @@ from frame_async.emulator import Emulator
 from frame_async.errors import AuthenticationError, ClientClosedError, RateLimitedError
 
 
-async def test_the_code_of_the_readme(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_code_of_the_readme(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """With key and address from the environment, one request becomes one session."""
     monkeypatch.setenv("FRAME_SECRET_KEY", emulator.api_key)
     monkeypatch.setenv("FRAME_API_BASE_URL", emulator.base_url + "/v1/")
@@ -155,9 +153,7 @@ async def test_concurrent_calls_stay_within_the_gate(
     emulator: Emulator, order: PaymentLinkSessionRequest
 ) -> None:
     """However many calls there are, no more than max_in_flight are on the wire."""
-    async with FrameClient(
-        emulator.api_key, base_url=emulator.base_url, max_in_flight=3
-    ) as frame:
+    async with FrameClient(emulator.api_key, base_url=emulator.base_url, max_in_flight=3) as frame:
         create = frame.payment_link_sessions.create
         sessions = await asyncio.gather(*(create(order) for _ in range(50)))
     fresh = [s for s in sessions if s.call.attempts[0].reused is False]

@@ -1,0 +1,54 @@
+"""What happens in a call, told to code: one small interface, for logs, metrics and traces."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import define
+
+from frame_async.calls import Attempt, Call
+
+
+class Observer:
+    """Override what you need; every method does nothing by default.
+
+    The methods are called in the task of the call, so they must be quick and must not
+    block. What they raise is logged and otherwise ignored: watching a call never
+    changes it. Nothing that they are given holds a secret.
+    """
+
+    def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
+        """Attempt ``number`` (from 1) of the call with that idempotency key is over."""
+
+    def waiting(self, key: str, seconds: float, why: str) -> None:
+        """The call will sleep that many seconds before its next attempt."""
+
+    def call_ended(self, call: Call) -> None:
+        """The call is over, cancelled ones included; nothing more will be told of it."""
+
+
+@define
+class Audience:
+    """All observers of a client, told in turn; none can disturb a call or another."""
+
+    observers: Sequence[Observer]
+    complain: Callable[[BaseException], None]
+    """Told what an observer raised."""
+
+    def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
+        """See `Observer.attempt_ended`."""
+        self._tell("attempt_ended", key, number, attempt)
+
+    def waiting(self, key: str, seconds: float, why: str) -> None:
+        """See `Observer.waiting`."""
+        self._tell("waiting", key, seconds, why)
+
+    def call_ended(self, call: Call) -> None:
+        """See `Observer.call_ended`."""
+        self._tell("call_ended", call)
+
+    def _tell(self, what: str, *facts: Any) -> None:
+        for observer in self.observers:
+            try:
+                getattr(observer, what)(*facts)
+            except Exception as error:  # noqa: BLE001  # an observer only watches
+                self.complain(error)

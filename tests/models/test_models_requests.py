@@ -1,0 +1,586 @@
+"""Requests check themselves: every broken rule at once, each with path, rule and fix."""
+
+import copy
+import pickle
+import sys
+from collections.abc import Callable
+from enum import Enum, IntEnum, StrEnum
+from typing import Any
+
+import pytest
+from attrs import evolve, fields
+from attrs.exceptions import FrozenInstanceError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frame_async.errors import Problem, ValidationError
+from frame_async.models import NOT_GIVEN, LineItem, NotGiven, PaymentLinkSessionRequest
+from frame_async.models.requests import REQUEST_FIELDS
+
+MUG = LineItem(product="prod_mug")
+FULL: dict[str, Any] = {
+    "line_items": [LineItem(product="p", quantity_minimum=1, quantity_maximum=5)],
+    "account": "acc_1",
+    "customer_email": "ada@mail.example",
+    "client_reference_id": "order-1",
+    "success_url": "https://shop.example/thanks",
+    "cancel_url": "http://shop.example/basket",
+    "expires_in": 900,
+    "phone_number_collection": True,
+    "shipping_address_collection": False,
+    "payment_method": "pm_1",
+}
+
+
+def request(**given: Any) -> PaymentLinkSessionRequest:
+    """A request, with any values of any type."""
+    return PaymentLinkSessionRequest(**({"line_items": [MUG]} | given))
+
+
+def problems(**given: Any) -> list[Problem]:
+    """Everything that is wrong with a request."""
+    with pytest.raises(ValidationError) as caught:
+        request(**given)
+    return list(caught.value.problems)
+
+
+def size(value: int) -> str:
+    """The name of a test with a huge integer, which has too many digits to be printed."""
+    return f"{'-' if value < 0 else ''}{value.bit_length()}bits"
+
+
+# --- what they are -------------------------------------------------------------------
+
+
+def test_the_fields_are_those_of_the_reference() -> None:
+    """Every body parameter of Frame's reference is a field, and nothing else is."""
+    assert set(REQUEST_FIELDS) == {
+        "customer", "account", "customer_email", "client_reference_id", "success_url",
+        "cancel_url", "expires_in", "phone_number_collection", "shipping_address_collection",
+        "payment_method", "payment_method_data", "line_items",
+    }  # fmt: skip
+    assert [a.name for a in fields(LineItem)] == ["product", "quantity_minimum", "quantity_maximum"]
+
+
+def test_a_full_request_keeps_what_was_given() -> None:
+    """Each field holds exactly the value that was given; the list of items becomes a tuple."""
+    made = request(**FULL)
+    held = {name: getattr(made, name) for name in FULL}
+    assert held == FULL | {"line_items": tuple(FULL["line_items"])}
+
+
+def test_what_is_not_given_is_its_own_value() -> None:
+    """All but the line items are `NOT_GIVEN` by default."""
+    made = request()
+    assert {getattr(made, n) for n in REQUEST_FIELDS if n != "line_items"} == {NOT_GIVEN}
+
+
+@pytest.mark.parametrize("made", [request(), MUG])
+def test_requests_are_frozen_and_slotted(made: Any) -> None:
+    """No field can be set or deleted after construction, and no other one can be added."""
+    for name in ("customer", "product", "stranger"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(made, name, "x")
+    assert not hasattr(made, "__dict__")
+
+
+@pytest.mark.parametrize("cls", [PaymentLinkSessionRequest, LineItem])
+def test_requests_are_keyword_only(cls: Any) -> None:
+    """A positional argument is refused."""
+    with pytest.raises(TypeError, match="positional"):
+        cls([MUG])
+
+
+def test_a_misspelt_argument_is_refused() -> None:
+    """Frame would ignore an unknown field in silence; the class does not."""
+    with pytest.raises(TypeError, match="account_id"):
+        request(account_id="acc_1")
+
+
+def test_a_repr_lists_what_was_given() -> None:
+    """A repr has the fields that were given, and no others."""
+    item = LineItem(product="p", quantity_maximum=2)
+    assert repr(item) == "LineItem(product='p', quantity_maximum=2)"
+    assert repr(request(customer="c", expires_in=900)) == (
+        "PaymentLinkSessionRequest(line_items=(LineItem(product='prod_mug'),), customer='c',"
+        " expires_in=900)"
+    )
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, evolve, lambda made: pickle.loads(pickle.dumps(made))],
+)
+def test_requests_copy_and_compare(copied: Callable[[Any], Any]) -> None:
+    """A copy, deep copy or pickle of a request is equal to it and hashes alike."""
+    made = request(**FULL)
+    other = copied(made)
+    assert other == made
+    assert hash(other) == hash(made)
+    assert other != evolve(made, expires_in=901)
+
+
+def test_evolving_checks_again() -> None:
+    """A changed copy is checked like any other request."""
+    with pytest.raises(ValidationError, match="customer"):
+        evolve(request(account="a"), customer="c")
+
+
+# --- NOT_GIVEN -----------------------------------------------------------------------
+
+
+def test_not_given_is_one_false_value() -> None:
+    """It is false, shows its name, is not None, and stays itself when pickled or copied."""
+    assert not NOT_GIVEN
+    assert repr(NOT_GIVEN) == "NOT_GIVEN"
+    assert list(NotGiven) == [NOT_GIVEN]
+    assert pickle.loads(pickle.dumps(NOT_GIVEN)) is NOT_GIVEN
+    assert copy.deepcopy(NOT_GIVEN) is NOT_GIVEN
+
+
+# --- single rules --------------------------------------------------------------------
+
+
+class Word(StrEnum):
+    URL = "https://shop.example/"
+    EMAIL = "ada@mail.example"
+
+
+class OldWord(str, Enum):  # noqa: UP042  # the old kind is the point
+    URL = "https://shop.example/"
+    EMAIL = "ada@mail.example"
+
+
+class Liar(str):
+    """A string whose methods don't say what it holds."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "https://shop.example/ ada@mail.example"
+
+    def strip(self, *_: Any) -> str:
+        return "not empty"
+
+    def __iter__(self) -> Any:
+        return iter("harmless")
+
+
+class Count(IntEnum):
+    QUARTER = 900
+
+
+TEXTS = ["customer", "account", "client_reference_id", "payment_method"]
+STRINGS = [*TEXTS, "customer_email", "success_url", "cancel_url"]
+FLAGS = ["phone_number_collection", "shipping_address_collection"]
+NO_TEXT: list[Any] = [3, 1.5, True, b"bytes", ["x"], {"x": 1}, {"x"}, object(), Count.QUARTER]
+
+
+def owner(field: str) -> dict[str, str]:
+    """What a field needs beside itself."""
+    return {"account": "acc_1"} if field == "payment_method" else {}
+
+
+@pytest.mark.parametrize("value", NO_TEXT, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("field", STRINGS)
+def test_a_string_is_a_string(field: str, value: Any) -> None:
+    """A value of another type is refused with its type's name, and the type to pass."""
+    rule = f"must be a string, not {type(value).__name__}"
+    assert problems(**{field: value}, **owner(field)) == [Problem(field, rule, "pass a str")]
+
+
+@pytest.mark.parametrize("field", STRINGS)
+def test_none_is_not_a_way_to_leave_out(field: str) -> None:
+    """None is refused, and the fix says how to leave a field out."""
+    assert problems(**{field: None}, **owner(field)) == [
+        Problem(field, "must be a string, not None", "pass a str, or leave the field out")
+    ]
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t\r\n", "\u2003", Liar(""), Liar("  ")])
+@pytest.mark.parametrize("field", STRINGS)
+def test_a_string_is_not_empty(field: str, value: str) -> None:
+    """An empty string, or one of spaces only, is refused, whatever its methods say."""
+    assert problems(**{field: value}, **owner(field)) == [
+        Problem(field, "must not be empty", "give one, or leave the field out")
+    ]
+
+
+@pytest.mark.parametrize("value", ["x\ud800", "\udfffx", Liar("\ud83d")])
+@pytest.mark.parametrize("field", STRINGS)
+def test_a_string_has_a_utf_8_form(field: str, value: str) -> None:
+    """A lone surrogate, which no request body can carry, is refused."""
+    assert problems(**{field: value}, **owner(field)) == [
+        Problem(field, "has a character that UTF-8 can't carry", "remove the lone surrogate")
+    ]
+
+
+@pytest.mark.parametrize("enum", [Word, OldWord])
+def test_string_enums_are_what_they_stand_for(enum: Any) -> None:
+    """A member of a string enum is judged by its value, not by its member's name."""
+    made = request(customer_email=enum.EMAIL, success_url=enum.URL, cancel_url=enum.URL)
+    assert (made.customer_email, made.success_url) == (enum.EMAIL, enum.URL)
+
+
+def test_a_lying_string_is_judged_by_what_is_sent() -> None:
+    """A str subclass whose ``__str__`` tells of a URL and an address passes for neither."""
+    found = problems(success_url=Liar("nowhere"), customer_email=Liar("nobody"))
+    assert [p.path for p in found] == ["customer_email", "success_url"]
+
+
+@pytest.mark.parametrize(
+    "value", ["a@b", "a.b+c@mail.example", '"a@b"@mail.example', "é@ü.example"]
+)
+def test_email_addresses(value: str) -> None:
+    """Something before and after the last @ is enough: the server judges the rest."""
+    assert request(customer_email=value).customer_email == value
+
+
+@pytest.mark.parametrize(
+    "value", ["a", "@", "a@", "@b", "a@b c", "a b@c", "a@b\n", "\na@b", "a@b "]
+)
+def test_no_email_addresses(value: str) -> None:
+    """What has no two sides around an @, or has spaces, is refused."""
+    assert problems(customer_email=value) == [
+        Problem("customer_email", "must be an e-mail address", "use the form name@domain")
+    ]
+
+
+URLS = ["success_url", "cancel_url"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://shop.example", "http://shop.example/", "HTTPS://SHOP.example/thanks?a=1&b=%20#top",
+        "https://localhost:8080/x", "https://127.0.0.1/x", "https://[::1]:8443/x",
+        "https://user:word@shop.example/", "https://bücher.example/straße", "https://h:65535/",
+        "https://shop.example/~a/(b)/'c'/[d]",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("field", URLS)
+def test_web_urls(field: str, value: str) -> None:
+    """Absolute HTTP and HTTPS URLs are accepted as they are."""
+    assert getattr(request(**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "shop.example/thanks", "/thanks", "//shop.example/thanks", "thanks", "https:", "https://",
+        "https:///thanks", "https:/shop.example", "ftp://shop.example/", "javascript:alert(1)",
+        "mailto:a@b.example", "data:text/html,x", "file:///etc/passwd", "https://:443/x",
+        "https://shop.example:0/", "https://shop.example:65536/", "https://shop.example:x/",
+        "https://[::1", "https://[zz]/", "httpss://shop.example", "https://?x", "https://@/",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("field", URLS)
+def test_no_web_urls(field: str, value: str) -> None:
+    """Relative URLs, other schemes and impossible hosts or ports are refused."""
+    assert problems(**{field: value}) == [
+        Problem(field, "must be an absolute HTTP(S) URL", "use the form https://host/path")
+    ]
+
+
+@pytest.mark.parametrize(
+    "character", [*' \t\r\n\x00\x1f\x7f\x85\xa0\u2003\u2028\u3000<>"\\^`{|}'], ids=ascii
+)
+@pytest.mark.parametrize("form", ["https://shop.example/{}x", "{}https://a.b/", "https://a.b/{}"])
+def test_urls_are_already_encoded(form: str, character: str) -> None:
+    """Spaces, control characters and others that a URL can't have are refused anywhere in it."""
+    assert problems(success_url=form.replace("{}", character)) == [
+        Problem(
+            "success_url",
+            "must be a URL without spaces or control characters",
+            "percent-encode them",
+        )
+    ]
+
+
+@pytest.mark.parametrize("value", [900, 901, 86399, 86400, Count.QUARTER])
+def test_expiry_in_bounds(value: int) -> None:
+    """Both ends of 900..86400 are allowed."""
+    assert request(expires_in=value).expires_in == value
+
+
+@pytest.mark.parametrize("value", [899, 86401, 0, -900, 10**4999, -(10**4999)], ids=size)
+def test_expiry_out_of_bounds(value: int) -> None:
+    """An expiry outside of 900..86400 is refused, however many digits it has."""
+    assert problems(expires_in=value) == [
+        Problem("expires_in", "must be from 900 to 86400 seconds", "pass an int from 900 to 86400")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(True, "bool"), (900.0, "float"), (float("nan"), "float"), ("900", "str"), ([900], "list")],
+)
+@pytest.mark.parametrize("field", ["expires_in", "quantity_minimum", "quantity_maximum"])
+def test_an_integer_is_an_integer(field: str, value: Any, kind: str) -> None:
+    """A boolean, a float and digits in a string are no integers."""
+    rule, fix = f"must be an integer, not {kind}", "pass an int"
+    if field == "expires_in":
+        assert problems(expires_in=value) == [Problem(field, rule, fix)]
+    else:
+        item = LineItem(product="p", **{field: value})
+        assert problems(line_items=[item]) == [Problem(f"line_items[0].{field}", rule, fix)]
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", "", [], 1.0], ids=repr)
+@pytest.mark.parametrize("field", FLAGS)
+def test_a_flag_is_a_boolean(field: str, value: Any) -> None:
+    """What only looks like a boolean is refused."""
+    rule = f"must be a boolean, not {type(value).__name__}"
+    assert problems(**{field: value}) == [Problem(field, rule, "pass True or False")]
+
+
+@pytest.mark.parametrize("field", [*FLAGS, "expires_in"])
+def test_none_is_no_default(field: str) -> None:
+    """None is neither a flag nor a number, and the fix says what to do."""
+    (problem,) = problems(**{field: None})
+    assert problem.rule.endswith("not None")
+    assert problem.fix.endswith(", or leave the field out")
+
+
+# --- line items ----------------------------------------------------------------------
+
+ITEMS_FIX = 'pass a list such as [LineItem(product="prod_1")]'
+
+
+@pytest.mark.parametrize(
+    "items",
+    [[MUG, MUG], (MUG, MUG), iter([MUG, MUG]), (MUG for _ in range(2)), {1: MUG, 2: MUG}.values()],
+    ids=["list", "tuple", "iterator", "generator", "values"],
+)
+def test_line_items_come_in_any_order_that_lasts(items: Any) -> None:
+    """Any iterable with an order of its own is taken, and read once."""
+    assert request(line_items=items).line_items == (MUG, MUG)
+
+
+@pytest.mark.parametrize("items", [[], (), iter([])], ids=["list", "tuple", "iterator"])
+def test_no_line_item(items: Any) -> None:
+    """At least one product is needed."""
+    assert problems(line_items=items) == [
+        Problem("line_items", "must have at least one item", ITEMS_FIX)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("items", "kind"),
+    [
+        (None, "None"), ("prod_mug", "str"), (b"prod", "bytes"), (3, "int"), (MUG, "LineItem"),
+        ({"product": "p"}, "dict"), ({MUG}, "set"), (frozenset([MUG]), "frozenset"),
+        (NOT_GIVEN, "NotGiven"), ({MUG: 1}.keys(), "dict_keys"),
+    ],
+)  # fmt: skip
+def test_line_items_are_a_list(items: Any, kind: str) -> None:
+    """What isn't a list is refused; so is a set, whose order differs between processes."""
+    rule = f"must be a list of LineItem, not {kind}"
+    assert problems(line_items=items) == [Problem("line_items", rule, ITEMS_FIX)]
+
+
+@pytest.mark.parametrize(
+    ("item", "kind"),
+    [({"product": "p"}, "dict"), ("p", "str"), (None, "None"), (LineItem, "type"), ([MUG], "list")],
+)
+def test_a_line_item_is_a_line_item(item: Any, kind: str) -> None:
+    """An item of another type is refused at its place."""
+    assert problems(line_items=[MUG, item]) == [
+        Problem("line_items[1]", f"must be a LineItem, not {kind}", "pass LineItem(product=...)")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("product", "rule"),
+    [
+        ("", "must not be empty"),
+        ("  ", "must not be empty"),
+        (None, "must be a string, not None"),
+        (7, "must be a string, not int"),
+        (NOT_GIVEN, "is missing"),
+    ],
+)
+def test_a_product_is_named(product: Any, rule: str) -> None:
+    """An empty, missing or mistyped product is refused at its place."""
+    (problem,) = problems(line_items=[MUG, MUG, LineItem(product=product)])
+    assert (problem.path, problem.rule) == ("line_items[2].product", rule)
+    assert problem.fix
+
+
+@pytest.mark.parametrize("low", [0, 1, 5, NOT_GIVEN])
+@pytest.mark.parametrize("high", [5, 2**53 - 1, NOT_GIVEN])
+def test_quantities(low: Any, high: Any) -> None:
+    """Quantities from 0 up, equal ones too, either of them or neither, are allowed."""
+    item = LineItem(product="p", quantity_minimum=low, quantity_maximum=high)
+    assert request(line_items=[item]).line_items == (item,)
+
+
+def test_an_inverted_range_is_refused() -> None:
+    """A minimum above its maximum is reported with its path, both numbers and the fix."""
+    wrong = LineItem(product="p", quantity_minimum=3, quantity_maximum=2)
+    assert problems(line_items=[MUG, MUG, wrong]) == [
+        Problem(
+            "line_items[2].quantity_minimum",
+            "must not be above quantity_maximum (3 > 2)",
+            "swap or correct the two",
+        )
+    ]
+
+
+@pytest.mark.parametrize("value", [-1, 2**53, 10**4999, -(10**4999)], ids=size)
+@pytest.mark.parametrize("field", ["quantity_minimum", "quantity_maximum"])
+def test_quantities_out_of_bounds(field: str, value: int) -> None:
+    """A negative quantity is refused, and so is one that JSON readers would round."""
+    low = 1 if field == "quantity_maximum" else value
+    high = value if field == "quantity_maximum" else NOT_GIVEN
+    item = LineItem(product="p", quantity_minimum=low, quantity_maximum=high)
+    (problem,) = problems(line_items=[item])
+    assert problem.path == f"line_items[0].{field}"
+    assert problem.rule.startswith("must be ")
+    assert problem.fix.startswith("pass an int ")
+
+
+# --- rules between fields ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["account", "customer_email"])
+def test_a_customer_stands_alone(other: str) -> None:
+    """A customer goes together neither with an account nor with an e-mail address."""
+    assert problems(customer="cus_1", **{other: "a@b"}) == [
+        Problem(other, "can't go together with customer", f"give customer or {other}, not both")
+    ]
+
+
+def test_an_account_may_have_an_email_address() -> None:
+    """The reference excludes the address beside a customer only."""
+    assert request(account="acc_1", customer_email="a@b").account == "acc_1"
+
+
+def test_a_payment_method_needs_an_owner() -> None:
+    """A payment method without customer or account is refused, with an address too."""
+    expected = [Problem("payment_method", "needs an owner", "give customer or account too")]
+    assert problems(payment_method="pm_1") == expected
+    assert problems(payment_method="pm_1", customer_email="a@b") == expected
+
+
+@pytest.mark.parametrize("kind", ["customer", "account"])
+def test_a_payment_method_with_an_owner(kind: str) -> None:
+    """Either kind of owner will do."""
+    assert request(payment_method="pm_1", **{kind: "x"}).payment_method == "pm_1"
+
+
+def test_all_problems_come_at_once() -> None:
+    """One error has every broken rule, in the order of the fields, and names each path."""
+    with pytest.raises(ValidationError) as caught:
+        request(
+            line_items=[
+                LineItem(product=""),
+                MUG,
+                LineItem(product="p", quantity_minimum=True, quantity_maximum=-1),
+                LineItem(product="p", quantity_minimum=2, quantity_maximum=1),
+            ],
+            customer=1,
+            account="a",
+            customer_email="nobody",
+            client_reference_id="",
+            success_url="/thanks",
+            cancel_url=None,
+            expires_in=60,
+            phone_number_collection="yes",
+            shipping_address_collection=1,
+            payment_method=[],
+            payment_method_data=[],
+        )
+    paths = [
+        "line_items[0].product", "line_items[2].quantity_minimum", "line_items[2].quantity_maximum",
+        "line_items[3].quantity_minimum", "customer", "customer_email", "client_reference_id",
+        "success_url", "cancel_url", "expires_in", "phone_number_collection",
+        "shipping_address_collection", "payment_method", "payment_method_data", "account",
+        "customer_email",
+    ]  # fmt: skip
+    assert [p.path for p in caught.value.problems] == paths
+    message = str(caught.value)
+    assert message.startswith("invalid payment link session request: line_items[0].product: must")
+    assert all(path in message for path in paths[:15])
+    assert all(p.rule and p.fix for p in caught.value.problems)
+
+
+class Hostile:
+    """Neither shown, nor compared, nor hashed, nor tested for truth."""
+
+    def _refuse(self, *_: object) -> Any:
+        raise RuntimeError("hands off")
+
+    __repr__ = __str__ = __eq__ = __hash__ = __bool__ = __lt__ = __gt__ = _refuse
+    __iter__ = None
+
+
+@pytest.mark.parametrize("field", REQUEST_FIELDS)
+def test_hostile_values_are_refused_unseen(field: str) -> None:
+    """An object that raises whenever it is touched is refused by the name of its type."""
+    found = problems(**{field: Hostile()})
+    assert found[0].path == field
+    assert found[0].rule.endswith("not Hostile")
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.just("half a pair: \ud800"),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    values=st.dictionaries(st.sampled_from(REQUEST_FIELDS), anything),
+    items=st.lists(
+        st.builds(LineItem, product=anything, quantity_minimum=anything, quantity_maximum=anything),
+        max_size=2,
+    ),
+)
+def test_a_request_is_right_or_raises_one_kind_of_error(
+    values: dict[str, Any], items: list[LineItem]
+) -> None:
+    """Whatever is given, construction succeeds or raises a ValidationError that is one line."""
+    try:
+        made = PaymentLinkSessionRequest(**({"line_items": items} | values))
+    except ValidationError as error:
+        made, refusal = None, error
+    if made is None:
+        assert refusal.problems
+        assert refusal.message.isprintable()
+    else:
+        assert made == evolve(made)
+
+
+@given(low=st.integers(0, 2**53 - 1), high=st.integers(0, 2**53 - 1))
+def test_a_range_is_right_when_it_is_not_inverted(low: int, high: int) -> None:
+    """Any two quantities are accepted exactly when the minimum is not above the maximum."""
+    item = LineItem(product="p", quantity_minimum=low, quantity_maximum=high)
+    if low <= high:
+        assert request(line_items=[item]).line_items == (item,)
+    else:
+        assert len(problems(line_items=[item])) == 1
+
+
+def test_reading_an_iterable_that_fails_raises_its_own_error() -> None:
+    """An error of the caller's generator is the caller's, and passes through."""
+
+    def items() -> Any:
+        yield MUG
+        raise KeyError("of the caller")
+
+    with pytest.raises(KeyError, match="of the caller"):
+        request(line_items=items())
+
+
+def test_digits_are_never_printed() -> None:
+    """A problem with a huge integer doesn't meet Python's limit on printing digits."""
+    assert 0 < sys.get_int_max_str_digits() < 5000
+    with pytest.raises(ValidationError):
+        request(expires_in=10**5000, line_items=[LineItem(product="p", quantity_minimum=10**5000)])

@@ -1,0 +1,125 @@
+"""What is answered, and the record of the call that it came from."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from attrs import evolve, fields
+from attrs.exceptions import FrozenInstanceError
+
+from frame_async import models
+from frame_async.models import (
+    Attempt,
+    Call,
+    Outcome,
+    PaymentLinkSession,
+    PaymentStatus,
+    SessionStatus,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def attempt(**given: Any) -> Attempt:
+    """An attempt that was refused."""
+    usual: dict[str, Any] = {"outcome": Outcome.REFUSED, "started": NOON, "duration": 0.5}
+    return Attempt(**(usual | given))
+
+
+SESSION = PaymentLinkSession(
+    id="ses_1", created=NOON, extra={"new": [1]}, call=Call(attempts=(attempt(),))
+)
+
+
+def test_the_fields_are_those_of_the_reference() -> None:
+    """Every field of Frame's example is there by its name, beside `url`, `extra` and `call`."""
+    assert {a.name for a in fields(PaymentLinkSession)} == {
+        "id", "customer_email", "payment_status", "phone_number_collection",
+        "shipping_address_collection", "status", "client_reference_id", "object", "expires",
+        "created", "updated", "livemode", "customer", "account", "payment_method",
+        "url", "extra", "call",
+    }  # fmt: skip
+
+
+def test_only_the_id_is_certain() -> None:
+    """All other fields of an answer are None unless they are there."""
+    session = PaymentLinkSession(id="ses_1")
+    others = {a.name for a in fields(PaymentLinkSession)} - {"id", "extra", "call"}
+    assert {getattr(session, name) for name in others} == {None}
+    assert (session.extra, session.call) == ({}, Call())
+    with pytest.raises(TypeError, match="id"):
+        PaymentLinkSession()  # type: ignore[call-arg]
+
+
+def test_the_published_words_are_constants() -> None:
+    """The values that Frame's reference shows can be compared with plain strings."""
+    assert SessionStatus.OPEN == "open"
+    assert PaymentStatus.UNPAID == "unpaid"
+
+
+@pytest.mark.parametrize("record", [SESSION, SESSION.call, attempt()])
+def test_records_are_frozen_and_slotted(record: Any) -> None:
+    """No field of a record can be set after the fact."""
+    for name in (*(a.name for a in fields(type(record))), "stranger"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(record, name, None)
+    assert not hasattr(record, "__dict__")
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, evolve, lambda record: pickle.loads(pickle.dumps(record))]
+)
+@pytest.mark.parametrize("record", [SESSION, SESSION.call, attempt()])
+def test_records_copy(record: Any, copied: Callable[[Any], Any]) -> None:
+    """A copied or pickled record is equal and hashes alike."""
+    other = copied(record)
+    assert other == record
+    assert hash(other) == hash(record)
+    assert repr(other) == repr(record)
+
+
+def test_a_session_is_the_same_whichever_call_it_came_from() -> None:
+    """The record of the call doesn't count when sessions are compared; unknown fields do."""
+    assert evolve(SESSION, call=Call()) == SESSION
+    assert evolve(SESSION, extra={}) != SESSION
+
+
+def test_a_copied_session_keeps_its_call() -> None:
+    """The record, which doesn't count when sessions are compared, travels all the same."""
+    assert pickle.loads(pickle.dumps(SESSION)).call == SESSION.call
+
+
+def test_a_repr_of_a_session_is_short() -> None:
+    """Neither unknown fields nor the record of the call are in the repr."""
+    assert "extra" not in repr(SESSION)
+    assert "call" not in repr(SESSION)
+    assert repr(SESSION).startswith("PaymentLinkSession(id='ses_1', ")
+
+
+@pytest.mark.parametrize(("attempts", "retries"), [(0, 0), (1, 0), (2, 1), (7, 6)])
+def test_retries_are_the_attempts_after_the_first(attempts: int, retries: int) -> None:
+    """A call that tried nothing has no retries, and neither has one that tried once."""
+    assert Call(attempts=(attempt(),) * attempts).retries == retries
+
+
+@pytest.mark.parametrize(
+    ("ids", "last"),
+    [([], None), ([None], None), (["a"], "a"), (["a", None], "a"), (["a", "b", None, ""], "b")],
+)
+def test_the_request_id_is_the_last_one(ids: list[str | None], last: str | None) -> None:
+    """The id to quote is that of the latest attempt that had one."""
+    assert Call(attempts=tuple(attempt(request_id=name) for name in ids)).request_id == last
+
+
+def test_outcomes_are_words() -> None:
+    """The four outcomes are strings, as logs and metrics need them."""
+    assert [str(outcome) for outcome in Outcome] == ["created", "refused", "not_sent", "unknown"]
+
+
+def test_the_room_lists_what_it_offers() -> None:
+    """Every name in `__all__` exists, sorted, once."""
+    assert all(hasattr(models, name) for name in models.__all__)
+    assert len(set(models.__all__)) == len(models.__all__)

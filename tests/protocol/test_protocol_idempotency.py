@@ -1,0 +1,199 @@
+"""Idempotency keys: how one is minted, and which of a caller's own are accepted."""
+
+import uuid
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frame_async.errors import UsageError, ValidationError
+from frame_async.protocol.idempotency import LONGEST_KEY, check_key, mint
+
+VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class OrderKey(StrEnum):
+    """A caller's way of naming a key."""
+
+    FIRST = "order-1"
+
+
+class Shouting(str):
+    """A string that shows itself as something else."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "SOMETHING ELSE"
+
+
+def refusal(key: object) -> ValidationError:
+    """The error that a key is refused with."""
+    with pytest.raises(ValidationError) as caught:
+        check_key(key)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("given_bytes", "key"),
+    [
+        (bytes(16), "00000000-0000-4000-8000-000000000000"),
+        (b"\xff" * 16, "ffffffff-ffff-4fff-bfff-ffffffffffff"),
+        (bytes(range(16)), "00010203-0405-4607-8809-0a0b0c0d0e0f"),
+    ],
+)
+def test_minted_keys_are_made_of_the_bytes_given(given_bytes: bytes, key: str) -> None:
+    """A minted key is the given bytes as a UUID, with version 4 and the RFC's variant set."""
+    assert mint(lambda _: given_bytes) == key
+
+
+def test_minting_asks_for_sixteen_bytes_once() -> None:
+    """Minting takes 128 bits of chance, in one go."""
+    asked: list[int] = []
+
+    def random_bytes(count: int) -> bytes:
+        asked.append(count)
+        return bytes(count)
+
+    mint(random_bytes)
+    assert asked == [16]
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_every_minted_key_is_a_valid_random_uuid(chance: bytes) -> None:
+    """Whatever the bytes, a minted key is a version 4 UUID and passes its own check."""
+    key = mint(lambda _: chance)
+    parsed = uuid.UUID(key)
+    assert (parsed.version, parsed.variant, str(parsed)) == (4, uuid.RFC_4122, key)
+    assert check_key(key) == key
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
+def test_minted_keys_keep_122_bits_of_chance(one: bytes, other: bytes) -> None:
+    """Two keys are equal only where the bytes differ in nothing but the six fixed bits."""
+
+    def mask(chance: bytes) -> int:
+        return int.from_bytes(chance) & ~(0xF000_C000_0000_0000_0000)
+
+    assert (mint(lambda _: one) == mint(lambda _: other)) == (mask(one) == mask(other))
+
+
+@pytest.mark.parametrize(
+    "key", ["k", "order-1", "!", "~", "a" * 255, VISIBLE, '"quoted"', "0"], ids=lambda k: k[:12]
+)
+def test_visible_ascii_is_accepted_unchanged(key: str) -> None:
+    """One to 255 characters of visible ASCII are a key as they are."""
+    assert check_key(key) == key
+
+
+@given(st.text(alphabet=VISIBLE, min_size=1, max_size=255))
+def test_every_visible_ascii_text_is_a_key(key: str) -> None:
+    """Any text of visible ASCII up to 255 characters passes unchanged."""
+    assert check_key(key) == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(
+            " ",
+            "a b",
+            " a",
+            "a ",
+            "a\n",
+            "\na",
+            "a\r\n",
+            "a\tb",
+            "a\x00",
+            "a\x1f",
+            "a\x7f",
+            "a\x80",
+        ),
+        *(
+            "\u00e9",
+            "a\u00a0",
+            "a\u200b",
+            "\u0661",
+            "\ud800",
+            "a\u2028",
+            "\U0001f511",
+            "a" * 254 + "\n",
+        ),
+    ],
+    ids=ascii,
+)
+def test_other_characters_are_refused(key: str) -> None:
+    """A space, control character, line end or non-ASCII character anywhere makes it no key."""
+    assert refusal(key).problems[0].rule == (
+        "must be visible ASCII, without spaces or control characters"
+    )
+
+
+@given(st.text(min_size=1, max_size=255))
+def test_any_text_is_a_key_only_if_visible_ascii(key: str) -> None:
+    """Among all texts, exactly those of visible ASCII are keys."""
+    if set(key) <= set(VISIBLE):
+        assert check_key(key) == key
+    else:
+        refusal(key)
+
+
+def test_an_empty_key_is_refused() -> None:
+    """No characters are no key, and the message says so."""
+    assert refusal("").problems[0].rule == "must not be empty"
+
+
+@pytest.mark.parametrize("length", [256, 257, 100_000])
+def test_a_long_key_is_refused(length: int) -> None:
+    """More than 255 characters are refused, with the limit and the length in the message."""
+    assert refusal("a" * length).problems[0].rule == (
+        f"must not be longer than 255 characters, has {length}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (b"order-1", "bytes"),
+        (1, "int"),
+        (None, "NoneType"),
+        (True, "bool"),
+        (["order-1"], "list"),
+        (uuid.UUID(int=0), "UUID"),
+        (object(), "object"),
+    ],
+)
+def test_other_types_are_refused_by_name(key: Any, name: str) -> None:
+    """What is no string is refused, and the message names its type."""
+    assert refusal(key).problems[0].rule == f"must be a string, not {name}"
+
+
+def test_the_refusal_says_where_and_what_to_do() -> None:
+    """The error names the parameter and the remedy, and is the caller's mistake."""
+    error = refusal("order 1")
+    (problem,) = error.problems
+    assert problem.path == "idempotency_key"
+    assert problem.fix == "use 1 to 255 visible ASCII characters"
+    assert str(error) == f"invalid idempotency key: {problem}"
+    assert isinstance(error, UsageError)
+
+
+def test_the_refusal_does_not_echo_the_key() -> None:
+    """A refused key doesn't show in the message: it may be anything, a secret too."""
+    assert "4242" not in str(refusal("4242 4242"))
+
+
+@pytest.mark.parametrize(("key", "text"), [(OrderKey.FIRST, "order-1"), (Shouting("k"), "k")])
+def test_subclasses_of_str_become_plain_strings(key: str, text: str) -> None:
+    """A key of a subclass of str is taken by its characters, whatever it shows itself as."""
+    checked = check_key(key)
+    assert type(checked) is str
+    assert checked == text
+
+
+def test_the_longest_key_has_255_characters() -> None:
+    """The published limit is the one that is checked."""
+    assert LONGEST_KEY == 255
+    assert check_key("x" * LONGEST_KEY) == "x" * LONGEST_KEY

@@ -1,0 +1,416 @@
+"""Sessions out of the bytes of an answer: nothing renamed, nothing coerced, nothing lost."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from attrs import fields
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frame_async.calls import Call, Outcome
+from frame_async.errors import Problem, UnreadableError
+from frame_async.models import PaymentLinkSession
+from frame_async.serialization import load_json, load_session, salvage_id
+
+CALL = Call(idempotency_key="key", outcome=Outcome.CREATED)
+EXAMPLE = b"""{
+  "id": "60574c6d-2f16-4b03-a852-079fffd087db",
+  "customer_email": null,
+  "payment_status": "unpaid",
+  "phone_number_collection": false,
+  "shipping_address_collection": false,
+  "status": "open",
+  "client_reference_id": null,
+  "object": "payment_link.session",
+  "expires": 1781202281,
+  "created": 1781115881,
+  "updated": 1781115881,
+  "livemode": false,
+  "customer": null,
+  "account": "f8b22e7f-c84a-4560-930e-2d505ad9aef5",
+  "payment_method": null
+}"""
+STRINGS = [
+    "object", "status", "payment_status", "client_reference_id", "customer", "customer_email",
+    "account", "payment_method", "url",
+]  # fmt: skip
+FLAGS = ["phone_number_collection", "shipping_address_collection", "livemode"]
+TIMES = ["expires", "created", "updated"]
+KNOWN = ["id", *STRINGS, *FLAGS, *TIMES]
+
+
+def load(**values: Any) -> PaymentLinkSession:
+    """A session from an answer with these values."""
+    return load_session(json.dumps({"id": "ses_1"} | values).encode(), CALL)
+
+
+def problems(data: bytes) -> list[Problem]:
+    """Everything that is wrong with an answer."""
+    with pytest.raises(UnreadableError) as caught:
+        load_session(data, CALL)
+    assert str(caught.value).startswith("unreadable payment link session: ")
+    return list(caught.value.problems)
+
+
+def wrong(**values: Any) -> list[tuple[str, str]]:
+    """Path and rule of everything that is wrong with these values."""
+    return [(p.path, p.rule) for p in problems(json.dumps({"id": "ses_1"} | values).encode())]
+
+
+# --- what is read --------------------------------------------------------------------
+
+
+def test_the_example_of_the_reference() -> None:
+    """Frame's own example is read to the last field, times in UTC."""
+    assert load_session(EXAMPLE, CALL) == PaymentLinkSession(
+        id="60574c6d-2f16-4b03-a852-079fffd087db",
+        payment_status="unpaid",
+        phone_number_collection=False,
+        shipping_address_collection=False,
+        status="open",
+        object="payment_link.session",
+        expires=datetime(2026, 6, 11, 18, 24, 41, tzinfo=UTC),
+        created=datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC),
+        updated=datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC),
+        livemode=False,
+        account="f8b22e7f-c84a-4560-930e-2d505ad9aef5",
+    )
+
+
+def test_no_field_of_the_example_is_unknown() -> None:
+    """Nothing of the example ends up in `extra`."""
+    assert load_session(EXAMPLE, CALL).extra == {}
+
+
+def test_the_session_carries_the_call() -> None:
+    """The very record that was passed is on the session."""
+    assert load().call is CALL
+
+
+def test_the_table_above_has_every_field() -> None:
+    """The fields that these tests try are all there are."""
+    assert {*KNOWN, "extra", "call"} == {a.name for a in fields(PaymentLinkSession)}
+
+
+@pytest.mark.parametrize("name", sorted(set(KNOWN) - {"id"}))
+def test_missing_and_null_are_none(name: str) -> None:
+    """An optional field that is missing or null is None."""
+    assert getattr(load(), name) is None
+    assert getattr(load(**{name: None}), name) is None
+
+
+@pytest.mark.parametrize("name", ["id", *STRINGS])
+@pytest.mark.parametrize("value", ["", "x", "é\u2028\x00", "x" * 100_000], ids=range(4))
+def test_strings_come_as_they_are(name: str, value: str) -> None:
+    """Any string is taken: unknown statuses and kinds of object too."""
+    assert getattr(load(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("value", [True, False])
+def test_flags_come_as_they_are(name: str, value: bool) -> None:
+    """A boolean stays what it is."""
+    assert getattr(load(**{name: value}), name) is value
+
+
+def test_unknown_fields_are_kept() -> None:
+    """Fields that the class doesn't know are in `extra`, as they came, whatever they hold."""
+    extra = {"new": {"a": [1, None]}, "extra": 1, "call": {"attempts": []}, "self": "x", "": 2**70}
+    session = load(**extra)
+    assert session.extra == extra
+    assert session.call is CALL
+
+
+# --- times ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        (0, datetime(1970, 1, 1, tzinfo=UTC)),
+        (-1, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        (1781115881, datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC)),
+        (1781115881.5, datetime(2026, 6, 10, 18, 24, 41, 500_000, tzinfo=UTC)),
+        (253402300799, datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2026-06-10T18:24:41Z", datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC)),
+        ("2026-06-10 18:24:41", datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC)),
+        ("2026-06-10T18:24", datetime(2026, 6, 10, 18, 24, tzinfo=UTC)),
+        ("2026-06-10T20:24:41+02:00", datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC)),
+        ("2026-06-10T12:54:41-0530", datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC)),
+        ("2026-06-10T18:24:41.1Z", datetime(2026, 6, 10, 18, 24, 41, 100_000, tzinfo=UTC)),
+        ("2026-06-10T18:24:41.123456789Z", datetime(2026, 6, 10, 18, 24, 41, 123_456, tzinfo=UTC)),
+        ("2024-02-29T00:00:00Z", datetime(2024, 2, 29, tzinfo=UTC)),
+    ],
+)
+def test_times(name: str, value: Any, moment: datetime) -> None:
+    """Epoch seconds and ISO 8601 become aware datetimes in UTC; no offset means UTC."""
+    read = getattr(load(**{name: value}), name)
+    assert read == moment
+    assert read.tzinfo is UTC
+
+
+NO_TIME = "must be epoch seconds or an ISO 8601 time, not "
+OUT_OF_RANGE = "must be a time between the years 1 and 9999"
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        (True, NO_TIME + "bool"),
+        ([], NO_TIME + "list"),
+        ({}, NO_TIME + "dict"),
+        ("", NO_TIME + "str"),
+        ("1781115881", NO_TIME + "str"),
+        ("2026-06-10", NO_TIME + "str"),
+        ("2026-W24-3T18:24", NO_TIME + "str"),
+        ("2026-06-10T18:24:41Z\n", NO_TIME + "str"),
+        (" 2026-06-10T18:24:41Z", NO_TIME + "str"),
+        ("२०२६-06-10T18:24:41Z", NO_TIME + "str"),
+        ("2026-06-10T18:24:41.1234567890Z", NO_TIME + "str"),
+        ("2026-02-30T00:00:00Z", "must be a time that exists"),
+        ("2026-06-10T24:01:00Z", "must be a time that exists"),
+        ("2026-06-10T00:00:60Z", "must be a time that exists"),
+        ("0000-01-01T00:00:00Z", "must be a time that exists"),
+        ("0001-01-01T00:00:00+01:00", "must be a time that exists"),
+        ("9999-12-31T23:59:59-01:00", "must be a time that exists"),
+        ("2026-06-10T00:00:00+99:99", "must be a time that exists"),
+        (253402300800, OUT_OF_RANGE),
+        (-62135596801, OUT_OF_RANGE),
+        (1781115881000, OUT_OF_RANGE),
+        (10**300, OUT_OF_RANGE),
+        (1e300, OUT_OF_RANGE),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_no_times(value: Any, rule: str) -> None:
+    """What is no moment in the years 1 to 9999 is refused with its path, never guessed at."""
+    assert wrong(created=value) == [("created", rule)]
+
+
+moments = st.datetimes(
+    min_value=datetime(2, 1, 1),  # noqa: DTZ001  # hypothesis wants naive bounds
+    max_value=datetime(9998, 12, 31),  # noqa: DTZ001  # the same
+    timezones=st.integers(-1439, 1439).map(lambda m: timezone(timedelta(minutes=m))),
+)
+
+
+@given(moment=moments)
+def test_iso_8601_round_trip(moment: datetime) -> None:
+    """Every moment survives being written by Python and read by us, in any time zone."""
+    read = load(created=moment.isoformat()).created
+    assert read == moment
+    assert read.tzinfo is UTC
+
+
+@given(seconds=st.integers(-62135596800, 253402300799))
+def test_epoch_round_trip(seconds: int) -> None:
+    """Every whole second of the years 1 to 9999 survives being written and read."""
+    read = load(created=seconds).created
+    assert read is not None
+    assert (read - datetime(1970, 1, 1, tzinfo=UTC)) == timedelta(seconds=seconds)
+
+
+# --- what is refused -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["id", *STRINGS])
+@pytest.mark.parametrize("value", [1, 1.5, True, [], {}, ["x"]])
+def test_a_string_is_not_coerced(name: str, value: Any) -> None:
+    """A value of another type is refused with its path and type."""
+    assert wrong(**{name: value}) == [(name, f"must be str, not {type(value).__name__}")]
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("value", [1, 0, "false", "", [], {}])
+def test_a_flag_is_not_coerced(name: str, value: Any) -> None:
+    """What is no boolean is refused; neither 1 nor "false" is one."""
+    assert wrong(**{name: value}) == [(name, f"must be bool, not {type(value).__name__}")]
+
+
+def test_the_id_is_needed() -> None:
+    """A session without an id, or with none, is unreadable."""
+    assert problems(b"{}") == [Problem("id", "is missing", "the answer must have it")]
+    assert wrong(id=None) == [("id", "must be str, not NoneType")]
+
+
+def test_all_wrong_values_are_reported() -> None:
+    """Every wrong value is in the error, whichever its kind."""
+    found = problems(b'{"created": true, "livemode": "x", "customer": 1, "expires": "soon"}')
+    assert {p.path for p in found} == {"id", "created", "livemode", "customer", "expires"}
+
+
+@pytest.mark.parametrize(
+    ("data", "rule"),
+    [
+        (b"null", "is a JSON NoneType"), (b"true", "is a JSON bool"), (b"3", "is a JSON int"),
+        (b'"x"', "is a JSON str"), (b"[]", "is a JSON list"), (b'[{"id": "x"}]', "is a JSON list"),
+    ],
+)  # fmt: skip
+def test_only_an_object_is_a_session(data: bytes, rule: str) -> None:
+    """JSON of another kind is refused by the name of the kind."""
+    assert problems(data) == [Problem("", rule, "expected an object")]
+
+
+@pytest.mark.parametrize(
+    ("data", "rule"),
+    [
+        (b"", "is empty"),
+        (b"{", "is not JSON: "),
+        (b"<html></html>", "is not JSON: "),
+        (b"{'id': 'x'}", "is not JSON: "),
+        (b'{"id": "x"} {}', "is not JSON: "),
+        (b'{"id": "x",}', "is not JSON: "),
+        (b'{"id": NaN}', "is not JSON: "),
+        (b'{"id": 1e400}', "is not JSON: "),
+        (b'{"id": "\\ud800"}', "is not JSON: "),
+        (b'{"id": ' + b"1" * 5_000 + b"}", "is not JSON: "),
+        (b"\xef\xbb\xbf{}", "is not JSON: "),
+        (b'{"id": "\xff"}', "is not UTF-8"),
+        (b'{"id": "x"}\xff', "is not"),
+        ('{"id": "x"}'.encode("utf-16"), "is not"),
+        (b"[" * 200_000, "is nested too deeply"),
+        (b'{"a":' * 200_000, "is nested too deeply"),
+    ],
+    ids=range(16),
+)
+def test_only_json_is_read(data: bytes, rule: str) -> None:
+    """What is not strict JSON in UTF-8, of sane depth and numbers, is refused unquoted."""
+    (problem,) = problems(data)
+    assert (problem.path, problem.fix) == ("", "expected one JSON object")
+    assert problem.rule.startswith(rule)
+    assert problem.rule.isprintable()
+
+
+def test_the_codec_names_what_it_read() -> None:
+    """The error of the bare codec starts with what its caller was reading."""
+    with pytest.raises(UnreadableError, match=r"^cell: is empty \("):
+        load_json(b"", "cell")
+    assert load_json(b' {"a": [1, 2.5, "x", null]}\n', "cell") == {"a": [1, 2.5, "x", None]}
+
+
+def outcome(data: bytes) -> PaymentLinkSession | UnreadableError:
+    """A session, or the one error that may be raised instead."""
+    try:
+        return load_session(data, CALL)
+    except UnreadableError as error:
+        return error
+
+
+def assert_sound(result: PaymentLinkSession | UnreadableError) -> None:
+    """A session has an id; an error has problems and is one line."""
+    if isinstance(result, PaymentLinkSession):
+        assert type(result.id) is str
+    else:
+        assert result.problems
+        assert result.message.isprintable()
+        assert result.__context__ is None
+
+
+@given(data=st.binary())
+def test_arbitrary_bytes(data: bytes) -> None:
+    """Whatever bytes come, the result is a session or an UnreadableError."""
+    assert_sound(outcome(data))
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=6,
+)
+
+
+@given(value=anything | st.dictionaries(st.sampled_from([*KNOWN, "call", "extra"]), anything))
+def test_arbitrary_json(value: Any) -> None:
+    """Whatever JSON comes, NaN and huge numbers too, it is a session or an UnreadableError."""
+    assert_sound(outcome(json.dumps(value).encode()))
+
+
+@given(extra=st.dictionaries(st.text().filter(lambda name: name not in KNOWN), anything))
+def test_extra_holds_all_that_is_unknown(extra: dict[str, Any]) -> None:
+    """Every unknown field is kept under its own name, or the answer is unreadable as a whole."""
+    result = outcome(json.dumps({"id": "x"} | extra).encode())
+    if isinstance(result, PaymentLinkSession):
+        assert json.dumps(result.extra) == json.dumps(extra)
+    else:
+        assert "NaN" in json.dumps(extra) or "Infinity" in json.dumps(extra)
+
+
+# --- salvaging -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"id": "ses_1", "status": "op',
+        b'{"id":"ses_1"',
+        b'{"id":"ses_1","created":"soon"}',
+        b'{"status":"open",\n\t"id" : "ses_1"',
+        b'{"extra":{"id":"no"},"list":[{"id":"no"},"id",1.5,null],"id":"ses_1","x":',
+        b'{"text":"\\"id\\": \\"no\\" } {","id":"ses_1"} garbage \xff',
+        b'{"text":"line\nend \\\n","id":"ses_1"',
+    ],
+)
+def test_an_id_is_salvaged(data: bytes) -> None:
+    """The id of the outermost object is found in a body that is cut or wrong elsewhere."""
+    assert salvage_id(data) == "ses_1"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"<html>",
+        b'{"id"',
+        b'{"id":',
+        b'{"id": "ses_',
+        b'{"id": "ses_1\\',
+        b'{"id": ""}',
+        b'{"id": 3}',
+        b'{"id": null}',
+        b'{"id": {"id": "ses_1"}}',
+        b'[{"id": "ses_1"}]',
+        b'"id": "ses_1"',
+        b'{"data": {"id": "ses_1"}}',
+        b'{"note": "id", "x": "ses_1"}',
+        b'{"note": "never closed, id: {\\"id\\": \\"ses_1\\"}',
+        b'{"id": "a b"}',
+        b'{"id": "a\\u0041"}',
+        b'{"id": "a\nb"}',
+        b'{"id": "\xc3\xa9"}',
+        b'{"id": "' + b"x" * 256 + b'"}',
+    ],
+)
+def test_no_id_is_salvaged(data: bytes) -> None:
+    """An id that is cut, foreign, of another type or unsafe to show is none."""
+    assert salvage_id(data) is None
+
+
+@pytest.mark.parametrize("piece", [b'\\"', b'"', b"{", b"a", b'"id":', b"\\", b' "\\', b"[,"])
+def test_salvaging_is_quick(piece: bytes) -> None:
+    """A body made to keep a regular expression busy is searched in well under a second."""
+    began = time.perf_counter()
+    salvage_id(b'{"' + piece * 50_000)
+    assert time.perf_counter() - began < 0.5
+
+
+@given(data=st.binary(), values=st.dictionaries(st.sampled_from(KNOWN), anything))
+def test_salvaging_never_fails(data: bytes, values: dict[str, Any]) -> None:
+    """From whatever bytes, cut anywhere, comes no id or a short one in visible ASCII."""
+    body = json.dumps(values).encode()
+    for cut in (data, body, body[: len(data)], body[: len(body) // 2] + data):
+        found = salvage_id(cut)
+        assert found is None or (found.isascii() and found.isprintable() and len(found) < 256)
+
+
+@given(extra=st.dictionaries(st.text(), anything), tail=st.binary())
+def test_salvaging_agrees_with_the_reader(extra: dict[str, Any], tail: bytes) -> None:
+    """Whatever comes before and after it, the id is found where a JSON reader finds it."""
+    extra.pop("id", None)
+    assert salvage_id(json.dumps(extra | {"id": "ses_1"}).encode() + tail) == "ses_1"
+    cut = json.dumps({"id": "ses_1"} | extra)[:-1].encode()
+    assert salvage_id(cut + tail) == "ses_1"

@@ -1,0 +1,33 @@
+"""Clients of a fault server, on a clock whose sleeps take no time."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from support.clients import Connect
+from support.clock import FastClock
+from support.faults import FaultServer
+
+from frame_async import FrameClient
+
+
+@pytest.fixture
+def clock() -> FastClock:
+    """A clock whose sleeps take no time."""
+    return FastClock()
+
+
+@pytest.fixture
+async def connect(clock: FastClock) -> AsyncIterator[Connect]:
+    """Make clients of a fault server; all are closed at the end of the test."""
+    clients: list[FrameClient] = []
+
+    def make(server: FaultServer | str, **options: Any) -> FrameClient:
+        url = server if isinstance(server, str) else server.url
+        options = {"clock": clock} | options
+        clients.append(FrameClient("sk_sandbox_test", base_url=url, **options))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.aclose()

@@ -1,0 +1,209 @@
+"""Cancellation passes at once, keeps the books, and leaves nothing behind."""
+
+import asyncio
+import gc
+import logging
+import random
+from pathlib import Path
+
+import pytest
+from support.clients import Connect, attempt
+from support.faults import FaultServer, Wire, answer, framed, hang, refusal, serve
+
+from frame_async import Attempt, Call, CallError, NotSentError, Outcome, OutcomeUnknownError
+from frame_async import PaymentLinkSessionRequest as Request
+from frame_async.errors import ClientClosedError
+from frame_async.observers import Observer
+
+
+class Books(Observer):
+    """Keeps every record."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.attempts: list[Attempt] = []
+
+    def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+
+    def call_ended(self, call: Call) -> None:
+        self.calls.append(call)
+
+
+async def cancelled_after(seconds: float, task: "asyncio.Task[object]") -> float:
+    """Cancel a task after a while; how long it took to end."""
+    await asyncio.sleep(seconds)
+    loop = asyncio.get_running_loop()
+    task.cancel()
+    began = loop.time()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return loop.time() - began
+
+
+async def test_cancelled_while_the_server_works(connect: Connect, order: Request) -> None:
+    """Cancelled after sending: passes at once, is not retried, and the record says unknown."""
+    books = Books()
+    async with FaultServer.playing(hang) as server:
+        client = connect(server, observers=[books])
+        task = asyncio.create_task(attempt(client, order))
+        took = await cancelled_after(0.1, task)
+        await asyncio.sleep(0.05)
+    assert took < 0.1
+    assert len(server.ledger) == 1
+    (call,) = books.calls
+    assert call.cancelled
+    assert call.outcome is Outcome.UNKNOWN
+    assert call.possible_duplicates == 1
+    assert [a.reason for a in call.attempts] == ["cancelled"]
+
+
+async def test_cancelled_at_the_gate(connect: Connect, order: Request) -> None:
+    """Cancelled while waiting for a connection slot: certainly nothing was sent."""
+    books = Books()
+    async with FaultServer.playing(hang) as server:
+        client = connect(server, max_in_flight=1, observers=[books])
+        busy = asyncio.create_task(attempt(client, order, "busy"))
+        await asyncio.sleep(0.05)
+        await cancelled_after(0.05, asyncio.create_task(attempt(client, order, "waiting")))
+        await cancelled_after(0, busy)
+    waiting = next(call for call in books.calls if call.idempotency_key == "waiting")
+    assert waiting.outcome is Outcome.NOT_SENT
+    assert waiting.cancelled
+
+
+async def test_cancelled_while_the_body_is_read(connect: Connect, order: Request) -> None:
+    """Cancelled after a 2xx was seen: the record knows that the session exists."""
+    books = Books()
+
+    async def half(wire: Wire) -> None:
+        await wire.read_request()
+        await wire.send(framed(wire.create())[:-10])
+        await asyncio.sleep(10)
+
+    async with FaultServer.playing(half) as server:
+        client = connect(server, observers=[books])
+        await cancelled_after(0.1, asyncio.create_task(attempt(client, order)))
+    assert books.calls[0].outcome is Outcome.CREATED
+
+
+async def test_cancelled_while_it_sleeps(connect: Connect, order: Request) -> None:
+    """Cancelled between two attempts: the record has the first, and there is no second."""
+    books = Books()
+    async with FaultServer.playing(answer(*[refusal("503 No")] * 3)) as server:
+        client = connect(server, clock=None, observers=[books])
+        await cancelled_after(0.2, asyncio.create_task(attempt(client, order)))
+    assert len(server.ledger) == 1
+    assert [a.outcome for a in books.calls[0].attempts] == [Outcome.UNKNOWN]
+    assert books.calls[0].cancelled
+
+
+async def test_a_timeout_of_the_callers_own(connect: Connect, order: Request) -> None:
+    """asyncio.timeout around a call works: its TimeoutError is the caller's, not ours."""
+    async with FaultServer.playing(hang) as server:
+        client = connect(server)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await client.payment_link_sessions.create(order)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.payment_link_sessions.create(order), 0.1)
+
+
+async def test_closing_ends_calls_in_flight(connect: Connect, order: Request) -> None:
+    """Closing the client turns calls in flight into true errors, not into cancellation."""
+    async with FaultServer.playing(hang) as server:
+        client = connect(server, max_in_flight=2)
+        calls = [asyncio.create_task(attempt(client, order, f"k{n}")) for n in range(4)]
+        await asyncio.sleep(0.1)
+        await client.aclose()
+        ended = await asyncio.wait_for(asyncio.gather(*calls), 2)
+    assert [type(e) for e in ended] == [OutcomeUnknownError] * 2 + [NotSentError] * 2
+    assert all("the client was closed" in str(e) for e in ended)
+    with pytest.raises(ClientClosedError):
+        await attempt(client, order)
+
+
+async def test_closing_while_connecting(
+    connect: Connect, order: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CancelledError that nobody asked for, as when a resolver is closed, becomes ours."""
+    loop = asyncio.get_running_loop()
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(loop, "getaddrinfo", never)
+    client = connect("https://frame.example")
+    task = asyncio.create_task(attempt(client, order))
+    await asyncio.sleep(0.05)
+    await client.aclose()
+    ended = await asyncio.wait_for(task, 2)
+    assert isinstance(ended, NotSentError)
+    assert "the client was closed" in str(ended)
+
+
+async def test_cancellation_shows_no_secret(connect: Connect, order: Request) -> None:
+    """The traceback of a cancelled call has no frame of aiohttp, whose variables hold the key."""
+    async with FaultServer.playing(hang) as server:
+        client = connect(server)
+        task = asyncio.create_task(client.payment_link_sessions.create(order))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    trace, files = caught.value.__traceback__, []
+    while trace is not None:
+        files.append(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
+    assert not any("aiohttp" in file for file in files)
+    assert caught.value.__context__ is None
+
+
+def descriptors() -> int:
+    """How many files and sockets this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts sockets in /proc")
+async def test_ten_thousand_cancellations_leave_nothing_behind(
+    connect: Connect, order: Request, caplog: pytest.LogCaptureFixture
+) -> None:
+    """10,000 calls cancelled at random moments leave no socket, task or gate slot."""
+    caplog.set_level(logging.CRITICAL, "frame_async")
+    chance = random.Random(20261123)
+
+    async def slowly(wire: Wire) -> None:
+        while await wire.read_request():
+            await asyncio.sleep(chance.random() * 0.004)
+            await wire.send(framed(wire.create()))
+
+    async with FaultServer.playing(slowly) as server:
+        client = connect(server, max_in_flight=20)
+        await attempt(client, order)
+        tasks_before, sockets_before = len(asyncio.all_tasks()), descriptors()
+        ended = 0
+        for _ in range(100):
+            calls = [asyncio.create_task(attempt(client, order)) for _ in range(100)]
+            for call in calls:
+                asyncio.get_running_loop().call_later(chance.random() * 0.15, call.cancel)
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert not [r for r in results if isinstance(r, CallError)]
+            ended += sum(not isinstance(r, asyncio.CancelledError) for r in results)
+        assert 0 < ended < 9_900
+        gate = client._session._opened.gate  # type: ignore[union-attr]
+        assert gate._places._value == 20
+        last = await asyncio.gather(*(attempt(client, order, f"l{n}") for n in range(20)))
+        assert all(call.call.outcome is Outcome.CREATED for call in last)
+        await client.aclose()
+        await asyncio.sleep(0.1)
+        gc.collect()
+        assert len(asyncio.all_tasks()) <= tasks_before
+        assert descriptors() <= sockets_before
+
+
+async def test_serving_still_works(connect: Connect, order: Request) -> None:
+    """A client that saw a cancelled call serves the next one."""
+    async with FaultServer.playing(hang, serve) as server:
+        client = connect(server)
+        await cancelled_after(0.05, asyncio.create_task(attempt(client, order)))
+        assert not isinstance(await attempt(client, order, "next"), CallError)
