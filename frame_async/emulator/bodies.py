@@ -1,10 +1,12 @@
 """Request bodies: from bytes to a JSON object, and from that to what may be kept."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from .answers import bad_request
 from .checks import is_list, is_object
@@ -17,12 +19,17 @@ LARGEST = 1024**2
 """Most bytes of a body, 1 MiB: aiohttp's own limit, which nobody here raises."""
 
 
+PATIENCE = 30.0
+"""Seconds that a body may take to arrive. aiohttp itself would wait for ever, also
+for the rest of a body whose framing it has found to be broken."""
+
+
 async def read_body(request: web.BaseRequest) -> bytes:
     """Read the body of a request that says it is JSON.
 
     Raises:
         RefusedError: 415 for another type or a content coding, 413 above 1 MiB,
-            400 for broken chunks.
+            400 for broken chunks, 408 when it takes too long.
         ConnectionError: The client left before the body was complete.
     """
     _require_json(request)
@@ -31,11 +38,13 @@ async def read_body(request: web.BaseRequest) -> bytes:
     if request.headers.get("Expect", "").lower() == "100-continue":
         await _continue(request)
     try:
-        return await request.read()
+        return await _patiently(request)
     except web.HTTPRequestEntityTooLarge:
         raise bad_request(413, "The body is larger than 1 MiB.") from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, HttpProcessingError):  # they repeat what came in
         raise bad_request(400, "The body is not framed as HTTP asks.") from None
+    except TimeoutError:
+        raise bad_request(408, f"The body did not come within {PATIENCE:g} s.") from None
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -78,6 +87,13 @@ def _require_json(request: web.BaseRequest) -> None:
         raise bad_request(415, "Send the body as Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise bad_request(415, "Send the body without a Content-Encoding.")
+
+
+async def _patiently(request: web.BaseRequest) -> bytes:
+    if request.content.is_eof():  # the body came with the head, as it nearly always does
+        return await request.read()
+    async with asyncio.timeout(PATIENCE):
+        return await request.read()
 
 
 async def _continue(request: web.BaseRequest) -> None:

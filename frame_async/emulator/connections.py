@@ -45,6 +45,11 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """Log that a connection broke off, and not why: aiohttp's reasons repeat what came in."""
+        del args, kw
+        _LOGGER.debug("a connection broke off")
+
 
 class Acceptor(web.Server):
     """Makes a `Connection` for each client; pass it to ``loop.create_server``."""

@@ -3,9 +3,11 @@
 import asyncio
 import io
 import json
+import os
 import re
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -166,19 +168,69 @@ async def test_compressed_body_is_refused(
     assert answer.status == 201
 
 
-@pytest.mark.parametrize("chunks", ["zz\r\n{}", "5\r\n{}   xx"])
-@pytest.mark.parametrize("pause", [0, 0.1])
-async def test_broken_chunks_are_400(emulator: Emulator, chunks: str, pause: float) -> None:
-    """A chunk that is none gets 400, whether it comes with the head or after it."""
-    reader, writer = await asyncio.open_connection(*address(emulator))
+async def send_broken_chunks(base_url: str, pause: float) -> bytes:
+    """Send a body in chunks that are none, and return what comes back."""
+    parts = urlsplit(base_url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write((HEAD + JSON + "Transfer-Encoding: chunked\r\n\r\n").encode())
     await asyncio.sleep(pause)
-    writer.write(chunks.encode())
-    answer = await asyncio.wait_for(reader.read(), 5)
-    writer.close()
-    assert answer.split(b" ")[1] == b"400"
+    writer.write(b"9\r\n4242SECRET\r\n{}\r\n")
+    try:
+        return await asyncio.wait_for(reader.read(), 5)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("pause", [0, 0.1])
+async def test_broken_chunks_are_refused(
+    emulator: Emulator, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks that are none get 400 or, when aiohttp keeps that to itself, 408."""
+    monkeypatch.setattr("frame_async.emulator.bodies.PATIENCE", 0.3)
+    answer = await send_broken_chunks(emulator.base_url, pause)
+    assert answer.split(b" ")[1] in (b"400", b"408")
     assert b'"invalid_request_error"' in answer
     assert b"X-Request-Id: " in answer
+    assert emulator.created() == ()
+
+
+async def test_broken_chunks_are_400_without_extensions() -> None:
+    """With aiohttp's parser in Python they get 400, and no log repeats them."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "frame_async.emulator", "--port", "0"),
+        env=os.environ | {"AIOHTTP_NO_EXTENSIONS": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), 10)
+    answer = await send_broken_chunks(line.split()[4].decode(), 0.1)
+    process.terminate()
+    _, errors = await process.communicate()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"not framed" in answer
+    assert errors == b""
+
+
+async def test_body_that_does_not_come_is_408(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that stops in the middle of its body is not waited for without end."""
+    monkeypatch.setattr("frame_async.emulator.bodies.PATIENCE", 0.2)
+    answer = await talk(emulator, HEAD, JSON, "Content-Length: 100\r\n\r\n{")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert emulator.ledger[0].status == 408
+
+
+async def test_body_that_comes_late_is_read(emulator: Emulator, order: dict[str, Any]) -> None:
+    """A body that follows its head after a while, in two pieces, is as good as any."""
+    request = framed(json.dumps(order).encode())
+    reader, writer = await asyncio.open_connection(*address(emulator))
+    for piece in (request[:-20], request[-20:-10], request[-10:]):
+        writer.write(piece)
+        await asyncio.sleep(0.05)
+    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 201 ")
+    writer.close()
 
 
 @pytest.mark.parametrize(
