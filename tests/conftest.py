@@ -1,11 +1,28 @@
 """What all tests share: an emulator on a free port, and a client of it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from importlib.util import find_spec
 
 import pytest
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
 from frame_async.emulator import Emulator
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, LoopFactory]:
+    """What goes over the wire is tested on uvloop too, where that is installed."""
+    factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
+    wired = {"transport", "resources"} & set(item.path.parts)
+    if wired and find_spec("uvloop") is not None:
+        import uvloop
+
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
 
 
 @pytest.fixture(autouse=True)

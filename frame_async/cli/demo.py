@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from attrs import define
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -25,6 +27,11 @@ from frame_async.errors import CallError, FrameError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.resources.payment_link_sessions import PaymentLinkSessions
+
+LATENCY: Final = 0.1
+"""Seconds that the emulator holds each answer back, so that there is something to see."""
+
+ROWS_PER_LINE: Final = 40
 
 
 @define
@@ -80,13 +87,13 @@ async def _create_all(rows: list[Row], notes: Console, limit: int, concurrency: 
     results = Results([row for row in rows if row.request is None], [], [])
     good = iter([(row, row.request) for row in rows if row.request is not None])
     async with (
-        Emulator(port=0, limit=limit) as emulator,
+        Emulator(port=0, limit=limit, latency=LATENCY) as emulator,
         FrameClient(emulator.api_key, base_url=emulator.base_url, timeout=90.0) as frame,
     ):
         notes.print(f"emulator on {emulator.base_url}, {limit} requests a minute; {len(rows)} rows")
         with _progress(notes) as progress:
             task = progress.add_task("creating", total=len(rows), completed=len(results.wrong))
-            done = partial(progress.advance, task)
+            done = partial(_advance, progress, task)
             async with asyncio.TaskGroup() as workers:
                 for _ in range(concurrency):
                     workers.create_task(_work(frame.payment_link_sessions, good, results, done))
@@ -107,6 +114,14 @@ async def _work(
         except CallError as error:
             results.failed.append((row, error))
         done()
+
+
+def _advance(progress: Progress, task: TaskID) -> None:
+    """One more row is done: move the bar, or say so now and then where there is none."""
+    progress.advance(task)
+    now = progress.tasks[task]
+    if progress.disable and (now.finished or now.completed % ROWS_PER_LINE == 0):
+        progress.console.print(f"creating {now.completed:.0f} of {now.total:.0f}")
 
 
 def _progress(notes: Console) -> Progress:

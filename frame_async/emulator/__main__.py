@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -35,9 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     try:
         asyncio.run(_serve(emulator))
-    except OSError as error:
-        reason = (error.strerror or str(error)).rpartition(": ")[2]
-        sys.stderr.write(f"cannot listen on {emulator.host}:{emulator.port}: {reason}\n")
+    except (OSError, UnicodeError) as error:  # the latter for a name that can be none
+        sys.stderr.write(f"cannot listen on {emulator.host}:{emulator.port}: {_reason(error)}\n")
         return 2
     return 0
 
@@ -50,6 +50,13 @@ async def _serve(emulator: Emulator) -> None:
             sys.stdout.write(f"{_greeting(emulator)}\n")
             sys.stdout.flush()
             await stop.wait()
+
+
+def _reason(error: Exception) -> str:
+    """Say why in the system's words: asyncio's change with the version of Python."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error)
 
 
 def _greeting(emulator: Emulator) -> str:

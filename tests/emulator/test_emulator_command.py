@@ -1,6 +1,7 @@
 """The command line: one line on standard output, exit codes, and a quiet end."""
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -144,7 +145,16 @@ def test_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert code == 2
     assert captured.out == ""
-    assert captured.err == f"cannot listen on 127.0.0.1:{port}: address already in use\n"
+    assert captured.err == f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}\n"
+
+
+def test_host_that_is_no_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A host that can't be looked up gives one line on standard error and exit code 2."""
+    assert main(["--host", "a..b", "--allow-remote", "--port", "0"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("cannot listen on a..b:0: ")
+    assert captured.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

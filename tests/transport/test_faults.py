@@ -79,7 +79,10 @@ async def test_a_request_cut_on_the_way(
     """A request that was cut short may have arrived: unknown, since we can't see how far."""
     async with FaultServer.playing(cut_request(after, reset=reset)) as server:
         ended = await attempt(connect(server, retry=ONCE), order)
-    assert isinstance(ended, OutcomeUnknownError)
+    if after == 0 and isinstance(ended, NotSentError):  # seen in time, as uvloop does
+        assert "closed before a byte was written" in str(ended)
+    else:
+        assert isinstance(ended, OutcomeUnknownError)
     assert_true(ended, server)
 
 
@@ -480,10 +483,8 @@ def push_from_a_thread(data: bytes) -> Play:
             sock: socket.socket = wire.writer.get_extra_info("socket")
 
             def push() -> None:
-                if data:
-                    os.write(sock.fileno(), data)
-                else:
-                    sock.shutdown(socket.SHUT_RDWR)
+                with socket.socket(fileno=os.dup(sock.fileno())) as line:
+                    line.sendall(data) if data else line.shutdown(socket.SHUT_RDWR)
 
             threading.Timer(0.05, push).start()
             await serve(wire)
