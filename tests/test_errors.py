@@ -229,6 +229,10 @@ def test_a_hostile_path_does_not_break_the_line(cls: Any) -> None:
             "HTTP 422: m [f0: x; f1: x; f2: x]",
         ),
         (
+            ServerAnswer(422, message="m", field_errors={f"f{n}": ("x",) for n in range(4)}),
+            "HTTP 422: m [f0: x; f1: x; f2: x; and 1 more, see .field_errors]",
+        ),
+        (
             ServerAnswer(422, message="m", field_errors={f"f{n}": ("x",) for n in range(5)}),
             "HTTP 422: m [f0: x; f1: x; f2: x; and 2 more, see .field_errors]",
         ),

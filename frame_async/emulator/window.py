@@ -54,7 +54,7 @@ class Windows:
     """Most requests in each window."""
     period: float
     """Seconds that each window spans."""
-    count_refused: bool = False
+    count_refused: bool
     """Whether refused requests take places."""
     _windows: dict[tuple[str, str], Window] = field(
         init=False, factory=dict[tuple[str, str], Window], repr=False

@@ -11,10 +11,9 @@ from the next request.
 
 import asyncio
 import os
-import select
 import ssl
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -34,6 +33,7 @@ from frame_async.protocol.redaction import clean_request_id
 from frame_async.transport.bodies import LARGEST_BODY, UnusableBodyError, decompressed
 from frame_async.transport.exchange import Exchange, Head, Trail
 from frame_async.transport.gate import Gate
+from frame_async.transport.system import is_readable, spelled, was_asked_to_cancel
 from frame_async.transport.tls import make_tls_context, without_key_log
 
 IDLE_SECONDS: Final = 50.0
@@ -123,21 +123,7 @@ def _has_spoken(protocol: ResponseHandler | None) -> bool:
     if protocol is None or protocol.transport is None or protocol.should_close:
         return True
     socket = protocol.transport.get_extra_info("socket")
-    return socket is None or _is_readable(socket.fileno())
-
-
-def _poll(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _select(descriptor: int) -> bool:
-    return bool(select.select([descriptor], [], [], 0)[0])
-
-
-# poll() takes descriptors above 1023, but Windows has only select().
-_is_readable: Final[Callable[[int], bool]] = _poll if hasattr(select, "poll") else _select
+    return socket is None or is_readable(socket.fileno())
 
 
 @frozen
@@ -287,7 +273,7 @@ class HttpSession:
             trail.read = trail.now()
             content = decompressed(b"".join(chunks), response.headers)
         except asyncio.CancelledError as cancelled:
-            if _was_asked_to_cancel():
+            if was_asked_to_cancel():
                 # Without the frames of aiohttp, whose variables hold the API key.
                 raise cancelled.with_traceback(None) from None
             ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
@@ -323,11 +309,6 @@ def _leave_behind(opened: _Opened, process: int) -> None:
 
 
 _of_parents: Final[list[_Opened]] = []
-
-
-def _was_asked_to_cancel() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _head(response: aiohttp.ClientResponse, key: Hidden[str]) -> Head:
@@ -379,7 +360,7 @@ def _ending(error: Exception, trail: Trail) -> tuple[Ending, str]:
         return Ending.UNUSABLE, str(error)
     for cls, ending, detail in _ENDINGS:
         if isinstance(error, cls):
-            return ending, _spelled(error) if detail is None else detail
+            return ending, spelled(error) if detail is None else detail
     return Ending.FAILED, type(error).__name__
 
 
@@ -394,9 +375,3 @@ def _never_written(error: Exception, trail: Trail) -> bool:
     if isinstance(error, aiohttp.ClientOSError) and error.errno is None:
         return isinstance(error.__cause__, aiohttp.ClientConnectionResetError)
     return isinstance(error, ValueError) and trail.handed is not None and trail.sent is None
-
-
-def _spelled(error: Exception) -> str:
-    """The system's word for it; never aiohttp's text, which has addresses and more."""
-    number = getattr(error, "errno", None)
-    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else ""

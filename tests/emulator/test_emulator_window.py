@@ -87,7 +87,7 @@ def test_refused_requests_may_prolong_the_wait() -> None:
 
 def test_keys_and_endpoints_have_windows_of_their_own() -> None:
     """What one key does on one endpoint takes no place from another key or endpoint."""
-    windows = Windows(1, 60.0)
+    windows = Windows(1, 60.0, count_refused=False)
     assert windows.enter("a", "/x", 0.0) == 0
     assert windows.enter("a", "/y", 0.0) == 0
     assert windows.enter("b", "/x", 0.0) == 0
