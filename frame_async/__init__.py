@@ -11,6 +11,7 @@ from frame_async.client import FrameClient
 from frame_async.errors import (
     CallError,
     FrameError,
+    IdempotencyConflictError,
     NothingCreatedError,
     NotSentError,
     OutcomeUnknownError,
@@ -28,7 +29,9 @@ from frame_async.models import (
     PaymentStatus,
     SessionStatus,
 )
+from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
+from frame_async.protocol.window import Lane, RateLimit
 
 __all__ = [
     "NOT_GIVEN",
@@ -39,6 +42,9 @@ __all__ = [
     "Card",
     "FrameClient",
     "FrameError",
+    "IdempotencyConflictError",
+    "IdempotencyKey",
+    "Lane",
     "LineItem",
     "NotSentError",
     "NothingCreatedError",
@@ -47,6 +53,7 @@ __all__ = [
     "PaymentLinkSession",
     "PaymentLinkSessionRequest",
     "PaymentStatus",
+    "RateLimit",
     "RequestRefusedError",
     "RetryPolicy",
     "SessionStatus",

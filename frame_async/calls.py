@@ -41,6 +41,8 @@ class Attempt:
     """Wall-clock time (UTC) at which the attempt began."""
     duration: float
     """Seconds from beginning to end, waiting for a connection slot included."""
+    window: float | None = None
+    """Seconds waited for a place in the rate window, before it began."""
     gate: float | None = None
     """Seconds waited for one of the client's own connection slots."""
     connect: float | None = None
@@ -74,11 +76,15 @@ class Call:
     refusal does not undo it."""
     possible_duplicates: int = 0
     """How many sessions may exist at Frame beside the one returned (or, on an
-    error, beside none): the attempts whose outcome is ``UNKNOWN``."""
+    error, beside none): the attempts whose outcome is ``UNKNOWN``, and those of earlier
+    calls with the same idempotency key that ended in doubt."""
     cancelled: bool = False
     """True when the call was cancelled; only an `Observer` gets to see such a record."""
     replayed: bool = False
     """True when the answer came from the store, without network."""
+    store_error: str = ""
+    """What the store could not do for this call, which went on or had ended all the same;
+    empty when it did everything."""
     elapsed: float = 0.0
     """Seconds the whole call took."""
 

@@ -4,8 +4,9 @@ import os
 import random
 import ssl
 from collections.abc import Sequence
+from hashlib import sha256
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden, refuse_pickling
@@ -19,11 +20,14 @@ from frame_async.protocol.credentials import (
     check_api_key,
     normal_base_url,
 )
-from frame_async.protocol.pause import Pause
 from frame_async.protocol.retry import RetryBudget, RetryPolicy
+from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
+from frame_async.resources.keyed import KeyedCalls
 from frame_async.resources.payment_link_sessions import Defaults, PaymentLinkSessions, check_retry
+from frame_async.stores import MemoryStore, Store, Window, default_store, open_store
 from frame_async.transport.clock import SystemClock
-from frame_async.transport.delivery import Delivery
+from frame_async.transport.delivery import Delivery, Turnstile
+from frame_async.transport.line import Line, OpenRoad
 from frame_async.transport.session import HttpSession
 from frame_async.transport.story import Story, complain
 
@@ -44,6 +48,17 @@ class FrameClient:
         connect_timeout: seconds that opening one connection may take, at most.
         max_in_flight: HTTP exchanges at a time, at most; further ones wait their turn.
         retry: how calls try again.
+        rate_limit: how many requests Frame takes in its rolling window. ``"mode"`` means
+            what Frame publishes (Frame rate limits page): 160 a minute for
+            ``sk_production_`` keys, 50 for ``sk_sandbox_`` keys and for keys with another
+            prefix. None means no limit of our own.
+        store: where idempotency keys and the rate window are remembered: a URL
+            (``memory://``, ``sqlite:///path``) or a `Store`; by default, one memory for all
+            clients of this process.
+        on_store_error: what a call with a key of its own does when the store can't
+            answer: ``"raise"`` sends nothing, ``"proceed"`` sends all the same and admits
+            it in ``call.store_error``.
+        claim_lease: seconds after which the claim of a process that died is found in doubt.
         tls: a TLS context of your own, for example with a private authority; by default
             TLS 1.2 or newer, verified against the system's authorities.
         observers: told what happens in each call, for metrics and traces.
@@ -64,15 +79,22 @@ class FrameClient:
         connect_timeout: float = 5.0,
         max_in_flight: int = 100,
         retry: RetryPolicy | None = None,
+        rate_limit: RateLimit | Literal["mode"] | None = "mode",
+        store: Store | str | None = None,
+        on_store_error: Literal["raise", "proceed"] = "raise",
+        claim_lease: float = 30.0,
         tls: ssl.SSLContext | None = None,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
     ) -> None:
-        hidden, api_key = Hidden(api_key), None  # a traceback shows local variables
+        # A traceback shows local variables, so what is secret is boxed first.
+        hidden, api_key = Hidden(api_key), None
+        address, base_url = Hidden(base_url), None
+        store_url, store = _boxed(store)
         key, self._mode = _key(hidden)
-        self._base_url = _base_url(base_url)
+        self._base_url = _base_url(address)
         _check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
-        _check_seconds(connect_timeout=connect_timeout)
+        _check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
         _check_limit(max_in_flight)
         self._session = HttpSession(
             f"{self._base_url}/payment_link_sessions",
@@ -81,17 +103,35 @@ class FrameClient:
             connect_timeout=connect_timeout,
             tls=tls,
         )
+        clock = SystemClock() if clock is None else clock
+        policy = RetryPolicy() if retry is None else check_retry(retry)
+        scope = _scope(key, self._base_url)
+        if store_url is None and store is None and not isinstance(clock, SystemClock):
+            store = MemoryStore(now=clock.monotonic)  # another time than that of the others
+        self._store, self._owns_store = _store(store_url, store)
+        self._turnstile: Turnstile = OpenRoad(clock, policy.jitter, random.random)
+        if (limit := _limit(rate_limit, self._mode)) is not None:
+            self._turnstile = Line(self._store, Window(scope, limit), clock)
         delivery = Delivery(
             session=self._session,
-            clock=SystemClock() if clock is None else clock,
+            clock=clock,
             random=random.random,
             budget=RetryBudget(),
-            pause=Pause(),
+            turnstile=self._turnstile,
             audience=Audience((Story(), *observers), complain),
             attempt_timeout=attempt_timeout,
         )
-        defaults = Defaults(timeout, RetryPolicy() if retry is None else check_retry(retry))
-        self._payment_link_sessions = PaymentLinkSessions(delivery, defaults, key)
+        keyed = KeyedCalls(
+            store=self._store,
+            scope=scope,
+            clock=clock,
+            lease=claim_lease,
+            proceed=_check_on_store_error(on_store_error) == "proceed",
+            delivery=delivery,
+        )
+        self._payment_link_sessions = PaymentLinkSessions(
+            delivery, keyed, Defaults(timeout=timeout, retry=policy), key
+        )
 
     @property
     def payment_link_sessions(self) -> PaymentLinkSessions:
@@ -114,8 +154,11 @@ class FrameClient:
         return self._session.closed
 
     async def aclose(self) -> None:
-        """Close all connections; calling it again does nothing."""
+        """Close all connections, and the store if it was given as a URL; once is enough."""
+        self._turnstile.close()
         await self._session.aclose()
+        if self._owns_store:
+            await self._store.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -143,16 +186,49 @@ def _key(given: Hidden[str | None]) -> tuple[Hidden[str], Mode]:
     if given.reveal() is None:
         given, source = Hidden(os.environ.get(KEY_VARIABLE)), KEY_VARIABLE
     mode = check_api_key(given, source)
-    return Hidden(str(given.reveal())), mode
+    return Hidden(str.__str__(given.reveal() or "")), mode  # an enum's own text is another
 
 
-def _base_url(given: str | None) -> str:
-    if given is not None:
-        return normal_base_url(given)
-    found = os.environ.get(BASE_URL_VARIABLE)
-    if found == "":
+def _boxed(store: Store | str | None) -> tuple[Hidden[str] | None, Store | None]:
+    """A store's URL may hold a password."""
+    return (Hidden(store), None) if isinstance(store, str) else (None, store)
+
+
+def _store(url: Hidden[str] | None, given: Store | None) -> tuple[Store, bool]:
+    """The store, and whether it is the client's to close."""
+    if url is not None:
+        return open_store(url), True
+    if given is not None and not hasattr(given, "claim"):
+        raise ConfigurationError("store must be a URL such as sqlite:///path, or a Store")
+    return (default_store() if given is None else given), False
+
+
+def _scope(key: Hidden[str], base_url: str) -> str:
+    """Stands for the key and the address in stores; neither can be read from it."""
+    return sha256(f"{key.reveal()}|{base_url}".encode()).hexdigest()[:24]
+
+
+def _limit(given: object, mode: Mode) -> RateLimit | None:
+    if given == "mode":
+        return LIVE if mode is Mode.LIVE else SANDBOX
+    if given is None or isinstance(given, RateLimit):
+        return given
+    raise ConfigurationError('rate_limit must be a RateLimit, "mode" or None')
+
+
+def _check_on_store_error(given: object) -> str:
+    if given not in ("raise", "proceed"):
+        raise ConfigurationError('on_store_error must be "raise" or "proceed"')
+    return str(given)
+
+
+def _base_url(given: Hidden[str | None]) -> str:
+    """The address, checked; what is refused may hold a password, hence the box."""
+    if given.reveal() is not None:
+        return normal_base_url(given.reveal())
+    if os.environ.get(BASE_URL_VARIABLE) == "":
         raise ConfigurationError(f"{BASE_URL_VARIABLE} is set but empty; give it a URL or unset it")
-    return normal_base_url(DEFAULT_BASE_URL if found is None else found, BASE_URL_VARIABLE)
+    return normal_base_url(os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL), BASE_URL_VARIABLE)
 
 
 def _check_seconds(**values: object) -> None:

@@ -6,13 +6,17 @@
     ├── UsageError                      you made a mistake; nothing was sent
     │   ├── ConfigurationError          an API key, address or option of the client
     │   ├── ValidationError             a request, key or row that breaks a rule
+    │   ├── IdempotencyConflictError    the same key with another request
     │   ├── ClientClosedError           the client was closed before the call
     │   └── EventLoopError              the client is open on another event loop
     ├── UnreadableError                 data that isn't what it should be
     └── CallError                       a call that ended without a session
+        ├── CallInFlightError           another process is working on the same key
         ├── NothingCreatedError         certainly no session
         │   ├── NotSentError            the request can't have reached the server
-        │   │   └── CertificateError    its TLS certificate can't be trusted
+        │   │   ├── CertificateError    its TLS certificate can't be trusted
+        │   │   ├── WindowFullError     the rate window has no place before the deadline
+        │   │   └── StoreError          the store can't answer, so nothing was sent
         │   └── RequestRefusedError     the server said no
         │       ├── AuthenticationError     401
         │       ├── PermissionDeniedError   403
@@ -138,6 +142,21 @@ class ValidationError(UsageError):
         """Every broken rule, in the order of the fields."""
 
 
+class IdempotencyConflictError(UsageError):
+    """The idempotency key stands for another request; ``fields`` names what differs."""
+
+    def __init__(self, key: str, fields: Sequence[str]) -> None:
+        listed = ", ".join(fields) or "the request"
+        super().__init__(
+            f"the idempotency key {key} was used for another request; different: {listed} "
+            "(use another key, or the same request)"
+        )
+        self.key = key
+        """The idempotency key."""
+        self.fields = tuple(fields)
+        """Names of the fields that differ, never their values."""
+
+
 class UnreadableError(FrameError):
     """Data that can't be read as what it should be: not JSON, or of other types."""
 
@@ -193,6 +212,29 @@ class NotSentError(NothingCreatedError):
 
 class CertificateError(NotSentError):
     """The server's TLS certificate can't be trusted; retrying doesn't mend that."""
+
+
+class WindowFullError(NotSentError):
+    """The rate window has no place before the deadline; ``fits_in`` says when it would."""
+
+    def __init__(self, message: str, call: Call, fits_in: float) -> None:
+        super().__init__(message, call)
+        self.fits_in = fits_in
+        """Seconds after which there would be a place, as far as is known."""
+
+
+class StoreError(NotSentError):
+    """The store can't answer, so nothing was sent; the message says why."""
+
+    def __init__(self, message: str, call: Call | None = None) -> None:
+        super().__init__(message, Call() if call is None else call)
+
+
+class CallInFlightError(CallError):
+    """Another process is working on the same idempotency key, and didn't end in time.
+
+    This call sent nothing; what comes of the other is known to the other.
+    """
 
 
 class RequestRefusedError(NothingCreatedError):

@@ -8,6 +8,7 @@ import pytest
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
 from frame_async.emulator import Emulator
+from frame_async.stores import MemoryStore
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -42,7 +43,9 @@ async def emulator() -> AsyncIterator[Emulator]:
 @pytest.fixture
 async def frame(emulator: Emulator) -> AsyncIterator[FrameClient]:
     """A client of the emulator."""
-    async with FrameClient(emulator.api_key, base_url=emulator.base_url) as client:
+    async with FrameClient(
+        emulator.api_key, base_url=emulator.base_url, rate_limit=None, store=MemoryStore()
+    ) as client:
         yield client
 
 

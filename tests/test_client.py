@@ -58,6 +58,9 @@ def test_bad_addresses_are_refused_by_name(url: str, says: str) -> None:
         FrameClient(SECRET, base_url=url)
     assert says in str(caught.value)
     assert "pass@" not in str(caught.value)
+    formatted = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [f for f in formatted.stack if "frame_async" in f.filename and "tests" not in f.filename]
+    assert all("pass@" not in str(frame.locals) for frame in ours)
 
 
 def test_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,9 @@ ROOT = {
     "Card",
     "FrameClient",
     "FrameError",
+    "IdempotencyConflictError",
+    "IdempotencyKey",
+    "Lane",
     "LineItem",
     "NotSentError",
     "NothingCreatedError",
@@ -23,6 +26,7 @@ ROOT = {
     "PaymentLinkSession",
     "PaymentLinkSessionRequest",
     "PaymentStatus",
+    "RateLimit",
     "RequestRefusedError",
     "RetryPolicy",
     "SessionStatus",
@@ -49,7 +53,7 @@ def test_public_classes_have_docstrings(name: str) -> None:
             assert value.__doc__, f"{name}.{attribute}"
 
 
-@pytest.mark.parametrize("module", ["models", "errors", "bulk", "emulator"])
+@pytest.mark.parametrize("module", ["models", "errors", "bulk", "emulator", "stores"])
 def test_public_modules_import(module: str) -> None:
     """The public modules can be imported by name, and everything they list exists."""
     loaded = importlib.import_module(f"frame_async.{module}")

@@ -26,6 +26,7 @@ from frame_async.emulator import Emulator
 from frame_async.errors import CallError, FrameError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
+from frame_async.protocol.window import RateLimit
 from frame_async.resources.payment_link_sessions import PaymentLinkSessions
 
 LATENCY: Final = 0.1
@@ -88,7 +89,12 @@ async def _create_all(rows: list[Row], notes: Console, limit: int, concurrency: 
     good = iter([(row, row.request) for row in rows if row.request is not None])
     async with (
         Emulator(port=0, limit=limit, latency=LATENCY) as emulator,
-        FrameClient(emulator.api_key, base_url=emulator.base_url, timeout=90.0) as frame,
+        FrameClient(
+            emulator.api_key,
+            base_url=emulator.base_url,
+            timeout=90.0,
+            rate_limit=RateLimit(limit),
+        ) as frame,
     ):
         notes.print(f"emulator on {emulator.base_url}, {limit} requests a minute; {len(rows)} rows")
         with _progress(notes) as progress:

@@ -32,10 +32,9 @@ class Answer:
     headers: Mapping[str, str]
     """Header fields, ``Content-Type`` included."""
 
-    def plus(self, **headers: str) -> "Answer":
-        """Return the same answer with more headers; underscores stand for hyphens."""
-        more = {name.replace("_", "-"): value for name, value in headers.items()}
-        return evolve(self, headers={**self.headers, **more})
+    def plus(self, headers: Mapping[str, str]) -> "Answer":
+        """Return the same answer with more headers."""
+        return evolve(self, headers={**self.headers, **headers})
 
 
 class RefusedError(Exception):

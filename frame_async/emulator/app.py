@@ -71,7 +71,7 @@ class App:
         handle = methods.get(request.method)
         if handle is None:
             refused = bad_request(405, "Frame has no such call: this path takes another method.")
-            raise RefusedError(refused.answer.plus(Allow=", ".join(methods)))
+            raise RefusedError(refused.answer.plus({"Allow": ", ".join(methods)}))
         return handle
 
     def _family(self, path: str) -> Methods | None:

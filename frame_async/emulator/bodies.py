@@ -98,7 +98,6 @@ async def _patiently(request: web.BaseRequest) -> bytes:
 
 async def _continue(request: web.BaseRequest) -> None:
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # nothing of the answer itself is out yet
 
 
 def _refuse_constant(name: str) -> None:

@@ -56,14 +56,15 @@ class Creation:
         return self._once(exchange, api_key, raw) or self._create(exchange, body)
 
     def _enter_window(self, api_key: str, now: float) -> None:
-        wait = self.windows.enter(api_key, PATH, now) if self.windows else 0.0
-        if self.windows and wait:
+        if self.windows is None:
+            return
+        wait = self.windows.enter(api_key, PATH, now)
+        if wait:
             limit, period = self.windows.limit, self.windows.period
             message = f"More than {limit} requests in {period:g} s with this key."
             answer = error_answer(429, "rate_limit_error", message)
-            raise RefusedError(
-                answer.plus(Retry_After=str(ceil(wait))) if self.retry_after else answer
-            )
+            when = {"Retry-After": str(ceil(wait))} if self.retry_after else {}
+            raise RefusedError(answer.plus(when))
 
     def _once(self, exchange: Exchange, api_key: str, raw: bytes) -> Answer | None:
         """Claim the idempotency key, if it counts; return the answer it already has."""
@@ -74,7 +75,7 @@ class Creation:
             exchange.record = record
             return None
         exchange.session_id, exchange.replayed = record.session_id, True
-        return record.answer.plus(Idempotent_Replayed="true")
+        return record.answer.plus({"Idempotent-Replayed": "true"})
 
     def _create(self, exchange: Exchange, body: Mapping[str, Any]) -> Answer:
         if problems := problems_of(body):

@@ -42,7 +42,7 @@ class Key:
         if self.mode == "sandbox":
             return self.secret
         answer = error_answer(401, "authentication_error", _REFUSALS[self.mode])
-        raise RefusedError(answer.plus(WWW_Authenticate="Bearer"))
+        raise RefusedError(answer.plus({"WWW-Authenticate": "Bearer"}))
 
 
 def read_key(authorization: Sequence[str]) -> Key:

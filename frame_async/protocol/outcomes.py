@@ -55,7 +55,9 @@ class Ending(StrEnum):
     GARBLED = "the answer is not HTTP"
     UNUSABLE = "the answer can't be used"
     SESSION_CLOSED = "the client was closed"
-    HELD_BACK = "held back by a 429 to another call"
+    NO_PLACE = "no place in the rate window before the deadline"
+    STORE_FAILED = "the store can't answer"
+    TAKEN_OVER = "another call took the idempotency key over"
     CANCELLED = "cancelled"
     FAILED = "an unforeseen failure"
 
@@ -96,14 +98,15 @@ def _judge_status(status: int) -> Outcome:
     return Outcome.UNKNOWN
 
 
-def sum_up(outcomes: Sequence[Outcome]) -> Outcome:
+def sum_up(outcomes: Sequence[Outcome], doubts: int = 0) -> Outcome:
     """What the attempts of a call prove together, in their order.
 
     A session in hand is one. Without one, doubt is sticky: after an attempt that is
-    `Outcome.UNKNOWN`, a refusal or an unsent attempt doesn't undo it.
+    `Outcome.UNKNOWN`, or with `doubts` from earlier calls with the same key, a refusal or
+    an unsent attempt doesn't undo it.
     """
-    if not outcomes:
-        return Outcome.NOT_SENT
-    if outcomes[-1] is Outcome.CREATED:
+    if outcomes and outcomes[-1] is Outcome.CREATED:
         return Outcome.CREATED
-    return Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes else outcomes[-1]
+    if doubts or Outcome.UNKNOWN in outcomes:
+        return Outcome.UNKNOWN
+    return outcomes[-1] if outcomes else Outcome.NOT_SENT

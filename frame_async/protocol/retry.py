@@ -7,7 +7,8 @@ outcome       and                        reaction
 ============  =========================  =========
 CREATED                                  FINAL
 any           certificate not trusted,   FINAL
-              client closed, held back
+              client closed, no place in
+              the window, store failed
 NOT_SENT                                 SOON
 REFUSED       429                        THROTTLED
 REFUSED       otherwise                  FINAL
@@ -52,7 +53,7 @@ class RetryPolicy:
     max_retries: int = 6
     """Attempts after the first, at most (Frame rate limits page)."""
     max_elapsed: float = 30.0
-    """No attempt starts later than this after the call began (Frame rate limits page)."""
+    """No attempt starts later than this after the first (Frame rate limits page)."""
     backoff: float = 1.0
     """Wait before the first retry after a 429 or an unknown outcome; doubled each time."""
     jitter: float = 0.5
@@ -93,7 +94,13 @@ class RetryPolicy:
 
 # About 34 years from 1 s; without an end, a float could not hold the 1024th.
 _MOST_DOUBLINGS: Final = 30
-_HOPELESS: Final = (Ending.BAD_CERTIFICATE, Ending.SESSION_CLOSED, Ending.HELD_BACK)
+_HOPELESS: Final = (
+    Ending.BAD_CERTIFICATE,
+    Ending.SESSION_CLOSED,
+    Ending.NO_PLACE,
+    Ending.STORE_FAILED,
+    Ending.TAKEN_OVER,
+)
 
 
 def _check_number(name: str, value: object) -> None:
@@ -154,7 +161,7 @@ class RetryPlan:
     budget: RetryBudget
     random: Callable[[], float]
     started: float
-    """Monotonic time at which the call began."""
+    """Monotonic time at which the first attempt began."""
     deadline: float
     """Monotonic time at which the call must be over."""
     _taken: dict[Reaction, int] = field(init=False, factory=dict[Reaction, int])

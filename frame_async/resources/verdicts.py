@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from attrs import evolve, fields
 
-from frame_async.calls import Outcome
+from frame_async.calls import Call, Outcome
 from frame_async.errors import (
     AuthenticationError,
     CallError,
@@ -20,12 +20,13 @@ from frame_async.errors import (
     NotSentError,
     OutcomeUnknownError,
     PermissionDeniedError,
-    Problem,
     RateLimitedError,
     RequestRefusedError,
     ServerAnswer,
     SessionUnreadableError,
+    StoreError,
     UnreadableError,
+    WindowFullError,
 )
 from frame_async.hidden import Hidden
 from frame_async.models.payment_methods import BankAccount, Card
@@ -57,28 +58,56 @@ def session_of(delivered: Delivered) -> PaymentLinkSession | None:
     """
     if delivered.call.outcome is not Outcome.CREATED:
         return None
+    return _read(delivered.exchange.body, delivered.call, delivered.exchange.reason)
+
+
+def replayed_session(body: bytes, key: str, doubles: int) -> PaymentLinkSession:
+    """The session that the store remembers for a key, with the doubles admitted then.
+
+    Raises:
+        SessionUnreadableError: it exists, but its answer couldn't be used then either.
+    """
+    call = Call(
+        idempotency_key=key,
+        outcome=Outcome.CREATED,
+        possible_duplicates=doubles,
+        replayed=True,
+    )
+    return _read(body, call)
+
+
+def keep_seconds(body: bytes, otherwise: float) -> float:
+    """How long to remember an answer: as long as its session lives, and an hour."""
     try:
-        session = load_session(delivered.exchange.body, delivered.call)
+        session = load_session(body, Call())
+    except UnreadableError:
+        return otherwise
+    if session.expires is None or session.created is None:
+        return otherwise
+    return max(0.0, (session.expires - session.created).total_seconds()) + 3600.0
+
+
+def _read(body: bytes, call: Call, reason: str = "") -> PaymentLinkSession:
+    try:
+        session = load_session(body, call)
     except UnreadableError as error:
-        fault, problems = str(error), error.problems
+        fault, problems = reason or str(error), error.problems
     else:
         return _with_safe_page(session)
-    raise _unreadable(delivered, fault, problems)
-
-
-def _unreadable(
-    delivered: Delivered, fault: str, problems: tuple[Problem, ...]
-) -> SessionUnreadableError:
-    exchange = delivered.exchange
-    found = salvage_id(exchange.body)
-    session_id = found if found and clean(found) == found else None
+    session_id = _safe_id(body)
+    del body  # it may echo what was sent, and a traceback shows local variables
     known = f"its id is {session_id}" if session_id else "its id is lost"
-    return SessionUnreadableError(
-        f"a session was created, but its answer can't be used: {exchange.reason or fault}; {known}",
-        delivered.call,
+    raise SessionUnreadableError(
+        f"a session was created, but its answer can't be used: {fault}; {known}",
+        call,
         session_id=session_id,
         problems=problems,
     )
+
+
+def _safe_id(body: bytes) -> str | None:
+    found = salvage_id(body)
+    return found if found and clean(found) == found else None
 
 
 def _with_safe_page(session: PaymentLinkSession) -> PaymentLinkSession:
@@ -103,9 +132,19 @@ def error_of(delivered: Delivered, secrets: Hidden[tuple[str, ...]]) -> CallErro
     if answer is not None:
         refusal = _REFUSALS.get(answer.status, RequestRefusedError)
         return refusal(f"nothing was created: {story}", call, answer)
-    if delivered.exchange.ending is Ending.BAD_CERTIFICATE:
-        return CertificateError(f"nothing was sent: {story}", call)
-    return NotSentError(f"nothing was sent: {story}", call)
+    return _not_sent(f"nothing was sent: {story}", call, delivered.exchange)
+
+
+def _not_sent(message: str, call: Call, exchange: Exchange) -> NotSentError:
+    match exchange.ending:
+        case Ending.BAD_CERTIFICATE:
+            return CertificateError(message, call)
+        case Ending.NO_PLACE:
+            return WindowFullError(message, call, exchange.fits_in or 0.0)
+        case Ending.STORE_FAILED:
+            return StoreError(message, call)
+        case _:
+            return NotSentError(message, call)
 
 
 def _answer(exchange: Exchange, secrets: Hidden[tuple[str, ...]]) -> ServerAnswer | None:

@@ -1,18 +1,18 @@
 """Classes to bytes and back; the only room that knows cattrs and the JSON library.
 
-Everything here is pure: `dump` gives the bytes of a request, `fingerprint` their
-identity, `load_session` and `load_error` read what a server answered, and
+Everything here is pure: `dump` gives the bytes of a request, `canonical_fields` those
+of each field, `load_session` and `load_error` read what a server answered, and
 `load_request` reads a request that somebody wrote as a mapping, such as a CSV row.
 """
 
 from frame_async.serialization._json import decode as load_json
 from frame_async.serialization.answers import load_error
-from frame_async.serialization.requests import dump, fingerprint, load_request
+from frame_async.serialization.requests import canonical_fields, dump, load_request
 from frame_async.serialization.sessions import load_session, salvage_id
 
 __all__ = [
+    "canonical_fields",
     "dump",
-    "fingerprint",
     "load_error",
     "load_json",
     "load_request",

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from hashlib import sha256
 from typing import Any, Final
 
 from attrs import fields
@@ -29,9 +28,10 @@ def dump(request: PaymentLinkSessionRequest) -> bytes:
     return _json.encode(converter.unstructure(request))
 
 
-def fingerprint(body: bytes) -> str:
-    """SHA-256 of a canonical body, in hexadecimal: the identity of what is asked for."""
-    return sha256(body).hexdigest()
+def canonical_fields(request: PaymentLinkSessionRequest) -> dict[str, bytes]:
+    """The canonical JSON of each field that was given: what fingerprints are made of."""
+    fields_given: dict[str, Any] = converter.unstructure(request)
+    return {name: _json.encode(value) for name, value in fields_given.items()}
 
 
 def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:

@@ -1,17 +1,19 @@
 """One call on the wire: attempts, until there is an answer or no sense in another."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
 from frame_async.calls import Attempt, Call, Outcome
+from frame_async.errors import StoreError
 from frame_async.hidden import Hidden
 from frame_async.observers import Audience
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.outcomes import Ending, judge, sum_up
-from frame_async.protocol.pause import Pause
 from frame_async.protocol.retry import (
     STOP,
     Reaction,
@@ -21,9 +23,48 @@ from frame_async.protocol.retry import (
     Step,
 )
 from frame_async.protocol.retry_after import seconds_to_wait
+from frame_async.protocol.window import Lane
 from frame_async.transport.exchange import Exchange, Trail
+from frame_async.transport.line import NoPlaceError
 from frame_async.transport.retrying import persist
 from frame_async.transport.session import HttpSession
+from frame_async.transport.story import logger
+
+HOLD_MARGIN: Final = 1.0
+"""Seconds that a place in the window is held beyond the longest attempt, if never left."""
+
+
+class Turnstile(Protocol):
+    """Where a call waits for its turn: a `Line`, or an `OpenRoad`."""
+
+    async def enter(self, token: str, lane: Lane, hold: float, deadline: float) -> None:
+        """Wait for a place, until `deadline` at most."""
+
+    async def leave(self, token: str, *, sent: bool) -> None:
+        """The answer is in, or certainly nothing was sent."""
+
+    async def refuse(self, token: str, pause: float) -> None:
+        """A 429 came."""
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+
+
+@frozen(kw_only=True)
+class Assignment:
+    """What one call is to deliver, and how."""
+
+    body: Hidden[bytes]
+    key: str
+    policy: RetryPolicy
+    deadline: float
+    """Monotonic time at which the call must be over."""
+    lane: Lane
+    doubts: int = 0
+    """Attempts of earlier calls with the same key that may have created a session."""
+    check_in: Callable[[int], Awaitable[bool]] | None = None
+    """Asked before each attempt but the first, with the number of attempts that may have
+    created a session if this process dies now; False forbids the attempt."""
 
 
 @frozen
@@ -32,11 +73,11 @@ class Delivered:
 
     exchange: Exchange
     call: Call
-    stopped: str
+    stopped: str = ""
     """Why there was no further attempt, when there could have been one."""
 
 
-@frozen
+@frozen(kw_only=True)
 class Delivery:
     """What all calls of a client share on their way to the wire."""
 
@@ -44,15 +85,18 @@ class Delivery:
     clock: Clock
     random: Callable[[], float]
     budget: RetryBudget
-    pause: Pause
+    turnstile: Turnstile
     audience: Audience
     attempt_timeout: float
     """Seconds for one attempt, at most."""
 
     async def deliver(
-        self, body: Hidden[bytes], key: str, policy: RetryPolicy, timeout: float
+        self, assignment: Assignment, settle: Callable[[Delivered], Awaitable[None]] | None = None
     ) -> Delivered:
-        """Send until the policy is content; `timeout` seconds are the total for everything.
+        """Send until the policy is content.
+
+        `settle` gets what there is to remember at every end, cancellation included,
+        before anybody else hears of it.
 
         Raises:
             ClientClosedError: the client was closed before.
@@ -60,16 +104,20 @@ class Delivery:
         """
         self.session.open()
         started = self.clock.monotonic()
-        plan = RetryPlan(policy, self.budget, self.random, started, started + timeout)
-        course = _Course(self, body, key, plan)
+        course = _Course(self, assignment, started)
         try:
             last, step = await course.run()
         except asyncio.CancelledError:
-            self.audience.call_ended(course.record(cancelled=True))
+            delivered = Delivered(course.last, course.record(cancelled=True))
+            if settle is not None:
+                await bounded(settle(delivered))
+            self.audience.call_ended(delivered.call)
             raise
-        call = course.record()
-        self.audience.call_ended(call)
-        return Delivered(last, call, step.why)
+        delivered = Delivered(last, course.record(), step.why)
+        if settle is not None:
+            await settle(delivered)
+        self.audience.call_ended(delivered.call)
+        return delivered
 
 
 @define
@@ -77,12 +125,24 @@ class _Course:
     """One call in the making."""
 
     _delivery: Delivery
-    _body: Hidden[bytes]
-    _key: str
-    _plan: RetryPlan
-    _attempts: list[Attempt] = field(factory=list[Attempt])
-    _slept: float = 0.0
-    _slept_for: str = ""
+    _assignment: Assignment
+    _started: float
+    _plan: RetryPlan = field(init=False)
+    _attempts: list[Attempt] = field(init=False, factory=list[Attempt])
+    _slept: float = field(init=False, default=0.0)
+    _slept_for: str = field(init=False, default="")
+    last: Exchange = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        delivery, assignment = self._delivery, self._assignment
+        self.last = Trail(delivery.clock.monotonic).end(Ending.CANCELLED)
+        self._plan = RetryPlan(
+            assignment.policy,
+            delivery.budget,
+            delivery.random,
+            self._started,
+            assignment.deadline,
+        )
 
     async def run(self) -> tuple[Exchange, Step]:
         first = await self._attempt()
@@ -92,76 +152,126 @@ class _Course:
         return await persist(first, self._attempt, self._decide, self._sleep)
 
     async def _attempt(self) -> Exchange:
+        delivery, assignment = self._delivery, self._assignment
+        waiting = Trail(delivery.clock.monotonic)
+        token = token_hex(8)
+        try:
+            if self._attempts and not await self._check_in():
+                return waiting.end(Ending.TAKEN_OVER)
+            hold = delivery.attempt_timeout + HOLD_MARGIN
+            await delivery.turnstile.enter(token, assignment.lane, hold, assignment.deadline)
+        except NoPlaceError as no:
+            detail = f"there would be one in {no.fits_in:.1f} s"
+            return waiting.end(Ending.NO_PLACE, detail, fits_in=no.fits_in)
+        except StoreError as error:
+            return waiting.end(Ending.STORE_FAILED, error.message)
+        return await self._exchange(token, delivery.clock.monotonic() - waiting.began)
+
+    async def _check_in(self) -> bool:
+        assignment = self._assignment
+        if assignment.check_in is None:
+            return True
+        return await assignment.check_in(self._doubts() + 1)
+
+    async def _exchange(self, token: str, waited: float) -> Exchange:
         delivery = self._delivery
-        if not await self._sit_out_the_pause():
-            return Trail(delivery.clock.monotonic).end(Ending.HELD_BACK)
         began = datetime.fromtimestamp(delivery.clock.time(), UTC)
         trail = Trail(delivery.clock.monotonic)
-        left = max(0.0, self._plan.deadline - trail.began)
+        if not self._attempts:  # waiting for the window is not what the policy limits
+            self._plan.started = trail.began
+        left = max(0.0, self._assignment.deadline - trail.began)
         try:
             exchange = await delivery.session.post(
-                self._body,
-                {"Idempotency-Key": self._key},
+                self._assignment.body,
+                {"Idempotency-Key": self._assignment.key},
                 min(delivery.attempt_timeout, left),
                 trail,
             )
         except asyncio.CancelledError:
-            self._note(trail.end(Ending.CANCELLED), began)
+            exchange = trail.end(Ending.CANCELLED)
+            self._note(exchange, began, waited)
+            await bounded(self._leave(token, exchange))
             raise
-        self._note(exchange, began)
+        self._note(exchange, began, waited)
+        await self._leave(token, exchange)
         return exchange
 
-    async def _sit_out_the_pause(self) -> bool:
-        """Wait while a 429 to another call holds back the key; False if that can't fit."""
-        delivery, policy = self._delivery, self._plan.policy
-        now = delivery.clock.monotonic()
-        left = delivery.pause.left(now, policy.jitter, delivery.random)
-        if now + left > self._plan.deadline:
-            return False
-        if left > 0:
-            await self._sleep(left, str(Ending.HELD_BACK))
-        return True
+    async def _leave(self, token: str, exchange: Exchange) -> None:
+        """Tell the window how it went; a store that can't hear it gives the place up later."""
+        turnstile, outcome = self._delivery.turnstile, judge(exchange.evidence)
+        reaction = self._plan.policy.react(outcome, exchange.evidence)
+        try:
+            if reaction is Reaction.THROTTLED:
+                asked = self._asked_to_wait(exchange)
+                await turnstile.refuse(token, max(asked or 0.0, self._plan.policy.backoff))
+            else:
+                await turnstile.leave(token, sent=outcome is not Outcome.NOT_SENT)
+        except StoreError as error:
+            logger.warning("%s: a place in the window stays taken: %s", self._assignment.key, error)
 
-    def _note(self, exchange: Exchange, began: datetime) -> None:
-        attempt = describe(exchange, began, self._slept, self._slept_for)
+    def _note(self, exchange: Exchange, began: datetime, waited: float) -> None:
+        attempt = describe(exchange, began, waited, self._slept, self._slept_for)
+        self.last = exchange
         self._slept, self._slept_for = 0.0, ""
         self._attempts.append(attempt)
-        self._delivery.audience.attempt_ended(self._key, len(self._attempts), attempt)
+        self._delivery.audience.attempt_ended(self._assignment.key, len(self._attempts), attempt)
 
     def _decide(self, exchange: Exchange) -> Step:
-        clock, policy = self._delivery.clock, self._plan.policy
-        reaction = policy.react(judge(exchange.evidence), exchange.evidence)
-        asked, now = _asked_to_wait(exchange, clock.time()), clock.monotonic()
-        if reaction is Reaction.THROTTLED:
-            self._delivery.pause.extend(now + max(asked or 0.0, policy.backoff))
-        step = self._plan.after(reaction, asked, now)
+        self.last = exchange
+        reaction = self._plan.policy.react(judge(exchange.evidence), exchange.evidence)
         self._slept_for = f"after attempt {len(self._attempts)}: {reaction}"
-        return step
+        now = self._delivery.clock.monotonic()
+        return self._plan.after(reaction, self._asked_to_wait(exchange), now)
 
-    async def _sleep(self, seconds: float, why: str = "") -> None:
+    def _asked_to_wait(self, exchange: Exchange) -> float | None:
+        head = exchange.head
+        if head is None:
+            return None
+        return seconds_to_wait(head.retry_after, head.date, self._delivery.clock.time())
+
+    async def _sleep(self, seconds: float) -> None:
         self._slept += seconds
-        self._slept_for = why or self._slept_for
-        self._delivery.audience.waiting(self._key, seconds, self._slept_for)
+        self._delivery.audience.waiting(self._assignment.key, seconds, self._slept_for)
         await self._delivery.clock.sleep(seconds)
 
+    def _doubts(self) -> int:
+        unknown = sum(attempt.outcome is Outcome.UNKNOWN for attempt in self._attempts)
+        return self._assignment.doubts + unknown
+
     def record(self, *, cancelled: bool = False) -> Call:
-        outcomes = [attempt.outcome for attempt in self._attempts]
         return Call(
-            idempotency_key=self._key,
+            idempotency_key=self._assignment.key,
             attempts=tuple(self._attempts),
-            outcome=sum_up(outcomes),
-            possible_duplicates=outcomes.count(Outcome.UNKNOWN),
+            outcome=sum_up([a.outcome for a in self._attempts], self._assignment.doubts),
+            possible_duplicates=self._doubts(),
             cancelled=cancelled,
-            elapsed=self._delivery.clock.monotonic() - self._plan.started,
+            elapsed=self._delivery.clock.monotonic() - self._started,
         )
 
 
-def _asked_to_wait(exchange: Exchange, now: float) -> float | None:
-    head = exchange.head
-    return seconds_to_wait(head.retry_after, head.date, now) if head else None
+_unfinished: Final[set[asyncio.Future[None]]] = set()
 
 
-def describe(exchange: Exchange, began: datetime, slept: float, slept_for: str) -> Attempt:
+async def bounded(work: Awaitable[None], seconds: float = 2.0) -> None:
+    """Finish a piece of bookkeeping although the task is being cancelled, but not for ever.
+
+    What isn't finished by then, or when the task is cancelled again, goes on by itself.
+    """
+    task = asyncio.ensure_future(work)
+    _unfinished.add(task)
+    task.add_done_callback(_finish)
+    await asyncio.wait({task}, timeout=seconds)
+
+
+def _finish(task: "asyncio.Future[None]") -> None:
+    _unfinished.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("bookkeeping of a cancelled call failed: %s", type(error).__name__)
+
+
+def describe(
+    exchange: Exchange, began: datetime, waited: float, slept: float, slept_for: str
+) -> Attempt:
     """The record of one exchange."""
     trail, head = exchange.trail, exchange.head
     return Attempt(
@@ -170,6 +280,7 @@ def describe(exchange: Exchange, began: datetime, slept: float, slept_for: str) 
         reason=exchange.reason,
         started=began,
         duration=exchange.ended - trail.began,
+        window=waited,
         gate=_between(trail.began, trail.admitted),
         connect=_between(trail.admitted, trail.handed),
         send=_between(trail.handed, trail.sent),

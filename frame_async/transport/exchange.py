@@ -57,9 +57,15 @@ class Trail:
             return Phase.SEND
         return Phase.GATE if self.admitted is None else Phase.CONNECT
 
-    def end(self, ending: Ending, detail: str = "", body: bytes = b"") -> "Exchange":
+    def end(
+        self,
+        ending: Ending,
+        detail: str = "",
+        body: bytes = b"",
+        fits_in: float | None = None,
+    ) -> "Exchange":
         """The exchange is over, now and like this."""
-        return Exchange(self, ending, self.now(), detail, body)
+        return Exchange(self, ending, self.now(), detail, fits_in, body)
 
 
 @frozen
@@ -72,6 +78,8 @@ class Exchange:
     """Monotonic time at which it was over."""
     detail: str = ""
     """More about the ending in a few words, such as "connection refused"."""
+    fits_in: float | None = None
+    """Seconds after which there would be a place in the rate window, if that was missing."""
     body: bytes = field(default=b"", repr=False)
     """The body of the answer, as far as it was read; it may echo what was sent."""
 

@@ -54,7 +54,8 @@ class Page:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_blocks_run(page: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each Python block of the page runs without an error, after those before it."""
-    monkeypatch.setenv("FRAME_SECRET_KEY", "sk_sandbox_docs")
+    # A key of its own, so that pages don't share what this process remembers.
+    monkeypatch.setenv("FRAME_SECRET_KEY", f"sk_sandbox_{abs(hash(page))}")
     monkeypatch.setenv("FRAME_API_BASE_URL", server)
     with asyncio.Runner() as runner:
         parser = CodeBlockParser("python", Page(runner).evaluate)

@@ -140,7 +140,7 @@ async def test_chunked_body_is_counted(http: aiohttp.ClientSession) -> None:
 async def test_announced_size_is_enough_to_refuse(emulator: Emulator) -> None:
     """A length beyond the limit is refused before the body comes."""
     answer = await talk(
-        emulator, HEAD, JSON, "Content-Length: 999999999\r\nConnection: close\r\n\r\n"
+        emulator, HEAD, JSON, f"Content-Length: {LIMIT + 1}\r\nConnection: close\r\n\r\n"
     )
     assert answer.startswith(b"HTTP/1.1 413 ")
 

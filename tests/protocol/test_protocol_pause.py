@@ -39,6 +39,11 @@ def test_a_pause_is_never_shortened() -> None:
     assert pause.until == 150.0
 
 
+def test_a_pause_can_begin_with_an_end() -> None:
+    """A pause that another process knows of is made with its end."""
+    assert Pause(until=7.0).left(5.0, 0.0, half) == 2.0
+
+
 TIMES = st.floats(0, 1e6)
 
 

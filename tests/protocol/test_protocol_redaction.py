@@ -347,3 +347,24 @@ def test_request_ids_of_visible_ascii_are_kept(value: str) -> None:
 def test_other_request_ids_are_none(value: str | None) -> None:
     """Anything else that a server calls a request id is dropped."""
     assert clean_request_id(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "secret", "kept"),
+    [
+        ("req_1", KEY, True),
+        ("req_1", "", True),
+        ("XXXX", "", True),
+        (KEY, KEY, False),
+        (f"id-{KEY}-1", KEY, False),
+        ("not visible", KEY, False),
+    ],
+)
+def test_request_ids_that_hold_the_secret_are_none(value: str, secret: str, kept: bool) -> None:
+    """A request id is dropped if the given secret is in it, and only then."""
+    assert clean_request_id(value, secret) == (value if kept else None)
+
+
+def test_request_ids_are_kept_where_no_secret_is_named() -> None:
+    """Without a secret to look for, any visible ASCII is a request id."""
+    assert clean_request_id("XXXX") == "XXXX"

@@ -97,7 +97,6 @@ def plan(policy: RetryPolicy | None = None, **changes: Any) -> RetryPlan:
         pytest.param(
             Evidence(Phase.ANSWER, Ending.SESSION_CLOSED, 429), FINAL, FINAL, id="429 closed"
         ),
-        pytest.param(Evidence(Phase.GATE, Ending.HELD_BACK), FINAL, FINAL, id="held back"),
     ],
 )
 def test_the_table_of_reactions(evidence: Evidence, reaction: Reaction, careful: Reaction) -> None:
@@ -114,6 +113,20 @@ def test_the_table_of_reactions(evidence: Evidence, reaction: Reaction, careful:
 def test_reactions_read_as_the_table_names_them(reaction: Reaction, word: str) -> None:
     """A reaction shows itself as the word of the table, in lower case."""
     assert str(reaction) == word
+
+
+OWN_ENDS = [
+    ending
+    for ending in Ending
+    if ending.name in ("HELD_BACK", "NO_PLACE", "STORE_FAILED", "TAKEN_OVER")
+]
+
+
+@pytest.mark.parametrize("ending", OWN_ENDS, ids=lambda ending: ending.name)
+def test_what_this_side_ended_is_not_repeated(ending: Ending) -> None:
+    """Where the pause, the window or the store ended an attempt, it isn't tried again."""
+    evidence = Evidence(Phase.GATE, ending)
+    assert RetryPolicy().react(judge(evidence), evidence) is FINAL
 
 
 EVIDENCE = st.builds(
@@ -273,6 +286,13 @@ def test_a_budget_pays_for_35_retries_in_a_row() -> None:
     budget = RetryBudget()
     assert [budget.take(BACKOFF) for _ in range(37)] == [True] * 35 + [False] * 2
     assert budget.tokens == 10
+
+
+def test_a_budget_begins_full() -> None:
+    """A budget has all its tokens at first, and can't be made with other than all."""
+    assert RetryBudget(capacity=7).tokens == 7
+    with pytest.raises(TypeError):
+        cast("Any", RetryBudget)(tokens=3)
 
 
 @pytest.mark.parametrize(("reaction", "price"), [(SOON, 14), (BACKOFF, 14), (THROTTLED, 5)])

@@ -122,13 +122,14 @@ async def test_the_rate_limit_is_waited_for(order: PaymentLinkSessionRequest) ->
     """A 429 is waited out as the server asks, and the same key is sent again."""
     async with (
         Emulator(port=0, limit=1, period=1.0) as emulator,
-        FrameClient(emulator.api_key, base_url=emulator.base_url) as frame,
+        FrameClient(emulator.api_key, base_url=emulator.base_url, rate_limit=None) as frame,
     ):
         await frame.payment_link_sessions.create(order)
         session = await frame.payment_link_sessions.create(order, idempotency_key="second")
         keys = [entry.idempotency_key for entry in emulator.ledger][1:]
     assert [attempt.status for attempt in session.call.attempts] == [429, 201]
     assert session.call.attempts[1].slept >= 1.0
+    assert session.call.attempts[1].window is not None
     assert session.call.possible_duplicates == 0
     assert keys == ["second", "second"]
 
@@ -137,7 +138,9 @@ async def test_a_rate_limit_without_time_left(order: PaymentLinkSessionRequest) 
     """Without time to wait, a 429 fails at once, says so, and nothing was created."""
     async with (
         Emulator(port=0, limit=1, period=60.0) as emulator,
-        FrameClient(emulator.api_key, base_url=emulator.base_url, timeout=2.0) as frame,
+        FrameClient(
+            emulator.api_key, base_url=emulator.base_url, timeout=2.0, rate_limit=None
+        ) as frame,
     ):
         await frame.payment_link_sessions.create(order)
         before = asyncio.get_running_loop().time()
@@ -223,7 +226,7 @@ async def test_a_policy_for_one_call(order: PaymentLinkSessionRequest) -> None:
     """A retry policy given to one call counts for that call."""
     async with (
         Emulator(port=0, limit=1) as emulator,
-        FrameClient(emulator.api_key, base_url=emulator.base_url) as frame,
+        FrameClient(emulator.api_key, base_url=emulator.base_url, rate_limit=None) as frame,
     ):
         await frame.payment_link_sessions.create(order)
         with pytest.raises(RateLimitedError, match="gave up after 0 retries"):

@@ -9,6 +9,7 @@ from support.clock import FastClock
 from support.faults import FaultServer
 
 from frame_async import FrameClient
+from frame_async.stores import MemoryStore
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ async def connect(clock: FastClock) -> AsyncIterator[Connect]:
 
     def make(server: FaultServer | str, **options: Any) -> FrameClient:
         url = server if isinstance(server, str) else server.url
-        options = {"clock": clock} | options
+        options = {"clock": clock, "rate_limit": None, "store": MemoryStore()} | options
         clients.append(FrameClient("sk_sandbox_test", base_url=url, **options))
         return clients[-1]
 

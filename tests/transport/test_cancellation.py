@@ -182,8 +182,11 @@ async def test_ten_thousand_cancellations_leave_nothing_behind(
         await attempt(client, order)
         tasks_before, sockets_before = len(asyncio.all_tasks()), descriptors()
         ended = 0
-        for _ in range(100):
-            calls = [asyncio.create_task(attempt(client, order)) for _ in range(100)]
+        for batch in range(100):
+            calls = [
+                asyncio.create_task(attempt(client, order, f"{batch}-{number}"))
+                for number in range(100)
+            ]
             for call in calls:
                 asyncio.get_running_loop().call_later(chance.random() * 0.15, call.cancel)
             results = await asyncio.gather(*calls, return_exceptions=True)

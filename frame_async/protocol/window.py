@@ -1,0 +1,181 @@
+"""The rolling rate window, from the client's side: when may the next request leave?
+
+Frame counts requests over the last 60 seconds, where they arrive (Frame rate limits
+page). A client knows only when a request left and when its answer came; it arrived
+somewhere in between. So a slot is taken before a request leaves and is freed one period
+after its answer came: whatever the network does, the server never sees more than the
+limit in any period. Counting from the departure instead lets jitter squeeze one more
+request into the server's window.
+
+Time is a parameter everywhere, in seconds on a clock that never goes back.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from attrs import define, field, frozen
+
+from frame_async.errors import ConfigurationError
+
+BULK_RESERVE: Final = 0.1
+"""Share of the window that the bulk lane leaves free, at least one slot."""
+
+PROBE_WAIT: Final = 0.1
+"""Seconds after which to ask again while another request is finding out."""
+
+_MOST_SECONDS: Final = 1e9
+_MOST_REQUESTS: Final = 1_000_000
+
+
+class Lane(StrEnum):
+    """Who waits for a call."""
+
+    INTERACTIVE = "interactive"
+    """A payer: served first, may use the whole window."""
+    BULK = "bulk"
+    """A worker: leaves a reserve of the window to the interactive lane."""
+
+
+@frozen
+class RateLimit:
+    """At most ``requests`` in any ``per`` seconds.
+
+    Raises:
+        ConfigurationError: a value is out of bounds.
+    """
+
+    requests: int
+    per: float = 60.0
+    """Length of the rolling window in seconds."""
+
+    def __attrs_post_init__(self) -> None:
+        _check_limit(self.requests, self.per)
+
+    def open_to(self, lane: Lane) -> int:
+        """How many of the slots a lane may fill."""
+        if lane is Lane.INTERACTIVE or self.requests == 1:
+            return self.requests
+        return self.requests - max(1, int(self.requests * BULK_RESERVE))
+
+
+def _check_limit(requests: object, per: object) -> None:
+    whole = isinstance(requests, int) and not isinstance(requests, bool)
+    if not whole or not 1 <= requests <= _MOST_REQUESTS:  # type: ignore[operator]  # an int by now
+        raise ConfigurationError(f"RateLimit.requests must be an integer, 1 to {_MOST_REQUESTS}")
+    number = isinstance(per, int | float) and not isinstance(per, bool)
+    if not number or not 0 < per <= _MOST_SECONDS:  # type: ignore[operator]  # a number by now
+        raise ConfigurationError("RateLimit.per must be a number of seconds above 0")
+
+
+LIVE: Final = RateLimit(160)
+"""Frame's default for a merchant in live mode (Frame rate limits page)."""
+SANDBOX: Final = RateLimit(50)
+"""Frame's default for a merchant in its sandbox (Frame rate limits page)."""
+
+
+@define
+class Slot:
+    """One place in the window."""
+
+    frees_at: float
+    """When it is free again; for a held one, when it is given up as lost."""
+    held: bool = True
+    """The request is on its way; False once its answer came."""
+    probe: bool = False
+    """It goes beyond what is known to be ours, to find out."""
+    refused: bool = False
+    """Its answer was a 429."""
+
+
+@define
+class RollingWindow:
+    """The window of one API key, endpoint and mode.
+
+    Others may use the same merchant's quota. A 429 within our own limit says so: what we
+    had got by then is all there is, until probes, one request at a time, find more.
+    """
+
+    limit: RateLimit
+    slots: dict[str, Slot] = field(factory=dict[str, Slot])
+    known: int = field(init=False)
+    """How many slots are ours, as far as is known."""
+    probe_at: float = 0.0
+    """No request beyond `known` before then."""
+    paused_until: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        self.known = self.limit.requests
+
+    def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
+        """Take a slot for `token`: 0.0 when it is taken, else seconds until asking makes sense.
+
+        A slot that is never left is given up `hold` seconds later and freed one period
+        after that: by then its request can't arrive any more.
+        """
+        self._forget(now)
+        if now < self.paused_until:
+            return self.paused_until - now
+        used = len(self.slots)
+        open_slots = self.limit.open_to(lane)
+        if used >= open_slots:
+            return self._wait(used - open_slots, now)
+        probe = used >= self.known
+        if probe and not self._may_probe(now):
+            return min(self._wait(used - self.known, now), max(self.probe_at - now, PROBE_WAIT))
+        self.slots[token] = Slot(now + hold + self.limit.per, probe=probe)
+        return 0.0
+
+    def resize(self, limit: RateLimit) -> None:
+        """Go on under another limit: what is inside stays inside, what was learned holds."""
+        learned = self.known < self.limit.requests
+        self.known = min(self.known, limit.requests) if learned else limit.requests
+        self.limit = limit
+
+    def leave(self, token: str, now: float, *, sent: bool) -> None:
+        """The answer is in, or certainly nothing was sent; an unknown token changes nothing."""
+        slot = self.slots.get(token)
+        if slot is None or not slot.held:
+            return
+        if not sent:
+            del self.slots[token]
+            return
+        self._answered(slot, now)
+        self.known = max(self.known, self._got())
+
+    def refuse(self, token: str, now: float, pause: float) -> None:
+        """A 429 came: everyone pauses, and what others leave to us is known.
+
+        Whether a refused request counts in Frame's window is not published; it is taken
+        to count.
+        """
+        self.paused_until = max(self.paused_until, now + pause)
+        self.probe_at = now + self.limit.per
+        slot = self.slots.get(token)
+        if slot is None or not slot.held:
+            return
+        self._answered(slot, now)
+        slot.refused = True
+        self.known = max(1, min(self.known, self._got()))
+
+    def _got(self) -> int:
+        return sum(not slot.held and not slot.refused for slot in self.slots.values())
+
+    def _answered(self, slot: Slot, now: float) -> None:
+        slot.frees_at, slot.held, slot.probe = now + self.limit.per, False, False
+
+    def _may_probe(self, now: float) -> bool:
+        return now >= self.probe_at and not any(slot.probe for slot in self.slots.values())
+
+    def _forget(self, now: float) -> None:
+        for token in [token for token, slot in self.slots.items() if slot.frees_at <= now]:
+            del self.slots[token]
+
+    def _wait(self, surplus: int, now: float) -> float:
+        """Seconds until `surplus` + 1 slots are free, as far as is known now.
+
+        A held slot can't be free before one period from now, and asking again then tells
+        when it is.
+        """
+        soonest = now + self.limit.per
+        times = sorted(min(slot.frees_at, soonest) for slot in self.slots.values())
+        return max(0.001, times[min(surplus, len(times) - 1)] - now)

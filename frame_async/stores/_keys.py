@@ -1,0 +1,83 @@
+"""The life of one key, pure: what a claim finds, and what may be changed by whom."""
+
+from enum import StrEnum
+from typing import Final
+
+from attrs import evolve, frozen
+
+from frame_async.errors import IdempotencyConflictError
+from frame_async.protocol.fingerprints import differing_fields
+from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight
+
+
+LAPSED_KEEP: Final = 7 * 86_400.0
+"""Seconds that a claim is remembered after its lease ran out: its process died, and what
+it may have created expires within a day (Frame API reference)."""
+
+
+class State(StrEnum):
+    """Where a key is in its life."""
+
+    CLAIMED = "claimed"
+    DOUBT = "doubt"
+    DONE = "done"
+
+
+@frozen(kw_only=True)
+class KeyRecord:
+    """What is remembered of one key."""
+
+    fingerprint: str
+    state: State
+    token: str
+    until: float
+    """When the lease runs out (claimed), or when the record is forgotten (otherwise)."""
+    doubts: int = 0
+    """Attempts that may have created a session that nobody has."""
+    body: bytes = b""
+
+    def expired(self, now: float) -> bool:
+        """Whether it is to be forgotten; a claim turns into doubt first, for `LAPSED_KEEP`."""
+        return self.until + (LAPSED_KEEP if self.state is State.CLAIMED else 0.0) <= now
+
+
+def claim(
+    found: KeyRecord | None, key: str, fingerprint: str, token: str, now: float, lease: float
+) -> tuple[Claim, KeyRecord | None]:
+    """What a claim finds, and the record to write; None to leave it as it is.
+
+    Raises:
+        IdempotencyConflictError: the key stands for another request.
+    """
+    until = now + lease
+    if found is None or found.expired(now):
+        # A process that dies from here on leaves one attempt in doubt.
+        mine = KeyRecord(
+            fingerprint=fingerprint, state=State.CLAIMED, token=token, until=until, doubts=1
+        )
+        return Claimed(token), mine
+    if found.fingerprint != fingerprint:
+        raise IdempotencyConflictError(key, differing_fields(found.fingerprint, fingerprint))
+    if found.state is State.DONE:
+        return Done(found.body), None
+    if found.state is State.CLAIMED and now < found.until:
+        return InFlight(found.until - now), None
+    taken = evolve(found, state=State.CLAIMED, token=token, until=until, doubts=found.doubts + 1)
+    return (InDoubt(token, found.doubts) if found.doubts else Claimed(token)), taken
+
+
+def owned(found: KeyRecord | None, token: str) -> KeyRecord | None:
+    """The record, if the claim with that token still stands."""
+    if found is None or found.state is not State.CLAIMED or found.token != token:
+        return None
+    return found
+
+
+def change(
+    found: KeyRecord | None, token: str, state: State, until: float, doubts: int, body: bytes
+) -> KeyRecord | None:
+    """The record to write when a claim goes on or ends; None when the claim was lost."""
+    mine = owned(found, token)
+    if mine is None:
+        return None
+    return evolve(mine, state=state, until=until, doubts=doubts, body=body)

@@ -1,0 +1,243 @@
+"""How PostgreSQL is asked: a pool of connections for one event loop, and nothing that hangs.
+
+No exception of psycopg leaves this module: `Link.ask` returns a row or a `Failure`.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, Self, cast
+
+from attrs import frozen
+
+from frame_async.errors import ConfigurationError
+from frame_async.hidden import Hidden
+from frame_async.stores._postgres_schema import SCHEMA, VERSION
+
+try:
+    from psycopg import AsyncConnection, Error, ProgrammingError, errors
+    from psycopg.conninfo import conninfo_to_dict
+    from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+except ImportError:
+    raise ConfigurationError(
+        "PostgresStore needs the psycopg libraries (pip install 'frame-async[postgres]')"
+    ) from None
+
+_ADVISORY_LOCK: Final = 0x6672616D65  # "frame"
+_MOST_TRIES: Final = 5
+_MISSING: Final = (errors.UndefinedFunction, errors.UndefinedTable)
+_COLLIDED: Final = (errors.SerializationFailure, errors.DeadlockDetected)
+
+Value = bytes | str | int | bool | None
+Row = tuple[Any, ...]
+
+
+@frozen
+class Failure:
+    """Why there is no answer."""
+
+    reason: str
+
+
+class _Connection(AsyncConnection[Row]):
+    """A connection that tells why it could not be made; the pool only says that."""
+
+    @classmethod
+    async def connect(  # type: ignore[override]
+        cls, conninfo: str = "", *, tell: Callable[[str], None], **kwargs: Any
+    ) -> Self:
+        try:
+            return await super().connect(conninfo, **kwargs)
+        except Error as error:
+            tell(_words(error))
+            raise
+
+
+class Link:
+    """The connections of one event loop.
+
+    Every operation runs in a task of its own, which ends by itself: a caller who is
+    cancelled or gives up can't leave a connection in the middle of something.
+    """
+
+    def __init__(self, options: Hidden[dict[str, Any]], timeout: float, connections: int) -> None:
+        self._timeout = timeout
+        self._trouble = ""
+        self._running: set[asyncio.Task[Row | Failure]] = set()
+        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
+            connection_class=_Connection,
+            kwargs={**options.reveal(), "tell": self._tell},
+            min_size=0,
+            max_size=connections,
+            open=False,
+            timeout=timeout,
+            reconnect_timeout=timeout,
+            name="frame_async",
+        )
+        self._end = self._last_until_the_loop_ends()
+
+    def _tell(self, trouble: str) -> None:
+        self._trouble = trouble
+
+    async def open(self) -> None:
+        """Arrange to be closed with the event loop, at the latest."""
+        await self._pool.open()
+        await anext(self._end)
+
+    async def _last_until_the_loop_ends(self) -> AsyncGenerator[None]:
+        # An event loop that ends closes its asynchronous generators: the only moment at
+        # which connections that were left open can still be closed properly.
+        try:
+            yield
+        finally:
+            await self._close()
+
+    async def close(self) -> None:
+        """Close the connections, once what is on its way has been answered."""
+        await self._close()
+        await self._end.aclose()
+
+    async def _close(self) -> None:
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._timeout)
+        await self._pool.close(timeout=self._timeout)
+
+    async def ask(self, statement: str, values: Sequence[Value]) -> Row | Failure:
+        """Run a statement of one row; never longer than the timeout."""
+        task = asyncio.create_task(self._run(statement, values))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.wait({task}, timeout=self._timeout)
+        return task.result() if task.done() else self._late()
+
+    def _late(self) -> Failure:
+        return Failure(self._trouble or f"no answer within {self._timeout:g} s")
+
+    async def _run(self, statement: str, values: Sequence[Value]) -> Row | Failure:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + 0.98 * self._timeout  # so that the reason is known in time
+        try:
+            connection = await self._usable(deadline)
+        except (PoolTimeout, PoolClosed):
+            return self._late()
+        cut = loop.call_at(deadline, _cut, connection)
+        try:
+            answer: Row | Failure = await _repeated(connection, statement, values)
+            self._trouble = ""
+        except Error as error:
+            answer = Failure(_explained(error, late=loop.time() >= deadline, limit=self._timeout))
+            if isinstance(error, errors.ReadOnlySqlTransaction):
+                await connection.close()  # it leads to a standby; the next one may not
+        finally:
+            cut.cancel()
+            await self._pool.putconn(connection)
+        return answer
+
+    async def _usable(self, deadline: float) -> _Connection:
+        """A connection that the server didn't end while it was idle, found without asking it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            connection = await self._pool.getconn(timeout=max(0.001, deadline - loop.time()))
+            if not _has_ended(connection):
+                return connection
+            await connection.close()
+            await self._pool.putconn(connection)
+
+
+async def _repeated(connection: _Connection, statement: str, values: Sequence[Value]) -> Row:
+    """Run a statement, again where it certainly did nothing: no schema yet, or a collision."""
+    for _ in range(_MOST_TRIES):
+        try:
+            return await _execute(connection, statement, values)
+        except _MISSING:
+            await _prepare(connection)
+        except _COLLIDED:
+            await asyncio.sleep(0.001)
+    return await _execute(connection, statement, values)
+
+
+async def _execute(connection: _Connection, statement: str, values: Sequence[Value]) -> Row:
+    cursor = await connection.execute(cast("Any", statement), values)
+    row = await cursor.fetchone()
+    return row or ()
+
+
+async def _prepare(connection: _Connection) -> None:
+    """Create the schema, unless another process just did.
+
+    Raises:
+        ProgrammingError: it is there, of a newer version.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+        (is_old, is_there) = await _execute(
+            connection,
+            "SELECT to_regclass('frame_async_version') IS NOT NULL,"
+            f" to_regproc('frame_async_{VERSION}_refuse') IS NOT NULL",
+            [],
+        )
+        if is_there:
+            return
+        if is_old:
+            (version,) = await _execute(
+                connection, "SELECT max(version) FROM frame_async_version", []
+            )
+            if version and version > VERSION:
+                raise ProgrammingError(
+                    f"its tables are of version {version}, which this version of frame-async "
+                    f"doesn't know ({VERSION}); upgrade frame-async"
+                )
+        await connection.execute(cast("Any", SCHEMA))
+
+
+def _has_ended(connection: _Connection) -> bool:
+    try:
+        connection.pgconn.consume_input()  # takes in a farewell
+        connection.pgconn.consume_input()  # and then notices the end
+    except Error:
+        return True
+    return False
+
+
+def _cut(connection: _Connection) -> None:
+    """End a connection that hangs, from outside: whoever waits on it is told so at once.
+
+    Cancelling instead would make psycopg ask the very server that hangs to stop.
+    """
+    with suppress(Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
+
+
+def _explained(error: Error, *, late: bool, limit: float) -> str:
+    if isinstance(error, errors.InsufficientPrivilege):
+        return (
+            f"{_words(error)}; its user needs the tables and functions of "
+            "PostgresStore.SCHEMA, or the right to create them"
+        )
+    return f"no answer within {limit:g} s" if late else _words(error)
+
+
+def _words(error: Error) -> str:
+    return error.diag.message_primary or str(error) or type(error).__name__
+
+
+def read_options(url: Hidden[str]) -> Hidden[dict[str, Any]]:
+    """What a URL says, by libpq's names.
+
+    Raises:
+        ConfigurationError: it isn't the URL of a PostgreSQL database.
+    """
+    options: dict[str, Any] = {}
+    with suppress(Error, ValueError):  # their words may hold the password
+        options = dict(conninfo_to_dict(url.reveal()))
+    scheme = url.reveal().partition("://")[0]
+    torn = any("@" in str(options.get(name, "")) for name in ("host", "port", "dbname"))
+    if not options or torn or scheme not in ("postgresql", "postgres"):
+        del options  # a traceback may show variables
+        raise ConfigurationError(
+            "the URL of the PostgreSQL store must be postgresql:// or postgres://; special "
+            "characters in user and password must be percent-encoded"
+        )
+    return Hidden(options)

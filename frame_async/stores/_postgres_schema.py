@@ -1,0 +1,286 @@
+"""What PostgreSQL does for us: tables, and one function for each operation.
+
+Time is the server's own, in microseconds since 1970, read after the row that matters was
+locked: so an operation that waited for another one sees the time at which it goes on.
+Functions carry the version of the schema in their names, so that programs with an older
+and a newer version of this library can share a database while they are being replaced.
+"""
+
+from typing import Final
+
+VERSION: Final = 1
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS frame_async_version (version integer PRIMARY KEY);
+INSERT INTO frame_async_version VALUES (1) ON CONFLICT DO NOTHING;
+
+CREATE TABLE IF NOT EXISTS frame_async_keys (
+  name bytea PRIMARY KEY,
+  fingerprint text NOT NULL,
+  state text NOT NULL,
+  token bytea NOT NULL,
+  until bigint NOT NULL,
+  doubts integer NOT NULL,
+  body bytea,
+  forget_at bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS frame_async_keys_forget_at ON frame_async_keys (forget_at);
+
+CREATE TABLE IF NOT EXISTS frame_async_windows (
+  name bytea PRIMARY KEY,
+  requests integer NOT NULL,
+  per bigint NOT NULL,
+  used integer NOT NULL,
+  known integer NOT NULL,
+  probe_at bigint NOT NULL,
+  paused bigint NOT NULL,
+  probing bigint NOT NULL,
+  forget_at bigint NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE IF NOT EXISTS frame_async_slots (
+  window_name bytea NOT NULL,
+  token bytea NOT NULL,
+  frees_at bigint NOT NULL,
+  held boolean NOT NULL,
+  probe boolean NOT NULL,
+  refused boolean NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS frame_async_slots_held
+  ON frame_async_slots (window_name, token) WHERE held;
+CREATE INDEX IF NOT EXISTS frame_async_slots_frees_at
+  ON frame_async_slots (window_name, frees_at);
+"""
+
+CLOCK: Final = """
+CREATE OR REPLACE FUNCTION frame_async_1_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+$$;
+"""
+
+_FORGET: Final = """
+CREATE OR REPLACE FUNCTION frame_async_1_forget(p_now bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM frame_async_keys WHERE name IN (
+    SELECT name FROM frame_async_keys WHERE forget_at <= p_now
+    ORDER BY forget_at LIMIT 8 FOR UPDATE SKIP LOCKED);
+  WITH gone AS (
+    DELETE FROM frame_async_windows WHERE name IN (
+      SELECT name FROM frame_async_windows WHERE forget_at <= p_now
+      LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING name)
+  DELETE FROM frame_async_slots WHERE window_name IN (SELECT name FROM gone);
+END $$;
+"""
+
+_KEYS: Final = """
+CREATE OR REPLACE FUNCTION frame_async_1_claim(
+  p_name bytea, p_fingerprint text, p_token bytea, p_lease bigint, p_keep bigint,
+  p_patience integer,
+  OUT o_outcome text, OUT o_number bigint, OUT o_body bytea, OUT o_fingerprint text)
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_found frame_async_keys;
+  v_now bigint;
+BEGIN
+  PERFORM set_config('lock_timeout', p_patience::text, true);
+  LOOP
+    SELECT * INTO v_found FROM frame_async_keys WHERE name = p_name FOR UPDATE;
+    EXIT WHEN FOUND;
+    v_now := frame_async_1_now();
+    INSERT INTO frame_async_keys VALUES (p_name, p_fingerprint, 'claimed', p_token,
+      v_now + p_lease, 1, NULL, v_now + p_lease + p_keep) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+      PERFORM frame_async_1_forget(v_now);
+      o_outcome := 'claimed';
+      RETURN;
+    END IF;
+  END LOOP;
+  v_now := frame_async_1_now();
+  IF v_found.forget_at <= v_now THEN
+    v_found.state := 'forgotten';
+    v_found.doubts := 0;
+  ELSIF v_found.fingerprint <> p_fingerprint THEN
+    o_outcome := 'conflict';
+    o_fingerprint := v_found.fingerprint;
+    RETURN;
+  ELSIF v_found.state = 'done' THEN
+    o_outcome := 'done';
+    o_body := v_found.body;
+    RETURN;
+  ELSIF v_found.state = 'claimed' AND v_now < v_found.until THEN
+    o_outcome := 'flight';
+    o_number := v_found.until - v_now;
+    RETURN;
+  END IF;
+  UPDATE frame_async_keys SET fingerprint = p_fingerprint, state = 'claimed', token = p_token,
+    until = v_now + p_lease, doubts = v_found.doubts + 1, body = NULL,
+    forget_at = v_now + p_lease + p_keep
+  WHERE name = p_name;
+  o_outcome := CASE WHEN v_found.doubts = 0 THEN 'claimed' ELSE 'doubt' END;
+  o_number := v_found.doubts;
+END $$;
+
+CREATE OR REPLACE FUNCTION frame_async_1_change(
+  p_name bytea, p_token bytea, p_state text, p_time bigint, p_doubts integer, p_body bytea,
+  p_keep bigint, p_patience integer) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_found frame_async_keys;
+  v_now bigint;
+BEGIN
+  PERFORM set_config('lock_timeout', p_patience::text, true);
+  SELECT * INTO v_found FROM frame_async_keys WHERE name = p_name FOR UPDATE;
+  v_now := frame_async_1_now();
+  IF v_found.name IS NULL OR v_found.token <> p_token OR v_found.forget_at <= v_now THEN
+    RETURN false;
+  ELSIF v_found.state = 'done' AND p_state = 'done' THEN
+    RETURN v_found.body = p_body;
+  ELSIF v_found.state <> 'claimed' AND NOT (v_found.state = 'doubt' AND p_state = 'doubt') THEN
+    RETURN false;
+  ELSIF p_state = 'free' THEN
+    DELETE FROM frame_async_keys WHERE name = p_name;
+    RETURN true;
+  END IF;
+  UPDATE frame_async_keys SET state = p_state, until = v_now + p_time, doubts = p_doubts,
+    body = p_body, forget_at = v_now + p_time + p_keep
+  WHERE name = p_name;
+  RETURN true;
+END $$;
+"""
+
+_WINDOWS: Final = """
+CREATE OR REPLACE FUNCTION frame_async_1_window(
+  p_name bytea, p_requests integer, p_per bigint, p_keep bigint, p_patience integer)
+RETURNS frame_async_windows LANGUAGE plpgsql AS $$
+DECLARE
+  v_window frame_async_windows;
+BEGIN
+  PERFORM set_config('lock_timeout', p_patience::text, true);
+  LOOP
+    SELECT * INTO v_window FROM frame_async_windows WHERE name = p_name FOR UPDATE;
+    EXIT WHEN FOUND;
+    INSERT INTO frame_async_windows VALUES (p_name, p_requests, p_per, 0, p_requests, 0, 0, 0,
+      frame_async_1_now() + p_keep) ON CONFLICT DO NOTHING;
+  END LOOP;
+  IF v_window.requests <> p_requests OR v_window.per <> p_per THEN
+    UPDATE frame_async_windows SET requests = p_requests, per = p_per, known = p_requests,
+      probe_at = 0
+    WHERE name = p_name RETURNING * INTO v_window;
+  END IF;
+  RETURN v_window;
+END $$;
+
+CREATE OR REPLACE FUNCTION frame_async_1_wait(
+  p_window frame_async_windows, p_surplus integer, p_now bigint) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+  SELECT coalesce((
+    SELECT greatest(1000, least(frees_at, p_now + p_window.per) - p_now)
+    FROM frame_async_slots WHERE window_name = p_window.name
+    ORDER BY frees_at OFFSET greatest(0, least(p_surplus, p_window.used - 1)) LIMIT 1
+  ), 1000)
+$$;
+
+CREATE OR REPLACE FUNCTION frame_async_1_enter(
+  p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_open integer,
+  p_hold bigint, p_keep bigint, p_patience integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_window frame_async_windows;
+  v_now bigint;
+  v_freed integer;
+  v_probe boolean;
+  v_wait bigint := 0;
+BEGIN
+  v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
+  v_now := frame_async_1_now();
+  DELETE FROM frame_async_slots WHERE window_name = p_name AND frees_at <= v_now;
+  GET DIAGNOSTICS v_freed = ROW_COUNT;
+  v_window.used := v_window.used - v_freed;
+  v_probe := v_window.used >= v_window.known;
+  IF EXISTS (SELECT FROM frame_async_slots
+             WHERE window_name = p_name AND token = p_token AND held) THEN
+    RETURN 0;
+  ELSIF v_now < v_window.paused THEN
+    v_wait := v_window.paused - v_now;
+  ELSIF v_window.used >= p_open THEN
+    v_wait := frame_async_1_wait(v_window, v_window.used - p_open, v_now);
+  ELSIF v_probe AND (v_now < v_window.probe_at OR v_now < v_window.probing) THEN
+    v_wait := least(frame_async_1_wait(v_window, v_window.used - v_window.known, v_now),
+      greatest(v_window.probe_at - v_now, 100000));
+  ELSE
+    INSERT INTO frame_async_slots
+    VALUES (p_name, p_token, v_now + p_hold + p_per, true, v_probe, false);
+  END IF;
+  IF v_wait = 0 OR v_freed > 0 THEN
+    UPDATE frame_async_windows SET used = v_window.used + (v_wait = 0)::integer,
+      probing = CASE WHEN v_wait = 0 AND v_probe THEN v_now + p_hold + p_per ELSE probing END,
+      forget_at = greatest(forget_at, v_now + p_hold + p_per + p_keep)
+    WHERE name = p_name;
+  END IF;
+  IF v_wait > 0 THEN
+    -- Forgetting that somebody has to wait does no harm, so nobody waits for the disk.
+    PERFORM set_config('synchronous_commit', 'off', true);
+  END IF;
+  RETURN v_wait;
+END $$;
+
+CREATE OR REPLACE FUNCTION frame_async_1_leave(
+  p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_sent boolean,
+  p_keep bigint, p_patience integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_window frame_async_windows;
+  v_now bigint;
+  v_probe boolean;
+BEGIN
+  -- A slot that was left and then forgotten by a crash stays taken: late, and not wrong.
+  PERFORM set_config('synchronous_commit', 'off', true);
+  v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
+  v_now := frame_async_1_now();
+  IF p_sent THEN
+    UPDATE frame_async_slots SET held = false, frees_at = v_now + p_per
+    WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
+  ELSE
+    DELETE FROM frame_async_slots
+    WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
+  END IF;
+  IF v_probe IS NULL THEN RETURN 0; END IF;
+  UPDATE frame_async_windows SET used = used - (NOT p_sent)::integer,
+    known = known + (p_sent AND v_probe)::integer,
+    probing = CASE WHEN v_probe THEN 0 ELSE probing END,
+    forget_at = greatest(forget_at, v_now + p_per + p_keep)
+  WHERE name = p_name;
+  RETURN 1;
+END $$;
+
+CREATE OR REPLACE FUNCTION frame_async_1_refuse(
+  p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_pause bigint,
+  p_keep bigint, p_patience integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_window frame_async_windows;
+  v_now bigint;
+  v_probe boolean;
+BEGIN
+  v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
+  v_now := frame_async_1_now();
+  UPDATE frame_async_slots SET held = false, refused = true, frees_at = v_now + p_per
+  WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
+  IF v_probe IS NOT NULL THEN
+    v_window.known := greatest(1, least(v_window.known, (
+      SELECT count(*) FROM frame_async_slots
+      WHERE window_name = p_name AND NOT refused)::integer));
+  END IF;
+  UPDATE frame_async_windows SET paused = greatest(paused, v_now + p_pause),
+    probe_at = v_now + p_per, known = v_window.known,
+    probing = CASE WHEN v_probe THEN 0 ELSE probing END,
+    forget_at = greatest(forget_at, v_now + greatest(p_pause, p_per) + p_keep)
+  WHERE name = p_name;
+  RETURN 1;
+END $$;
+"""
+
+SCHEMA: Final = _TABLES + CLOCK + _FORGET + _KEYS + _WINDOWS
+"""All tables and functions; running it again changes nothing."""

@@ -1,0 +1,373 @@
+"""What Redis does for us: one Lua script for each operation, on one key, and how to send it.
+
+Time is Redis's own, in microseconds: whole numbers, which Lua's numbers hold exactly.
+Each script gets its one key as ``KEYS[1]``, so that a cluster can run it, and gives
+every key that it writes a time to live.
+
+A claimed or finished key is a hash. A window is a sorted set: a slot's score is when it
+is free again, its first letter what became of it (``h`` held, ``p`` held as a probe,
+``a`` answered, ``r`` refused). What is known of the window as a whole stands in the same
+set, under names that begin with ``!`` and with scores of 0 and below.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import sha1, sha256
+from typing import Any, Final, Protocol, cast
+
+from attrs import define, field, frozen
+
+from frame_async.errors import ConfigurationError
+from frame_async.hidden import Hidden
+from frame_async.stores._keys import LAPSED_KEEP
+from frame_async.stores.interface import Window
+
+try:
+    from redis.asyncio import ConnectionPool
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import (
+        AuthenticationError,
+        BusyLoadingError,
+        NoScriptError,
+        ResponseError,
+    )
+except ImportError:
+    raise ConfigurationError(
+        "RedisStore needs the redis library (pip install 'frame-async[redis]')"
+    ) from None
+
+PREFIX: Final = "frame_async:"
+"""What every key in Redis begins with."""
+
+_MOST_MICROSECONDS: Final = 10**15
+
+Argument = bytes | str | int
+
+
+@frozen
+class Script:
+    """A script; Redis knows it by its digest."""
+
+    text: str = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-1 in hexadecimal digits."""
+        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+CLOCK: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+"""
+
+_KEY: Final = f"""
+local key, keep = KEYS[1], {int(LAPSED_KEEP)}
+local function live(microseconds)
+  redis.call('PEXPIRE', key, math.max(1, math.ceil(microseconds / 1000)))
+end
+{CLOCK}"""
+
+CLAIM: Final = Script(
+    _KEY
+    + """
+local fingerprint, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local found = redis.call('HMGET', key, 'fingerprint', 'state', 'until', 'doubts')
+local state, doubts = found[2], tonumber(found[4] or 0)
+local function take(count)
+  redis.call('HSET', key, 'fingerprint', fingerprint, 'state', 'claimed', 'token', token,
+    'until', now + lease, 'doubts', count)
+  live(lease + keep * 1000000)
+end
+if not state then
+  take(1)
+  return {'claimed'}
+end
+if found[1] ~= fingerprint then return {'conflict', found[1]} end
+if state == 'done' then return {'done', redis.call('HGET', key, 'body')} end
+if state == 'claimed' and now < tonumber(found[3]) then
+  return {'flight', tonumber(found[3]) - now}
+end
+take(doubts + 1)
+return doubts == 0 and {'claimed'} or {'doubt', doubts}
+"""
+)
+
+_OWNED: Final = (
+    _KEY
+    + """
+local found = redis.call('HMGET', key, 'token', 'state', 'body')
+local mine = found[1] == ARGV[1]
+local owned = mine and found[2] == 'claimed'
+"""
+)
+
+RENEW: Final = Script(
+    _OWNED
+    + """
+if not owned then return 0 end
+redis.call('HSET', key, 'until', now + tonumber(ARGV[2]), 'doubts', ARGV[3])
+live(tonumber(ARGV[2]) + keep * 1000000)
+return 1
+"""
+)
+
+COMPLETE: Final = Script(
+    _OWNED
+    + """
+if mine and found[2] == 'done' and found[3] == ARGV[3] then return 1 end
+if not owned then return 0 end
+redis.call('HSET', key, 'state', 'done', 'body', ARGV[3])
+live(tonumber(ARGV[2]))
+return 1
+"""
+)
+
+DOUBT: Final = Script(
+    _OWNED
+    + """
+if not owned and not (mine and found[2] == 'doubt') then return 0 end
+redis.call('HSET', key, 'state', 'doubt', 'doubts', ARGV[3])
+live(tonumber(ARGV[2]))
+return 1
+"""
+)
+
+RELEASE: Final = Script(
+    _OWNED
+    + """
+if not owned then return 0 end
+redis.call('DEL', key)
+return 1
+"""
+)
+
+_WINDOW: Final = (
+    _KEY
+    + """
+local requests, per, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local held, trying = 'h' .. token, 'p' .. token
+local facts = 6
+local function fact(name, value) redis.call('ZADD', key, -value, '!' .. name) end
+local function live_on(microseconds)
+  local needed = math.ceil(microseconds / 1000) + keep * 1000
+  if redis.call('PTTL', key) < needed then redis.call('PEXPIRE', key, needed) end
+end
+local f = redis.call('ZMSCORE', key, '!requests', '!per', '!known', '!probe_at', '!paused',
+  '!probing')
+for i = 1, facts do f[i] = -tonumber(f[i] or 0) end
+if f[1] ~= requests or f[2] ~= per then
+  f = {requests, per, requests, 0, f[5], f[6]}
+  redis.call('ZADD', key, -requests, '!requests', -per, '!per', -requests, '!known',
+    0, '!probe_at', -f[5], '!paused', -f[6], '!probing')
+  live_on(0)
+end
+local known, probe_at, paused, probing = f[3], f[4], f[5], f[6]
+local function holds()
+  return redis.call('ZSCORE', key, held) or redis.call('ZSCORE', key, trying)
+end
+local function answered(letter)
+  redis.call('ZREM', key, held, trying)
+  redis.call('ZADD', key, now + per, letter .. string.format('%.0f', now) .. token)
+end
+"""
+)
+
+ENTER: Final = Script(
+    _WINDOW
+    + """
+local open, hold = tonumber(ARGV[4]), tonumber(ARGV[5])
+redis.call('ZREMRANGEBYSCORE', key, '(0', now)
+if holds() then return 0 end
+if now < paused then return paused - now end
+local used = redis.call('ZCARD', key) - facts
+local function wait(surplus)
+  local nth = facts + math.min(surplus, used - 1)
+  local frees_at = tonumber(redis.call('ZRANGE', key, nth, nth, 'WITHSCORES')[2])
+  return math.max(1000, math.min(frees_at, now + per) - now)
+end
+if used >= open then return wait(used - open) end
+local probe = used >= known
+if probe and (now < probe_at or now < probing) then
+  return math.min(wait(used - known), math.max(probe_at - now, 100000))
+end
+local frees_at = now + hold + per
+if probe then fact('probing', frees_at) end
+redis.call('ZADD', key, frees_at, probe and trying or held)
+live_on(hold + per)
+return 0
+"""
+)
+
+LEAVE: Final = Script(
+    _WINDOW
+    + """
+if not holds() then return 0 end
+local probe = redis.call('ZSCORE', key, trying)
+if probe then fact('probing', 0) end
+if ARGV[4] == '0' then return redis.call('ZREM', key, held, trying) end
+if probe then fact('known', known + 1) end
+answered('a')
+live_on(per)
+return 1
+"""
+)
+
+REFUSE: Final = Script(
+    _WINDOW
+    + """
+local pause = tonumber(ARGV[4])
+fact('paused', math.max(paused, now + pause))
+fact('probe_at', now + per)
+live_on(math.max(pause, per))
+if not holds() then return 0 end
+if redis.call('ZSCORE', key, trying) then fact('probing', 0) end
+answered('r')
+local got = 0
+for _, slot in ipairs(redis.call('ZRANGE', key, facts, -1)) do
+  if slot:sub(1, 1) ~= 'r' then got = got + 1 end
+end
+fact('known', math.max(1, math.min(known, got)))
+return 1
+"""
+)
+
+
+class Connection(Protocol):
+    """What is used of redis-py's connection."""
+
+    def pack_commands(self, commands: Sequence[Sequence[Argument]]) -> list[bytes]: ...
+
+    async def send_packed_command(self, command: list[bytes]) -> None: ...
+
+    async def read_response(self) -> object: ...
+
+    async def disconnect(self, nowait: bool = False) -> None: ...
+
+
+class Pool(Protocol):
+    """What is used of redis-py's pool."""
+
+    def make_connection(self) -> object: ...
+
+    async def get_connection(self) -> Connection: ...
+
+    async def release(self, connection: Connection) -> None: ...
+
+    async def disconnect(self) -> None: ...
+
+
+@frozen
+class Failure:
+    """Why there is no answer."""
+
+    reason: str
+
+
+@define(eq=False)
+class Ask:
+    """One operation, and the caller who waits for it."""
+
+    script: Script
+    arguments: tuple[Argument, ...]
+    answer: asyncio.Future[object]
+
+    def command(self, *, whole: bool) -> tuple[Argument, ...]:
+        """By the script's name, or with its whole text, which Redis then knows too."""
+        if whole:
+            return ("EVAL", self.script.text, 1, *self.arguments)
+        return ("EVALSHA", self.script.digest, 1, *self.arguments)
+
+    def tell(self, answer: object) -> None:
+        """Answer the caller, unless it gave up."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
+async def run(connection: Connection, batch: Sequence[Ask]) -> list[object]:
+    """Send a batch in one piece, and return the answer or `Failure` of each."""
+    answers = await _send(connection, [ask.command(whole=False) for ask in batch])
+    unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    if unknown:
+        again = await _send(connection, [batch[n].command(whole=True) for n in unknown])
+        for n, answer in zip(unknown, again, strict=True):
+            answers[n] = answer
+    return [Failure(words(a)) if isinstance(a, Exception) else a for a in answers]
+
+
+async def _send(connection: Connection, commands: Sequence[Sequence[Argument]]) -> list[object]:
+    await connection.send_packed_command(connection.pack_commands(commands))
+    return [await _read(connection) for _ in commands]
+
+
+async def _read(connection: Connection) -> object:
+    try:
+        return await connection.read_response()
+    except BusyLoadingError:
+        raise
+    except ResponseError as error:
+        return error
+
+
+def find_move(answers: Sequence[object]) -> str:
+    """Where the server said that another one is in charge, its words: connect anew."""
+    signs = ("READONLY", "read only replica", "MASTERDOWN", "CLUSTERDOWN")
+    reasons = (answer.reason for answer in answers if isinstance(answer, Failure))
+    return next((reason for reason in reasons if any(sign in reason for sign in signs)), "")
+
+
+def words(error: BaseException) -> str:
+    """What an error says; empty for a timeout that says nothing."""
+    return str(error) or ("" if isinstance(error, TimeoutError) else type(error).__name__)
+
+
+def make_pool(url: Hidden[str], timeout: float) -> Pool:
+    """A pool for one connection, which connects when it is first asked to.
+
+    Raises:
+        ConfigurationError: the URL or one of its options can't be used.
+    """
+    options: dict[str, Any] = {
+        "retry": Retry(NoBackoff(), 0),  # whether to repeat is decided here, not there
+        "socket_connect_timeout": timeout,
+        "socket_timeout": None,
+        "protocol": 2,
+        "decode_responses": False,
+        "max_connections": 1,
+    }
+    if url.reveal().startswith("rediss://"):
+        options["ssl_check_hostname"] = True
+    try:
+        redis: Any = ConnectionPool
+        return cast("Pool", redis.from_url(url.reveal(), **options))
+    except (ValueError, TypeError):
+        pass  # its words may hold the password
+    raise ConfigurationError("the URL of the Redis store can't be read")
+
+
+def _hashed(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def key_name(key: str) -> str:
+    """The key's name in Redis, from which it can't be read."""
+    return f"{PREFIX}key:{_hashed(key)}"
+
+
+def window_arguments(window: Window, token: str) -> tuple[str, int, int, bytes]:
+    """What every script of a window begins with."""
+    name = f"{PREFIX}window:{_hashed(window.name)}"
+    per = max(1, micro(window.limit.per))
+    return name, window.limit.requests, per, token.encode("utf-8", "surrogatepass")
+
+
+def micro(seconds: float) -> int:
+    """Whole microseconds, within what the scripts can add up exactly."""
+    return min(max(0, round(seconds * 1e6)), _MOST_MICROSECONDS)
+
+
+def is_hopeless(error: BaseException) -> bool:
+    """Whether connecting again soon can't help: wrong password, no such database."""
+    return isinstance(error, ResponseError | AuthenticationError)

@@ -1,0 +1,87 @@
+"""What can be wrong with the file, in words: the fault, and how to mend it."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from frame_async.errors import StoreError
+
+
+@frozen
+class Fault:
+    """Why the file can't be used."""
+
+    what: str
+    """What is wrong, in words that follow the path."""
+    fix: str
+    """What to do about it."""
+
+    def told(self, path: Path) -> StoreError:
+        """The error for one caller."""
+        return StoreError(f"the store {path} {self.what} ({self.fix})")
+
+
+class FaultError(Exception):
+    """A fault on its way to the callers, each of whom gets a `StoreError`."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.what)
+        self.fault = fault
+
+
+DAMAGED: Final = Fault(
+    "is damaged", "restore it from a backup, or move it away: what it remembered is then lost"
+)
+FOREIGN: Final = Fault("belongs to another application", "choose another path")
+FOLDER: Final = Fault("is a folder", "name a file in it")
+SPECIAL: Final = Fault("is not a regular file", "choose another path")
+LINKED: Final = Fault(
+    "has a second name (a hard link), with which its journal could be missed", "remove that link"
+)
+REPLACED: Final = Fault(
+    "was deleted or replaced while it was in use",
+    "put it back, or go on with the file that is there now, which knows nothing of the other",
+)
+UNSUITABLE: Final = Fault(
+    "can't be written safely where it is", "choose a path on a disk of this machine"
+)
+OTHER_MACHINE: Final = Fault(
+    "is written by another machine", "give each machine a store of its own"
+)
+CLOSED: Final = Fault("is closed", "make another one")
+
+# SQLite's primary result codes (https://sqlite.org/rescode.html).
+_FAULTS: Final = {
+    sqlite3.SQLITE_PERM: Fault("may not be opened", "give this user access to it"),
+    sqlite3.SQLITE_BUSY: Fault(
+        "is locked by another process", "end what holds the file, then try again"
+    ),
+    sqlite3.SQLITE_READONLY: Fault(
+        "can't be written", "make the file, its folder and its disk writable for this user"
+    ),
+    sqlite3.SQLITE_IOERR: Fault(
+        "can't be read or written", "look at the disk, and at limits on the size of files"
+    ),
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+    sqlite3.SQLITE_FULL: Fault("has no room left on its disk", "free some space"),
+    sqlite3.SQLITE_CANTOPEN: Fault(
+        "can't be opened", "make the file and its folder readable and writable for this user"
+    ),
+    sqlite3.SQLITE_NOTADB: Fault("is not an SQLite file", "choose another path"),
+}
+
+
+def fault_of(error: sqlite3.Error) -> Fault:
+    """The fault behind an error of SQLite's, whose own words are kept."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    fault = _FAULTS.get(code & 0xFF, Fault("can't answer", "see what SQLite says"))
+    return Fault(f"{fault.what}: {error}", fault.fix)
+
+
+def fault_of_system(error: OSError) -> Fault:
+    """The fault behind an error of the operating system's."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return Fault("is in a folder that doesn't exist", "create the folder")
+    return Fault(f"can't be opened: {error.strerror}", "choose another path, or mend this one")

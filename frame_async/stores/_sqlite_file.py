@@ -1,0 +1,226 @@
+"""The file: made for its owner only, checked on opening, one transaction at a time.
+
+SQLite's rollback journal is used before 3.51.3, where several processes on a write-ahead
+log can damage it (https://sqlite.org/wal.html, the WAL-reset bug). The journal is truncated,
+not deleted, when a transaction is committed: with ``synchronous=FULL`` SQLite syncs the one
+and not the other, and a journal that a power failure brings back undoes the last commit.
+Deleting with ``EXTRA`` is as safe (https://sqlite.org/pragma.html#pragma_synchronous), but
+two to three times slower.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import uniform
+from stat import S_ISDIR, S_ISREG
+from time import monotonic, sleep
+from typing import Final
+
+from frame_async.stores._sqlite_faults import (
+    DAMAGED,
+    FOLDER,
+    FOREIGN,
+    LINKED,
+    REPLACED,
+    SPECIAL,
+    UNSUITABLE,
+    Fault,
+    FaultError,
+    fault_of,
+    fault_of_system,
+)
+from frame_async.stores._sqlite_rows import SCHEMA, Rows, end_claims
+from frame_async.stores._sqlite_time import FileTime, boot_id
+
+APPLICATION_ID: Final = 0x46726D53
+"""Marks the file as ours: ``FrmS``."""
+
+FORMAT: Final = 1
+"""Version of the tables, in ``user_version``."""
+
+PATIENCE: Final = 5.0
+"""Seconds to wait for another process's transaction."""
+
+_SAFE_WAL: Final = (3, 51, 3)
+
+_NEW_FILE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL
+
+
+class StoreFile:
+    """The file of one process's store, opened when it is first needed."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self.path = path
+        self._clock = clock
+        self._boot = boot_id()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._opened = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Rows]:
+        """One transaction: when the block is left, what it wrote is safe on the disk.
+
+        Raises:
+            FaultError: it isn't; it may still have been written.
+        """
+        try:
+            connection = self._open()
+            with _immediate(connection):
+                time = FileTime.read(connection)
+                rows = Rows(connection, time.tick(connection, self._boot, self._clock()))
+                yield rows
+                rows.finish()
+        except sqlite3.Error as error:
+            self.close()
+            raise FaultError(fault_of(error)) from None
+        except OSError as error:
+            self.close()
+            raise FaultError(fault_of_system(error)) from None
+        except FaultError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection; the next transaction opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            if self._identity != _identity(self.path):
+                raise FaultError(REPLACED)
+            return self._connection
+        _make(self.path)
+        # Only ever open what is there: SQLite would make a file that others can read.
+        connection = sqlite3.connect(
+            f"{self.path.as_uri()}?mode=rw",
+            uri=True,
+            timeout=PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._connection = connection
+        self._identity = _identity(self.path)
+        _settle(connection)
+        # From here on `_patiently` waits: SQLite's own waiting sleeps for up to 0.1 s
+        # between two looks, and can starve while another process is busy.
+        connection.execute("PRAGMA busy_timeout = 1")
+        with _immediate(connection):
+            self._begin(connection)
+        self._opened = True
+        return connection
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Make the tables of a new file; end what a reboot ended. Always writes once."""
+        clock = self._clock()
+        if _is_new(connection):
+            _create(connection)
+            FileTime(self._boot, 0.0, clock).write(connection)
+            return
+        time = FileTime.read(connection)
+        if time.rebooted(self._boot, clock) and not self._opened:
+            time = time.after_reboot(self._boot, clock)
+            end_claims(connection, time.last)
+        time.write(connection)
+
+
+@contextmanager
+def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
+    _patiently(connection, "BEGIN IMMEDIATE")
+    try:
+        yield
+        _patiently(connection, "COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute it, again and again while another process is busy, but not for ever."""
+    deadline = monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(uniform(0.0, 0.002))
+        else:
+            return
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _make(path: Path) -> None:
+    """Make the file for its owner only, or see that what is there can be a store.
+
+    An existing file is looked at but never opened here: closing it would drop the
+    locks that this process has on it through SQLite (https://sqlite.org/howtocorrupt.html).
+    """
+    try:
+        os.close(os.open(path, _NEW_FILE, 0o600))
+    except FileExistsError:
+        status = path.stat()
+        if S_ISDIR(status.st_mode):
+            raise FaultError(FOLDER) from None
+        if not S_ISREG(status.st_mode):
+            raise FaultError(SPECIAL) from None
+        if status.st_nlink > 1:
+            raise FaultError(LINKED) from None
+        if status.st_size == 0:
+            path.chmod(0o600)
+
+
+def _settle(connection: sqlite3.Connection) -> None:
+    """Refuse what isn't ours before changing anything, then say how to write."""
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    new = _is_new(connection)
+    if new:
+        # Only takes effect before there are tables.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    elif connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise FaultError(DAMAGED)
+    mode = "wal" if sqlite3.sqlite_version_info >= _SAFE_WAL else "truncate"
+    if connection.execute(f"PRAGMA journal_mode = {mode}").fetchone() != (mode,):
+        raise FaultError(UNSUITABLE)
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    """Whether it has no tables yet.
+
+    Raises:
+        FaultError: it belongs to something else, or to another version of us.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (things,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if (application, version, things) == (0, 0, 0):
+        return True
+    if application != APPLICATION_ID:
+        raise FaultError(FOREIGN)
+    if version != FORMAT:
+        raise FaultError(
+            Fault(f"has format {version}, not {FORMAT}", "use the version of frame_async it is of")
+        )
+    return False
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in SCHEMA:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")

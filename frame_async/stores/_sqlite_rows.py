@@ -1,0 +1,217 @@
+"""What is in the file, inside one transaction: keys and windows.
+
+Every method looks and decides first and writes once, so one that raises has written
+nothing, and the others in the same transaction stand.
+"""
+
+import json
+import sqlite3
+from secrets import token_hex
+from typing import Final
+
+from attrs import define, field
+
+from frame_async.protocol.window import Lane, RateLimit, RollingWindow, Slot
+from frame_async.stores import _keys
+from frame_async.stores._keys import LAPSED_KEEP, KeyRecord, State
+from frame_async.stores._sqlite_faults import DAMAGED, FaultError
+from frame_async.stores.interface import Claim, Window
+
+SCHEMA: Final = (
+    "CREATE TABLE time (one INTEGER PRIMARY KEY CHECK (one = 1),"
+    " boot TEXT NOT NULL, ahead REAL NOT NULL, last REAL NOT NULL)",
+    "CREATE TABLE keys (key BLOB PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL,"
+    " state TEXT NOT NULL, token TEXT NOT NULL, until REAL NOT NULL,"
+    " doubts INTEGER NOT NULL, body BLOB NOT NULL)",
+    "CREATE INDEX keys_until ON keys (state, until)",
+    "CREATE TABLE windows (name BLOB PRIMARY KEY NOT NULL, until REAL NOT NULL,"
+    " window TEXT NOT NULL)",
+)
+
+WINDOW_KEEP: Final = 7 * 86_400.0
+"""Seconds that a window is remembered after it was last used."""
+
+_PORTION: Final = 16
+_FREE_PAGES: Final = 1_000
+
+
+@define(eq=False)
+class Rows:
+    """One transaction on the file, at one moment of its time."""
+
+    _connection: sqlite3.Connection
+    _now: float
+    _windows: dict[str, RollingWindow] = field(init=False, factory=dict[str, RollingWindow])
+    _dumps: dict[str, str] = field(init=False, factory=dict[str, str])
+    """The windows as they are in the file."""
+    _changes: int = field(init=False, default=0)
+
+    def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
+        """See `Store.claim`."""
+        found = self._find(key)
+        answer, record = _keys.claim(found, key, fingerprint, token_hex(8), self._now, lease)
+        if record is not None:
+            self._write(key, record)
+        return answer
+
+    def change(
+        self, key: str, token: str, state: State, seconds: float, *, doubts: int, body: bytes
+    ) -> bool:
+        """Write what became of a claim; False when it was lost."""
+        record = _keys.change(
+            self._find(key), token, state, until=self._now + seconds, doubts=doubts, body=body
+        )
+        if record is not None:
+            self._write(key, record)
+        return record is not None
+
+    def release(self, key: str, token: str) -> bool:
+        """See `Store.release`."""
+        if _keys.owned(self._find(key), token) is None:
+            return False
+        self._changes += 1
+        self._connection.execute("DELETE FROM keys WHERE key = ?", (_blob(key),))
+        return True
+
+    def _find(self, key: str) -> KeyRecord | None:
+        row = self._connection.execute(
+            "SELECT fingerprint, state, token, until, doubts, body FROM keys WHERE key = ?",
+            (_blob(key),),
+        ).fetchone()
+        return None if row is None else _record(*row)
+
+    def _write(self, key: str, record: KeyRecord) -> None:
+        self._changes += 1
+        self._connection.execute(
+            "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            " fingerprint = excluded.fingerprint, state = excluded.state,"
+            " token = excluded.token, until = excluded.until, doubts = excluded.doubts,"
+            " body = excluded.body",
+            (
+                _blob(key),
+                record.fingerprint,
+                record.state.value,
+                record.token,
+                record.until,
+                record.doubts,
+                record.body,
+            ),
+        )
+
+    def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+        """See `Store.enter`."""
+        return self._window(window).enter(token, lane, self._now, hold)
+
+    def leave(self, window: Window, token: str, *, sent: bool) -> None:
+        """See `Store.leave`."""
+        self._window(window).leave(token, self._now, sent=sent)
+
+    def refuse(self, window: Window, token: str, pause: float) -> None:
+        """See `Store.refuse`."""
+        self._window(window).refuse(token, self._now, pause)
+
+    def _window(self, window: Window) -> RollingWindow:
+        rolling = self._windows.get(window.name)
+        if rolling is None:
+            rolling = self._windows[window.name] = self._load(window)
+        rolling.resize(window.limit)
+        return rolling
+
+    def _load(self, window: Window) -> RollingWindow:
+        row = self._connection.execute(
+            "SELECT window FROM windows WHERE name = ?", (_blob(window.name),)
+        ).fetchone()
+        if row is None:
+            return RollingWindow(window.limit)
+        self._dumps[window.name] = row[0]
+        return load_window(row[0])
+
+    def finish(self) -> None:
+        """Write the windows that were used, and forget a portion of what has expired."""
+        for name, rolling in self._windows.items():
+            dump = dump_window(rolling)
+            if dump != self._dumps.get(name):
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO windows (name, until, window) VALUES (?, ?, ?)",
+                    (_blob(name), self._now + WINDOW_KEEP, dump),
+                )
+        if self._changes:
+            self._forget(_PORTION + 2 * self._changes)
+
+    def _forget(self, most: int) -> None:
+        for state in State:
+            lapsed = LAPSED_KEEP if state is State.CLAIMED else 0.0
+            self._connection.execute(
+                "DELETE FROM keys WHERE rowid IN"
+                " (SELECT rowid FROM keys WHERE state = ? AND until <= ? LIMIT ?)",
+                (state.value, self._now - lapsed, most),
+            )
+        self._connection.execute("DELETE FROM windows WHERE until <= ?", (self._now,))
+        if self._connection.execute("PRAGMA freelist_count").fetchone()[0] > _FREE_PAGES:
+            self._connection.execute(f"PRAGMA incremental_vacuum({_PORTION})").fetchall()
+
+
+def end_claims(connection: sqlite3.Connection, now: float) -> None:
+    """The host was booted: whoever held a claim or a slot is gone.
+
+    Claims turn into doubt. Every slot counts as answered just now: nothing of its
+    request can be under way, but when it arrived isn't known.
+    """
+    connection.execute(
+        "UPDATE keys SET until = ? WHERE state = ? AND until > ?", (now, State.CLAIMED.value, now)
+    )
+    for name, text in connection.execute("SELECT name, window FROM windows").fetchall():
+        rolling = load_window(text)
+        for slot in rolling.slots.values():
+            slot.frees_at, slot.held, slot.probe = now + rolling.limit.per, False, False
+        connection.execute(
+            "UPDATE windows SET window = ? WHERE name = ?", (dump_window(rolling), name)
+        )
+
+
+def dump_window(rolling: RollingWindow) -> str:
+    """A window as compact JSON."""
+    slots = {
+        token: (slot.frees_at, int(slot.held), int(slot.probe), int(slot.refused))
+        for token, slot in rolling.slots.items()
+    }
+    limit = (rolling.limit.requests, rolling.limit.per)
+    learned = (rolling.known, rolling.probe_at, rolling.paused_until)
+    return json.dumps((limit, learned, slots), separators=(",", ":"))
+
+
+def load_window(text: str) -> RollingWindow:
+    """The window that was dumped.
+
+    Raises:
+        FaultError: it can't be read.
+    """
+    try:
+        limit, (known, probe_at, paused_until), slots = json.loads(text)
+        rolling = RollingWindow(RateLimit(*limit))
+        rolling.known, rolling.probe_at, rolling.paused_until = known, probe_at, paused_until
+        rolling.slots = {
+            token: Slot(frees_at, bool(held), bool(probe), bool(refused))
+            for token, (frees_at, held, probe, refused) in slots.items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        raise FaultError(DAMAGED) from None
+    return rolling
+
+
+def _record(
+    fingerprint: str, state: str, token: str, until: float, doubts: int, body: bytes
+) -> KeyRecord:
+    try:
+        known = State(state)
+    except ValueError:
+        raise FaultError(DAMAGED) from None
+    return KeyRecord(
+        fingerprint=fingerprint, state=known, token=token, until=until, doubts=doubts, body=body
+    )
+
+
+def _blob(text: str) -> bytes:
+    """Any text, lone surrogates and NUL included, as bytes that are its own."""
+    return text.encode("utf-8", "surrogatepass")

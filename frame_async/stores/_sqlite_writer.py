@@ -1,0 +1,202 @@
+"""The thread that writes: operations queue up, and those that wait share one transaction.
+
+Before a fork the thread's connection is closed, because SQLite's locks don't survive
+one (https://sqlite.org/howtocorrupt.html, 2.6); parent and child then open their own.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, Final, TypeVar
+from weakref import WeakSet
+
+from attrs import frozen
+
+from frame_async.stores._sqlite_faults import CLOSED, Fault, FaultError
+from frame_async.stores._sqlite_file import StoreFile
+from frame_async.stores._sqlite_rows import Rows
+
+T = TypeVar("T")
+
+BATCH: Final = 256
+"""Most operations in one transaction."""
+
+
+Answers = list["tuple[asyncio.Future[Any], object]"]
+"""Who waits, and what for: a value, or the exception that it gets."""
+
+
+@frozen(eq=False)
+class _Job:
+    """One operation, and who waits for it."""
+
+    operation: Callable[[Rows], object]
+    future: "asyncio.Future[Any]"
+
+
+class Writer:
+    """One process's way to the file."""
+
+    def __init__(self, file: StoreFile) -> None:
+        self._file = file
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lock = Lock()
+        self._transaction = Lock()
+        self._thread: Thread | None = None
+        self._closed = False
+        self._ended = False
+        self._closing: list[asyncio.Future[Any]] = []
+        with _registry:
+            _writers.add(self)
+
+    def submit(self, operation: Callable[[Rows], T]) -> "asyncio.Future[T]":
+        """Queue an operation; its future ends once its transaction is safe on the disk.
+
+        Raises:
+            StoreError: the store is closed, or no thread can be started.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            if self._closed:
+                raise CLOSED.told(self._file.path)
+            if self._thread is None:
+                self._thread = self._started()
+            self._queue.put(_Job(operation, future))
+        return future
+
+    def _started(self) -> Thread:
+        thread = Thread(target=self._serve, name="frame-async-sqlite", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            fault = Fault(f"has no thread to write it: {error}", "end other threads")
+            raise fault.told(self._file.path) from None
+        return thread
+
+    async def aclose(self) -> None:
+        """Finish what is queued, then let go of file and thread."""
+        with self._lock:
+            first, self._closed = not self._closed, True
+            if self._thread is None or self._ended:
+                return
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._closing.append(future)
+            if first:
+                self._queue.put(None)
+        await future
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """Nobody can use it any more: the thread ends when the queue is empty."""
+        self._queue.put(None)
+
+    def _serve(self) -> None:
+        while self._serve_batch():
+            pass
+        with self._transaction:
+            self._file.close()
+        with self._lock:
+            self._ended = True
+            _deliver([(future, None) for future in self._closing])
+
+    def _serve_batch(self) -> bool:
+        """Work off what is queued, in one transaction; False when that was the last."""
+        jobs, going = _batch(self._queue)
+        if jobs:
+            answers = self._answers(jobs)
+            _deliver([(job.future, answer) for job, answer in zip(jobs, answers, strict=True)])
+        return going
+
+    def _answers(self, jobs: list[_Job]) -> list[object]:
+        try:
+            with self._transaction, self._file.transaction() as rows:
+                return [_answer(job, rows) for job in jobs]
+        except FaultError as error:
+            fault = error.fault
+        except Exception as error:  # noqa: BLE001  # the thread must outlive whatever it is
+            fault = Fault(f"failed: {error!r}", "report this")
+        return [fault.told(self._file.path) for _ in jobs]
+
+    def before_fork(self) -> None:
+        """Let the transaction end, and begin no other."""
+        self._transaction.acquire()
+        self._file.close()
+
+    def after_fork(self) -> None:
+        """Go on, in the parent; in the child nobody does."""
+        self._transaction.release()
+
+
+def _batch(queue: "SimpleQueue[_Job | None]") -> tuple[list[_Job], bool]:
+    """What is queued, once anything is; False when it is to be the last."""
+    jobs: list[_Job] = []
+    try:
+        job = queue.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == BATCH:
+                return jobs, True
+            job = queue.get_nowait()
+    except Empty:
+        return jobs, True
+    return jobs, False
+
+
+def _answer(job: _Job, rows: Rows) -> object:
+    """What one operation gives; its own error is its own, the file's is everyone's."""
+    try:
+        return job.operation(rows)
+    except FaultError:
+        raise
+    except Exception as error:
+        if hasattr(error, "sqlite_errorcode"):
+            raise
+        return error
+
+
+def _deliver(answers: Answers) -> None:
+    """Hand the answers over, each on the loop of who waits for it."""
+    loops: dict[asyncio.AbstractEventLoop, Answers] = {}
+    for future, answer in answers:
+        loops.setdefault(future.get_loop(), []).append((future, answer))
+    for loop, theirs in loops.items():
+        # A loop that was closed meanwhile has nobody who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, theirs)
+
+
+def _resolve(answers: Answers) -> None:
+    for future, answer in answers:
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+
+_registry: Final = Lock()
+_writers: Final[WeakSet[Writer]] = WeakSet()
+_forking: Final[list[Writer]] = []
+
+
+def _before_fork() -> None:
+    _registry.acquire()
+    _forking.extend(_writers)
+    for writer in _forking:
+        writer.before_fork()
+
+
+def _after_fork() -> None:
+    while _forking:
+        _forking.pop().after_fork()
+    _registry.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )

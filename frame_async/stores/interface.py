@@ -1,0 +1,126 @@
+"""What every store can do.
+
+A key's life: *claimed* before the request can leave, then *done* (a session was
+created), *in doubt* (it may have been), or gone again (certainly not). A claim has a
+lease that its process renews; when the lease runs out, its process died between sending
+and answering, so whoever claims the key next finds it in doubt. The token of a claim
+proves that it is still one's own: a process that wakes up late can't overwrite the
+outcome of the one that took over.
+
+All times are in seconds. Stores measure leases and windows on one clock of their own,
+so the clocks of their users don't matter.
+"""
+
+from typing import Protocol
+
+from attrs import frozen
+
+from frame_async.protocol.window import Lane, RateLimit
+
+
+@frozen
+class Claimed:
+    """The key is yours: nothing was sent for it before, or certainly nothing came of it."""
+
+    token: str
+    """Proves the claim in the calls that follow."""
+
+
+@frozen
+class InDoubt:
+    """The key is yours, but earlier attempts may have created sessions that nobody has."""
+
+    token: str
+    doubts: int
+    """How many such attempts there were, at most."""
+
+
+@frozen
+class InFlight:
+    """Another call has the key."""
+
+    lease: float
+    """Seconds until its lease runs out unless it is renewed."""
+
+
+@frozen
+class Done:
+    """A session was created for the key."""
+
+    body: bytes
+    """What was remembered of it."""
+
+
+Claim = Claimed | InDoubt | InFlight | Done
+
+
+@frozen
+class Window:
+    """One rate window: whose it is, and its limit."""
+
+    name: str
+    """Stands for API key, endpoint and mode; the API key can't be read from it."""
+    limit: RateLimit
+
+
+class Store(Protocol):
+    """Where keys and windows are remembered. Every method is one round trip at most.
+
+    Raises, from every method:
+        StoreError: the store can't answer; nothing is known to have changed.
+    """
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may use the same store."""
+        ...
+
+    async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
+        """Claim a key for ``lease`` seconds, or say why that can't be.
+
+        Raises:
+            IdempotencyConflictError: the key stands for another request.
+        """
+        ...
+
+    async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:
+        """Go on holding a claim; False when it was lost to another call.
+
+        ``doubts`` is how many attempts may have created a session if this process dies now.
+        """
+        ...
+
+    async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
+        """A session was created; remember ``body`` for ``keep`` seconds.
+
+        Returns once it would survive a crash, as far as the store survives any.
+        False when the claim was lost to another call.
+        """
+        ...
+
+    async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
+        """``doubts`` attempts may have created a session; remember that for ``keep`` seconds."""
+        ...
+
+    async def release(self, key: str, token: str) -> bool:
+        """Certainly nothing was created: the key is free again."""
+        ...
+
+    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+        """Take a slot: 0.0 when it is taken, else seconds until asking again makes sense.
+
+        See ``RollingWindow.enter``.
+        """
+        ...
+
+    async def leave(self, window: Window, token: str, *, sent: bool) -> None:
+        """The answer is in (``sent``), or certainly nothing was sent."""
+        ...
+
+    async def refuse(self, window: Window, token: str, pause: float) -> None:
+        """A 429 came: everyone on the window pauses for ``pause`` seconds."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and files; calling it again does nothing."""
+        ...

@@ -1,0 +1,223 @@
+"""The store of a fleet that has PostgreSQL 13 or later.
+
+Claims and their outcomes are as durable as the server's ``synchronous_commit`` says: with
+its default, what was promised survives a crash of the server.
+"""
+
+import asyncio
+import math
+import os
+from hashlib import sha256
+from secrets import token_hex
+from threading import Lock
+from typing import Any, Final
+
+from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
+from frame_async.hidden import Hidden
+from frame_async.protocol.fingerprints import differing_fields
+from frame_async.protocol.window import Lane
+from frame_async.stores import _postgres_schema
+from frame_async.stores._keys import LAPSED_KEEP
+from frame_async.stores._postgres_link import Failure, Link, Row, Value, read_options
+from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight, Window
+
+_CLAIM: Final = "SELECT * FROM frame_async_1_claim(%s, %s, %s, %s, %s, %s)"
+_CHANGE: Final = "SELECT frame_async_1_change(%s, %s, %s, %s, %s, %s, %s, %s)"
+_ENTER: Final = "SELECT frame_async_1_enter(%s, %s, %s, %s, %s, %s, %s, %s)"
+_LEAVE: Final = "SELECT frame_async_1_leave(%s, %s, %s, %s, %s, %s, %s)"
+_REFUSE: Final = "SELECT frame_async_1_refuse(%s, %s, %s, %s, %s, %s, %s)"
+_KEEP: Final = round(LAPSED_KEEP * 1e6)
+_MOST_MICROSECONDS: Final = 10**15
+
+
+class PostgresStore:
+    """Remembers in PostgreSQL, for every process that uses the same database.
+
+    `url` is ``postgresql://`` or ``postgres://`` with all that libpq knows of them: several
+    hosts and ``target_session_attrs=read-write`` follow a failover. Tables and functions
+    are created when first needed, where the connection's ``search_path`` begins; where
+    its user may not, let one who may run `SCHEMA`. No operation takes longer than
+    `timeout` seconds; at most `connections` connections are open for each event loop.
+
+    An operation whose answer was lost raises `StoreError` and may have happened. Every
+    operation can be repeated with the same token: what it did before isn't done twice,
+    except that a repeated `release` says False and a repeated `claim` finds the lost one
+    in flight.
+
+    Raises:
+        ConfigurationError: the URL or a number can't be used.
+    """
+
+    SCHEMA: Final = _postgres_schema.SCHEMA
+    """The SQL that creates the tables and functions; running it again changes nothing."""
+
+    def __init__(self, url: str, *, timeout: float = 2.0, connections: int = 8) -> None:
+        given = Hidden(url)
+        del url  # a traceback may show variables
+        self._timeout = _checked_timeout(timeout)
+        if isinstance(connections, bool) or not 1 <= connections <= 1000:
+            raise ConfigurationError("PostgresStore.connections must be from 1 to 1000")
+        self._connections = connections
+        self._options = read_options(given)
+        self._address = _address(self._options.reveal())
+        self._options.reveal().update(
+            connect_timeout=max(2, math.ceil(timeout)),
+            fallback_application_name="frame_async",
+            autocommit=True,
+            # Behind a pooler the next statement may meet another session.
+            prepare_threshold=None,
+        )
+        self._closed = False
+        self._process = os.getpid()
+        self._lock = Lock()
+        self._links: dict[asyncio.AbstractEventLoop, Link] = {}
+        self._inherited: list[object] = []
+
+    def __repr__(self) -> str:
+        return f"PostgresStore({self._address})"
+
+    @property
+    def shared(self) -> bool:
+        """True: other processes may use the same database."""
+        return True
+
+    async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
+        """See `Store.claim`; a few claims that are long forgotten are deleted on the way."""
+        token = token_hex(8)
+        row = await self._ask(
+            _CLAIM, _hashed(key), fingerprint, token.encode(), _micro(lease), _KEEP
+        )
+        match row:
+            case ("claimed", *_):
+                return Claimed(token)
+            case ("doubt", doubts, *_):
+                return InDoubt(token, doubts)
+            case ("flight", left, *_):
+                return InFlight(left / 1e6)
+            case ("done", _, body, _):
+                return Done(bytes(body))
+            case ("conflict", _, _, other):
+                raise IdempotencyConflictError(key, differing_fields(other, fingerprint))
+            case _:
+                raise StoreError(f"{self} gave an answer that makes no sense")
+
+    async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:
+        """See `Store.renew`."""
+        return await self._change(key, token, "claimed", lease, doubts=doubts, keep=_KEEP)
+
+    async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
+        """See `Store.complete`."""
+        return await self._change(key, token, "done", keep, body=body)
+
+    async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
+        """See `Store.doubt`."""
+        return await self._change(key, token, "doubt", keep, doubts=doubts)
+
+    async def release(self, key: str, token: str) -> bool:
+        """See `Store.release`."""
+        return await self._change(key, token, "free", 0.0)
+
+    async def _change(
+        self,
+        key: str,
+        token: str,
+        state: str,
+        seconds: float,
+        *,
+        doubts: int = 0,
+        body: bytes | None = None,
+        keep: int = 0,
+    ) -> bool:
+        values = (_hashed(key), _encoded(token), state, _micro(seconds), doubts, body, keep)
+        (changed,) = await self._ask(_CHANGE, *values)
+        return bool(changed)
+
+    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+        """See `Store.enter`; a token that holds a slot has it."""
+        open_slots = window.limit.open_to(lane)
+        values = (*_window(window, token), open_slots, _micro(hold), _KEEP)
+        (wait,) = await self._ask(_ENTER, *values)
+        return float(wait) / 1e6
+
+    async def leave(self, window: Window, token: str, *, sent: bool) -> None:
+        """See `Store.leave`."""
+        await self._ask(_LEAVE, *_window(window, token), sent, _KEEP)
+
+    async def refuse(self, window: Window, token: str, pause: float) -> None:
+        """See `Store.refuse`."""
+        await self._ask(_REFUSE, *_window(window, token), _micro(pause), _KEEP)
+
+    async def aclose(self) -> None:
+        """Close the connections of every event loop; operations raise `StoreError` from now."""
+        self._closed = True
+        if self._process != os.getpid():
+            return
+        here = asyncio.get_running_loop()
+        for loop, link in list(self._links.items()):
+            if loop is here:
+                await link.close()
+            elif not loop.is_closed():
+                asyncio.run_coroutine_threadsafe(link.close(), loop)
+
+    async def _ask(self, statement: str, *values: Value) -> Row:
+        if self._closed:
+            raise StoreError(f"{self} is closed")
+        link = await self._link()
+        patience = math.ceil(self._timeout * 1000)
+        answer = await link.ask(statement, (*values, patience))
+        if isinstance(answer, Failure):
+            raise StoreError(f"{self} can't answer: {_shown(answer.reason, self._options)}")
+        return answer
+
+    async def _link(self) -> Link:
+        loop = asyncio.get_running_loop()
+        if self._process != os.getpid():
+            # The parent's connections: closing them here would end the parent's sessions.
+            self._inherited += [self._links, self._lock]
+            self._process, self._links, self._lock = os.getpid(), {}, Lock()
+        link = self._links.get(loop)
+        if link is None:
+            link = Link(self._options, self._timeout, self._connections)
+            with self._lock:
+                ended = [other for other in self._links if other.is_closed()]
+                for other in ended:
+                    del self._links[other]
+                self._links[loop] = link
+            await link.open()
+        return link
+
+
+def _address(options: dict[str, Any]) -> str:
+    """Where the database is, without user, password and options."""
+    place = options.get("host") or options.get("hostaddr") or "localhost"
+    port = f":{options['port']}" if "port" in options else ""
+    return f"postgresql://{place}{port}/{options.get('dbname', '')}"
+
+
+def _checked_timeout(timeout: float) -> float:
+    if isinstance(timeout, bool) or not 0 < timeout <= 3600:
+        raise ConfigurationError("the timeout of a store must be above 0, and 3600 s at most")
+    return timeout
+
+
+def _shown(reason: str, options: Hidden[dict[str, Any]]) -> str:
+    """The reason, unless it holds the password."""
+    password = options.reveal().get("password")
+    return "the reason would show the password" if password and password in reason else reason
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _hashed(text: str) -> bytes:
+    return sha256(_encoded(text)).digest()
+
+
+def _window(window: Window, token: str) -> tuple[bytes, int, int, bytes]:
+    per = max(1, _micro(window.limit.per))
+    return _hashed(window.name), window.limit.requests, per, _encoded(token)
+
+
+def _micro(seconds: float) -> int:
+    return min(max(0, round(seconds * 1e6)), _MOST_MICROSECONDS)

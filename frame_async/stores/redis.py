@@ -1,0 +1,343 @@
+"""The store of a fleet: Redis 6.2 or later, or Valkey.
+
+Claims are as durable as the server is set up to be: with ``appendfsync everysec`` a crash
+forgets up to a second of them, without persistence a restart forgets all. A key that was
+forgotten is simply unknown, so its next call sends. Let the server never evict
+(``maxmemory-policy noeviction``): evicting a claim is forgetting it.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncGenerator
+from random import random
+from secrets import token_hex
+from threading import Lock
+from typing import Final, cast
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
+from frame_async.hidden import Hidden
+from frame_async.protocol.fingerprints import differing_fields
+from frame_async.protocol.window import Lane
+from frame_async.stores._redis_scripts import (
+    CLAIM,
+    COMPLETE,
+    DOUBT,
+    ENTER,
+    LEAVE,
+    REFUSE,
+    RELEASE,
+    RENEW,
+    Argument,
+    Ask,
+    Connection,
+    Failure,
+    Pool,
+    Script,
+    find_move,
+    is_hopeless,
+    key_name,
+    make_pool,
+    micro,
+    run,
+    window_arguments,
+    words,
+)
+from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight, Window
+
+_LONGEST_BATCH: Final = 256
+_LONGEST_BACKOFF: Final = 1.0
+_FIRST_BACKOFF: Final = 0.02
+_SCHEMES: Final = ("redis", "rediss", "unix")
+_OPTIONS: Final = ("db", "username", "password", "client_name")
+
+
+class _Link:
+    """One connection, for one event loop.
+
+    What is asked while it is busy travels together, so one connection serves many callers
+    in one round trip each; and callers who give up never cut it short.
+    """
+
+    def __init__(self, pool: Pool, timeout: float) -> None:
+        self._pool = pool
+        self._timeout = timeout
+        self._asked: deque[Ask] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._trouble = ""
+        self._end = self._last_until_the_loop_ends()
+
+    async def open(self) -> None:
+        """Arrange to be closed with the event loop, at the latest."""
+        await anext(self._end)
+
+    async def _last_until_the_loop_ends(self) -> AsyncGenerator[None]:
+        # An event loop that ends closes its asynchronous generators: the only moment at
+        # which a connection that was left open can still be closed properly.
+        try:
+            yield
+        finally:
+            await self._close()
+
+    async def close(self) -> None:
+        """Close the connection, once what is on its way has been answered."""
+        await self._close()
+        await self._end.aclose()
+
+    async def _close(self) -> None:
+        self._tell_all(Failure("it was closed"))
+        if self._worker is not None:
+            await asyncio.wait({self._worker}, timeout=self._timeout + _LONGEST_BACKOFF)
+            self._worker.cancel()
+        await self._pool.disconnect()
+
+    async def ask(self, script: Script, *arguments: Argument) -> object:
+        """Run a script: its answer, or a `Failure`; never later than the timeout."""
+        loop = asyncio.get_running_loop()
+        ask = Ask(script, arguments, loop.create_future())
+        self._asked.append(ask)
+        if self._worker is None or self._worker.done():
+            self._worker = loop.create_task(self._work())
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await ask.answer
+        except TimeoutError:
+            return Failure(self._trouble or f"no answer within {self._timeout:g} s")
+
+    async def _work(self) -> None:
+        while self._is_asked():
+            connection = await self._connect()
+            if connection is not None:
+                await self._exchange(connection)
+
+    def _is_asked(self) -> bool:
+        while self._asked and self._asked[0].answer.done():
+            self._asked.popleft()  # its caller gave up before it was sent
+        return bool(self._asked)
+
+    def _tell_all(self, answer: object) -> None:
+        while self._asked:
+            self._asked.popleft().tell(answer)
+
+    async def _connect(self) -> Connection | None:
+        """A connection; None when there is none yet, after a pause."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._pool.get_connection()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear of it
+            trouble, hopeless = words(error), is_hopeless(error)
+        if hopeless:
+            self._tell_all(Failure(trouble))
+        await self._back_off(trouble)
+        return None
+
+    async def _back_off(self, trouble: str) -> None:
+        self._trouble = trouble
+        longest = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(self._failures, 10))
+        self._failures += 1
+        await asyncio.sleep(longest * (0.5 + random() / 2))  # noqa: S311  # not a secret
+
+    async def _exchange(self, connection: Connection) -> None:
+        count = min(len(self._asked), _LONGEST_BATCH)
+        batch = [self._asked.popleft() for _ in range(count)]
+        trouble = ""
+        try:
+            async with asyncio.timeout(self._timeout):
+                answers = await run(connection, batch)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear of it
+            trouble = words(error) or f"no answer within {self._timeout:g} s"
+            answers = [Failure(trouble) for _ in batch]
+        trouble = trouble or find_move(answers)
+        if trouble:
+            await connection.disconnect(nowait=True)
+        await self._pool.release(connection)
+        for ask, answer in zip(batch, answers, strict=True):
+            ask.tell(answer)
+        if trouble:
+            await self._back_off(trouble)
+        else:
+            self._failures, self._trouble = 0, ""
+
+
+class RedisStore:
+    """Remembers in Redis or Valkey, for every process that uses the same database.
+
+    `url` is ``redis://``, ``rediss://`` (TLS) or ``unix://`` with what redis-py knows of
+    them; of its options, ``db``, ``username``, ``password``, ``client_name`` and
+    ``ssl_...`` are accepted. No operation takes longer than `timeout` seconds.
+
+    An operation whose answer was lost raises `StoreError` and may have happened. Every
+    operation can be repeated with the same token: what it did before isn't done twice,
+    except that a repeated `release` says False and a repeated `claim` finds the lost one
+    in flight.
+
+    Raises:
+        ConfigurationError: the URL or the timeout can't be used.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 2.0) -> None:
+        self._url = Hidden(url)
+        del url  # a traceback may show variables
+        self._timeout = _checked_timeout(timeout)
+        self._address = _checked(self._url)
+        self._closed = False
+        self._process = os.getpid()
+        self._lock = Lock()
+        self._links: dict[asyncio.AbstractEventLoop, _Link] = {}
+        self._inherited: list[object] = []
+        make_pool(self._url, timeout).make_connection()  # names options that don't fit
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self._address})"
+
+    @property
+    def shared(self) -> bool:
+        """True: other processes may use the same database."""
+        return True
+
+    async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
+        """See `Store.claim`. What is left of a claim is kept 26 hours after its lease."""
+        token = token_hex(8)
+        answer = await self._ask(CLAIM, key_name(key), fingerprint, token, micro(lease))
+        match answer:
+            case [b"claimed"]:
+                return Claimed(token)
+            case [b"doubt", int() as doubts]:
+                return InDoubt(token, doubts)
+            case [b"flight", int() as left]:
+                return InFlight(left / 1e6)
+            case [b"done", bytes() as body]:
+                return Done(body)
+            case [b"conflict", bytes() as other]:
+                raise IdempotencyConflictError(key, differing_fields(other.decode(), fingerprint))
+            case _:
+                raise StoreError(f"{self} holds something else under the name of a key")
+
+    async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:
+        """See `Store.renew`."""
+        return await self._ask(RENEW, key_name(key), token, micro(lease), doubts) == 1
+
+    async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
+        """See `Store.complete`."""
+        return await self._ask(COMPLETE, key_name(key), token, micro(keep), body) == 1
+
+    async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
+        """See `Store.doubt`."""
+        return await self._ask(DOUBT, key_name(key), token, micro(keep), doubts) == 1
+
+    async def release(self, key: str, token: str) -> bool:
+        """See `Store.release`."""
+        return await self._ask(RELEASE, key_name(key), token) == 1
+
+    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+        """See `Store.enter`; a token that holds a slot has it."""
+        open_slots = window.limit.open_to(lane)
+        wait = await self._ask(ENTER, *window_arguments(window, token), open_slots, micro(hold))
+        return cast("int", wait) / 1e6
+
+    async def leave(self, window: Window, token: str, *, sent: bool) -> None:
+        """See `Store.leave`."""
+        await self._ask(LEAVE, *window_arguments(window, token), int(sent))
+
+    async def refuse(self, window: Window, token: str, pause: float) -> None:
+        """See `Store.refuse`."""
+        await self._ask(REFUSE, *window_arguments(window, token), micro(pause))
+
+    async def aclose(self) -> None:
+        """Close the connections of every event loop; operations raise `StoreError` from now."""
+        self._closed = True
+        if self._process != os.getpid():
+            return
+        here = asyncio.get_running_loop()
+        for loop, link in list(self._links.items()):
+            if loop is here:
+                await link.close()
+            elif not loop.is_closed():
+                asyncio.run_coroutine_threadsafe(link.close(), loop)
+
+    async def _ask(self, script: Script, *arguments: Argument) -> object:
+        if self._closed:
+            raise StoreError(f"{self} is closed")
+        link = await self._link()
+        answer = await link.ask(script, *arguments)
+        if isinstance(answer, Failure):
+            raise StoreError(f"{self} can't answer: {_shown(answer.reason, self._url)}")
+        return answer
+
+    async def _link(self) -> _Link:
+        loop = asyncio.get_running_loop()
+        if self._process != os.getpid():
+            # The parent's connections: closing them here would disturb the parent.
+            self._inherited += [self._links, self._lock]
+            self._process, self._links, self._lock = os.getpid(), {}, Lock()
+        link = self._links.get(loop)
+        if link is None:
+            link = _Link(make_pool(self._url, self._timeout), self._timeout)
+            with self._lock:
+                ended = [other for other in self._links if other.is_closed()]
+                for other in ended:
+                    del self._links[other]
+                self._links[loop] = link
+            await link.open()
+        return link
+
+
+def _checked(url: Hidden[str]) -> str:
+    """The address in a URL, without user, password and options.
+
+    Raises:
+        ConfigurationError: it isn't the URL of a Redis server.
+    """
+    address, strange = _read(url)
+    if not address:
+        raise ConfigurationError(
+            "the URL of the Redis store must be redis://, rediss:// or unix://; special "
+            "characters in user and password must be percent-encoded"
+        )
+    if strange:
+        raise ConfigurationError(
+            f"the URL of the Redis store can't have the option {strange[0]}; there are "
+            f"{', '.join(_OPTIONS)} and ssl_..."
+        )
+    return address
+
+
+def _read(url: Hidden[str]) -> tuple[str, list[str]]:
+    """The address in a URL, empty if it can't be read; and the options that nobody knows."""
+    try:
+        parts = urlsplit(url.reveal())
+        port = parts.port
+    except ValueError:
+        return "", []
+    if parts.scheme not in _SCHEMES or _is_ambiguous(parts):
+        return "", []
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    strange = [n for n in names if n not in _OPTIONS and not n.startswith("ssl_")]
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}", strange
+    return f"{parts.scheme}://{parts.hostname or 'localhost'}:{port or 6379}", strange
+
+
+def _is_ambiguous(parts: SplitResult) -> bool:
+    """Whether a bare special character in the password has torn the URL apart."""
+    if parts.scheme == "unix":
+        return bool(parts.fragment)
+    return bool(parts.fragment) or "@" in parts.path or "@" in parts.query
+
+
+def _checked_timeout(timeout: float) -> float:
+    if isinstance(timeout, bool) or not 0 < timeout <= 3600:
+        raise ConfigurationError("the timeout of a store must be above 0, and 3600 s at most")
+    return timeout
+
+
+def _shown(reason: str, url: Hidden[str]) -> str:
+    """The reason, unless it holds the password."""
+    parts = urlsplit(url.reveal())
+    options = dict(parse_qsl(parts.query))
+    secrets = {parts.password or "", options.get("password", "")}
+    secrets |= {unquote(secret) for secret in secrets}
+    told = any(secret in reason for secret in secrets if secret)
+    return "the reason would show the password" if told else reason

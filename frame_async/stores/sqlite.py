@@ -1,0 +1,141 @@
+"""The store of one host: its processes share a file, which outlives them all.
+
+What a method's return says is on the disk by then (fsync), so it survives the end of the
+process and of the power. The file is for its owner only (mode 0600), and holds keys,
+fingerprints, sessions, tokens and times: no request and no secret.
+"""
+
+import os
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import TypeVar
+from weakref import finalize
+
+from frame_async.errors import ConfigurationError
+from frame_async.protocol.window import Lane
+from frame_async.stores._keys import State
+from frame_async.stores._sqlite_faults import CLOSED
+from frame_async.stores._sqlite_file import StoreFile
+from frame_async.stores._sqlite_rows import Rows
+from frame_async.stores._sqlite_time import host_clock
+from frame_async.stores._sqlite_writer import Writer
+from frame_async.stores.interface import Claim, Window
+
+T = TypeVar("T")
+
+
+class SQLiteStore:
+    """Remembers in a file that the processes of one host share.
+
+    Args:
+        path: The file; made when first needed, in a folder that exists, on a disk of this
+            host (not a network share). ``~`` isn't expanded; links are followed.
+        now: Seconds on a clock that never goes back; for tests. Without it, a clock that
+            all processes of the host share, which runs on while the host is suspended
+            and doesn't follow its wall clock.
+
+    It can be used from many tasks, threads and event loops at once, and after a fork. Many
+    calls at once share one transaction, so they cost hardly more than one alone.
+
+    An operation whose caller is cancelled is carried out all the same.
+
+    After a reboot of the host, whatever was claimed is in doubt, and every slot of a window
+    is free one period later. The time that a host is off doesn't count: what is kept is
+    kept longer, never shorter.
+
+    Raises:
+        ConfigurationError: the path is empty, or has a NUL character, or ``:memory:``.
+        StoreError: from every method: the file can't be used; the message says why, and how
+            to mend it. The next call tries again.
+    """
+
+    def __init__(self, path: str | PathLike[str], now: Callable[[], float] | None = None) -> None:
+        self._path = _resolved(os.fspath(path))
+        self._now = now or host_clock()
+        self._closed = False
+        self._writers: dict[int, Writer] = {}
+        """By process: after a fork, the parent's is of no use to the child."""
+
+    @property
+    def shared(self) -> bool:
+        """True: other processes of the host may use the same file."""
+        return True
+
+    async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
+        """See `Store.claim`."""
+        return await self._run(lambda rows: rows.claim(key, fingerprint, lease))
+
+    async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:
+        """See `Store.renew`."""
+        return await self._change(key, token, State.CLAIMED, lease, doubts=doubts)
+
+    async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
+        """See `Store.complete`."""
+        return await self._change(key, token, State.DONE, keep, body=body)
+
+    async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
+        """See `Store.doubt`."""
+        return await self._change(key, token, State.DOUBT, keep, doubts=doubts)
+
+    async def release(self, key: str, token: str) -> bool:
+        """See `Store.release`."""
+        return await self._run(lambda rows: rows.release(key, token))
+
+    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+        """See `Store.enter`."""
+        return await self._run(lambda rows: rows.enter(window, token, lane, hold))
+
+    async def leave(self, window: Window, token: str, *, sent: bool) -> None:
+        """See `Store.leave`."""
+        await self._run(lambda rows: rows.leave(window, token, sent=sent))
+
+    async def refuse(self, window: Window, token: str, pause: float) -> None:
+        """See `Store.refuse`."""
+        await self._run(lambda rows: rows.refuse(window, token, pause))
+
+    async def aclose(self) -> None:
+        """Finish what was asked for, then let go of the file; again does nothing.
+
+        Whoever else waits for the store still gets an answer; later calls raise.
+        """
+        self._closed = True
+        writer = self._writers.get(os.getpid())
+        if writer is not None:
+            await writer.aclose()
+
+    async def _change(
+        self,
+        key: str,
+        token: str,
+        state: State,
+        seconds: float,
+        doubts: int = 0,
+        body: bytes = b"",
+    ) -> bool:
+        return await self._run(
+            lambda rows: rows.change(key, token, state, seconds, doubts=doubts, body=body)
+        )
+
+    async def _run(self, operation: Callable[[Rows], T]) -> T:
+        return await self._writer().submit(operation)
+
+    def _writer(self) -> Writer:
+        if self._closed:
+            raise CLOSED.told(self._path)
+        here = os.getpid()
+        writer = self._writers.get(here)
+        if writer is None:
+            # Two threads may come by at once: the one that is first stays.
+            writer = self._writers.setdefault(here, Writer(StoreFile(self._path, self._now)))
+            finalize(self, writer.abandon).atexit = False
+        return writer
+
+
+def _resolved(path: str) -> Path:
+    if not path or "\x00" in path or path == ":memory:":
+        raise ConfigurationError(
+            "SQLiteStore needs the path of a file (to remember within this process only, "
+            "use MemoryStore)"
+        )
+    return Path(os.path.realpath(path))

@@ -1,0 +1,241 @@
+"""The line: who waits for a place in the rate window, in this process.
+
+First come, first served within a lane; the interactive lane goes first. However many
+wait, only one asks the store, and it asks when there is something to hear.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from attrs import define, field
+
+from frame_async.errors import StoreError
+from frame_async.protocol.clock import Clock
+from frame_async.protocol.pause import Pause
+from frame_async.protocol.window import Lane
+from frame_async.stores import Store, Window
+
+
+class NoPlaceError(Exception):
+    """There is no place before the deadline; its argument says in how many seconds there is."""
+
+    def __init__(self, fits_in: float) -> None:
+        super().__init__(fits_in)
+        self.fits_in = fits_in
+
+
+@define(eq=False)
+class _Waiter:
+    token: str
+    lane: Lane
+    hold: float
+    deadline: float
+    place: asyncio.Future[None]
+
+
+@define(eq=False)
+class _Waiting:
+    """Those who wait on one event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    lanes: dict[Lane, deque[_Waiter]] = field(factory=lambda: {lane: deque() for lane in Lane})
+    news: asyncio.Event = field(factory=asyncio.Event)
+    """Something happened that makes asking again worth while."""
+    asker: asyncio.Task[None] | None = None
+    next_at: float = 0.0
+    """When the store last said that there may be a place, on the clock."""
+
+    def head(self) -> _Waiter | None:
+        """Whose turn it is; those who gave up are passed over."""
+        for lane in Lane:
+            waiting = self.lanes[lane]
+            while waiting and waiting[0].place.done():
+                waiting.popleft()
+            if waiting:
+                return waiting[0]
+        return None
+
+
+class Line:
+    """Places in the rate window, for the calls of one client."""
+
+    def __init__(self, store: Store, window: Window, clock: Clock) -> None:
+        self._store = store
+        self._window = window
+        self._clock = clock
+        self._here: _Waiting | None = None
+
+    async def enter(self, token: str, lane: Lane, hold: float, deadline: float) -> None:
+        """Take a place, or wait for one until `deadline` (monotonic seconds).
+
+        Raises:
+            NoPlaceError: there is none before the deadline; said at once, not then.
+            StoreError: the store can't answer.
+        """
+        waiting = self._waiting()
+        if self._ahead(waiting, lane) == 0 and await self._ask(waiting, token, lane, hold):
+            return
+        waiter = _Waiter(token, lane, hold, deadline, waiting.loop.create_future())
+        self._check_deadline(waiting, waiter)
+        waiting.lanes[lane].append(waiter)
+        if lane is Lane.INTERACTIVE:
+            waiting.news.set()
+        if waiting.asker is None or waiting.asker.done():
+            waiting.asker = waiting.loop.create_task(self._keep_asking(waiting))
+        await self._wait(waiter)
+
+    async def leave(self, token: str, *, sent: bool) -> None:
+        """The answer is in, or certainly nothing was sent."""
+        await self._store.leave(self._window, token, sent=sent)
+        self._tell()
+
+    async def refuse(self, token: str, pause: float) -> None:
+        """A 429 came: everyone on the window pauses for that many seconds."""
+        await self._store.refuse(self._window, token, pause)
+
+    def close(self) -> None:
+        """Nobody asks any more; whoever waits goes on, and finds the client closed."""
+        here, self._here = self._here, None
+        if here is None or here.loop.is_closed():
+            return
+        if here.asker is not None:
+            here.asker.cancel()
+        for waiter in [waiter for lane in here.lanes.values() for waiter in lane]:
+            if not waiter.place.done():
+                waiter.place.set_result(None)
+
+    def _waiting(self) -> _Waiting:
+        loop = asyncio.get_running_loop()
+        if self._here is None or self._here.loop is not loop:
+            self._here = _Waiting(loop)
+        return self._here
+
+    def _tell(self) -> None:
+        if self._here is not None and self._here.asker is not None:
+            self._here.news.set()
+
+    @staticmethod
+    def _ahead(waiting: _Waiting, lane: Lane) -> int:
+        """How many would be served before a newcomer in that lane."""
+        lanes = (Lane.INTERACTIVE,) if lane is Lane.INTERACTIVE else tuple(Lane)
+        return sum(len(waiting.lanes[each]) for each in lanes)
+
+    def _check_deadline(self, waiting: _Waiting, waiter: _Waiter) -> None:
+        """Fail now rather than later, where it is certain that the wait can't fit."""
+        now = self._clock.monotonic()
+        limit = self._window.limit
+        rounds = self._ahead(waiting, waiter.lane) // limit.open_to(waiter.lane)
+        fits_in = max(0.0, waiting.next_at - now) + rounds * limit.per
+        if now + fits_in >= waiter.deadline:
+            raise NoPlaceError(fits_in)
+
+    async def _ask(self, waiting: _Waiting, token: str, lane: Lane, hold: float) -> bool:
+        """Ask the store for a place; whoever gives up meanwhile gives a place back."""
+        try:
+            wait = await self._store.enter(self._window, token, lane, hold)
+        except asyncio.CancelledError:
+            if self._store.shared:  # it may have been taken all the same
+                _let_go(waiting.loop, self._store.leave(self._window, token, sent=False))
+            raise
+        waiting.next_at = self._clock.monotonic() + wait
+        return wait <= 0
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        left = waiter.deadline - self._clock.monotonic()
+        try:
+            async with asyncio.timeout(left):
+                await waiter.place
+        except (TimeoutError, asyncio.CancelledError) as gave_up:
+            if not waiter.place.cancel() and not waiter.place.cancelled():
+                # The place came at the very moment of giving up.
+                _let_go(asyncio.get_running_loop(), self.leave(waiter.token, sent=False))
+            if isinstance(gave_up, asyncio.CancelledError):
+                raise
+        else:
+            return
+        raise NoPlaceError(max(0.0, self._waiting().next_at - waiter.deadline))
+
+    async def _keep_asking(self, waiting: _Waiting) -> None:
+        """Serve one after the other, as long as somebody waits."""
+        while (head := waiting.head()) is not None:
+            waiting.news.clear()
+            try:
+                admitted = await self._ask(waiting, head.token, head.lane, head.hold)
+            except StoreError as error:
+                _turn_away(waiting, str(error))
+                return
+            if not admitted:
+                await self._doze(waiting, waiting.next_at - self._clock.monotonic())
+            elif head.place.done():  # gave up while the store was answering
+                await self._store.leave(self._window, head.token, sent=False)
+            else:
+                head.place.set_result(None)
+
+    async def _doze(self, waiting: _Waiting, seconds: float) -> None:
+        """Sleep until a place may be free, or until there is news."""
+        sleeping = asyncio.ensure_future(self._clock.sleep(max(0.0, seconds)))
+        news = asyncio.ensure_future(waiting.news.wait())
+        try:
+            await asyncio.wait({sleeping, news}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            news.cancel()
+
+
+def _turn_away(waiting: _Waiting, why: str) -> None:
+    """The store can't answer: everyone hears it now, instead of one after the other."""
+    for lane in waiting.lanes.values():
+        for waiter in lane:
+            if not waiter.place.done():
+                waiter.place.set_exception(StoreError(why))
+        lane.clear()
+
+
+_letting_go: set[asyncio.Task[None]] = set()
+
+
+def _let_go(loop: asyncio.AbstractEventLoop, leaving: object) -> None:
+    """Give a place back in the background: whoever had it is being cancelled."""
+
+    async def leave() -> None:
+        with suppress(StoreError):
+            await leaving  # type: ignore[misc]
+
+    task = loop.create_task(leave())
+    _letting_go.add(task)
+    task.add_done_callback(_letting_go.discard)
+
+
+class OpenRoad:
+    """In place of a `Line` where there is no limit: only a 429 makes anyone wait."""
+
+    def __init__(self, clock: Clock, spread: float, random: Callable[[], float]) -> None:
+        self._clock = clock
+        self._spread = spread
+        self._random = random
+        self._pause = Pause()
+
+    async def enter(self, token: str, lane: Lane, hold: float, deadline: float) -> None:  # noqa: ARG002  # as a Line's
+        """Wait while a 429 to another call holds everyone back.
+
+        Raises:
+            NoPlaceError: that doesn't end before the deadline.
+        """
+        now = self._clock.monotonic()
+        left = self._pause.left(now, self._spread, self._random)
+        if now + left >= deadline:
+            raise NoPlaceError(left)
+        if left > 0:
+            await self._clock.sleep(left)
+
+    async def leave(self, token: str, *, sent: bool) -> None:
+        """Nothing to give back."""
+
+    async def refuse(self, token: str, pause: float) -> None:  # noqa: ARG002  # as a Line's
+        """A 429 came: everyone pauses for that many seconds."""
+        self._pause.extend(self._clock.monotonic() + pause)
+
+    def close(self) -> None:
+        """Nothing to end."""

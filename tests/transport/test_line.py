@@ -1,0 +1,204 @@
+"""Waiting for a place in the rate window: exact, fair, cheap, and true about time."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from support.clients import attempt
+from support.clock import FastClock
+
+from frame_async import (
+    FrameClient,
+    Lane,
+    NotSentError,
+    PaymentLinkSession,
+    PaymentLinkSessionRequest,
+    RateLimit,
+)
+from frame_async.emulator import Emulator
+from frame_async.errors import StoreError, WindowFullError
+from frame_async.stores import MemoryStore, Window
+from frame_async.transport.line import Line, NoPlaceError
+
+
+class CountingStore(MemoryStore):
+    """Counts how often it is asked for a place."""
+
+    asked = 0
+
+    async def enter(self, *args: Any) -> float:
+        self.asked += 1
+        return await super().enter(*args)
+
+
+def line(limit: int, per: float = 60.0, store: MemoryStore | None = None) -> tuple[Line, FastClock]:
+    """A line before a window, on a clock whose sleeps take no time."""
+    clock = FastClock()
+    store = MemoryStore(now=clock.monotonic) if store is None else store
+    store._now = clock.monotonic
+    return Line(store, Window("w", RateLimit(limit, per)), clock), clock
+
+
+async def test_never_a_429_while_the_window_is_full(order: PaymentLinkSessionRequest) -> None:
+    """A client that keeps its window busy meets no 429, whatever the latency does."""
+    async with (
+        Emulator(port=0, limit=20, period=0.5, latency=0.02) as emulator,
+        FrameClient(
+            emulator.api_key,
+            base_url=emulator.base_url,
+            rate_limit=RateLimit(20, 0.5),
+            store=MemoryStore(),
+        ) as frame,
+    ):
+        create = frame.payment_link_sessions.create
+        sessions = await asyncio.gather(*(create(order, timeout=30) for _ in range(120)))
+        statuses = [entry.status for entry in emulator.ledger]
+    assert statuses == [201] * 120
+    assert all(len(session.call.attempts) == 1 for session in sessions)
+    assert any((session.call.attempts[0].window or 0) > 1 for session in sessions)
+
+
+async def test_a_wait_that_can_not_fit_fails_at_once(
+    emulator: Emulator, order: PaymentLinkSessionRequest
+) -> None:
+    """A call that would wait beyond its deadline fails now, and says when it would fit."""
+    async with FrameClient(
+        emulator.api_key,
+        base_url=emulator.base_url,
+        rate_limit=RateLimit(2, 60),
+        store=MemoryStore(),
+    ) as frame:
+        for number in range(2):
+            await attempt(frame, order, f"k{number}")
+        began = time.monotonic()
+        ended = await attempt(frame, order, "late", timeout=10)
+        took = time.monotonic() - began
+    assert type(ended) is WindowFullError
+    assert 55 < ended.fits_in <= 60
+    assert took < 1
+    assert ended.call.attempts == ()
+    assert len(emulator.ledger) == 2
+
+
+async def test_the_mode_of_the_key_sets_the_limit(
+    emulator: Emulator, order: PaymentLinkSessionRequest
+) -> None:
+    """A sandbox key gets Frame's 50 a minute, unless another limit or none is given."""
+    async with FrameClient(
+        "sk_sandbox_fifty", base_url=emulator.base_url, store=MemoryStore(), timeout=5
+    ) as frame:
+        ended = await asyncio.gather(*(attempt(frame, order, f"k{n}") for n in range(51)))
+    assert sum(isinstance(one, PaymentLinkSession) for one in ended) == 50
+    assert type(ended[50]) is WindowFullError
+
+
+async def test_first_come_first_served() -> None:
+    """Within a lane, places are given in the order of arrival."""
+    waiting, _ = line(1)
+    served: list[int] = []
+
+    async def come(number: int) -> None:
+        await waiting.enter(f"t{number}", Lane.BULK, 1.0, 1e9)
+        served.append(number)
+        await waiting.leave(f"t{number}", sent=True)
+
+    await asyncio.gather(*(come(number) for number in range(30)))
+    assert served == list(range(30))
+
+
+async def test_interactive_goes_first() -> None:
+    """Who waits in the interactive lane is served before everyone in the bulk lane."""
+    waiting, _ = line(1)
+    await waiting.enter("first", Lane.BULK, 1.0, 1e9)
+    served: list[str] = []
+
+    async def come(name: str, lane: Lane) -> None:
+        await waiting.enter(name, lane, 1.0, 1e9)
+        served.append(name)
+        await waiting.leave(name, sent=True)
+
+    bulk = [asyncio.create_task(come(f"b{n}", Lane.BULK)) for n in range(3)]
+    payer = asyncio.create_task(come("payer", Lane.INTERACTIVE))
+    await waiting.leave("first", sent=True)
+    await asyncio.gather(*bulk, payer)
+    assert served == ["payer", "b0", "b1", "b2"]
+
+
+async def test_bulk_leaves_a_reserve() -> None:
+    """Bulk fills nine of ten places; a payer gets the tenth at once."""
+    waiting, clock = line(10)
+    for number in range(9):
+        await waiting.enter(f"b{number}", Lane.BULK, 1.0, clock.monotonic() + 1)
+    with pytest.raises(NoPlaceError):
+        await waiting.enter("b9", Lane.BULK, 1.0, clock.monotonic() + 1)
+    await waiting.enter("payer", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
+
+
+async def test_one_asks_for_all() -> None:
+    """A thousand waiting callers ask the store about as often as one place a caller."""
+    store = CountingStore()
+    waiting, _ = line(50, store=store)
+
+    async def come(number: int) -> None:
+        await waiting.enter(f"t{number}", Lane.BULK, 1.0, 1e9)
+        await waiting.leave(f"t{number}", sent=True)
+
+    await asyncio.gather(*(come(number) for number in range(1000)))
+    assert store.asked < 1200
+
+
+async def test_giving_up_gives_the_place_back() -> None:
+    """Callers cancelled while they wait leave no place taken."""
+    store = MemoryStore()
+    waiting, clock = line(5, per=0.2, store=store)
+    waiting._clock = clock
+    tasks = [asyncio.create_task(waiting.enter(f"t{n}", Lane.BULK, 1.0, 1e9)) for n in range(100)]
+    await asyncio.sleep(0)
+    for task in tasks[4:]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0.01)
+    held = [slot for slot in store._windows["w"].slots.values() if slot.held]
+    assert len(held) <= 4
+
+
+async def test_closing_ends_the_waiting(
+    emulator: Emulator, order: PaymentLinkSessionRequest
+) -> None:
+    """Closing the client ends calls that wait for the window: nothing was sent."""
+    frame = FrameClient(
+        emulator.api_key,
+        base_url=emulator.base_url,
+        rate_limit=RateLimit(1, 30),
+        store=MemoryStore(),
+        timeout=60,
+    )
+    await attempt(frame, order, "first")
+    waiting = asyncio.create_task(attempt(frame, order, "waiting"))
+    await asyncio.sleep(0.05)
+    await frame.aclose()
+    ended = await asyncio.wait_for(waiting, 2)
+    assert type(ended) is NotSentError
+    assert "the client was closed" in str(ended)
+
+
+async def test_a_store_that_fails_turns_everyone_away() -> None:
+    """When the store can't answer, all who wait hear it at once."""
+
+    class Failing(MemoryStore):
+        broken = False
+
+        async def enter(self, *args: Any) -> float:
+            if self.broken:
+                raise StoreError("gone")
+            return await super().enter(*args)
+
+    store = Failing()
+    waiting, _ = line(1, store=store)
+    await waiting.enter("first", Lane.BULK, 1.0, 1e9)
+    tasks = [asyncio.create_task(waiting.enter(f"t{n}", Lane.BULK, 1.0, 1e9)) for n in range(50)]
+    await asyncio.sleep(0)
+    store.broken = True
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(one, StoreError) for one in ended)
