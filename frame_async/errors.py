@@ -11,7 +11,6 @@
     │   └── EventLoopError              the client is open on another event loop
     ├── UnreadableError                 data that isn't what it should be
     └── CallError                       a call that ended without a session
-        ├── CallInFlightError           another process is working on the same key
         ├── NothingCreatedError         certainly no session
         │   ├── NotSentError            the request can't have reached the server
         │   │   ├── CertificateError    its TLS certificate can't be trusted
@@ -23,6 +22,7 @@
         │       ├── NotFoundError           404
         │       └── RateLimitedError        429
         └── OutcomeUnknownError         a session may exist
+            ├── CallInFlightError       another call is working on the same key
             └── SessionUnreadableError  it does exist, but its answer is unusable
 
 Three questions, three classes: `UsageError` (you made a mistake),
@@ -217,8 +217,14 @@ class CertificateError(NotSentError):
 class WindowFullError(NotSentError):
     """The rate window has no place before the deadline; ``fits_in`` says when it would."""
 
-    def __init__(self, message: str, call: Call, fits_in: float) -> None:
-        super().__init__(message, call)
+    def __init__(
+        self,
+        message: str,
+        call: Call,
+        answer: ServerAnswer | None = None,
+        fits_in: float = 0.0,
+    ) -> None:
+        super().__init__(message, call, answer)
         self.fits_in = fits_in
         """Seconds after which there would be a place, as far as is known."""
 
@@ -226,15 +232,10 @@ class WindowFullError(NotSentError):
 class StoreError(NotSentError):
     """The store can't answer, so nothing was sent; the message says why."""
 
-    def __init__(self, message: str, call: Call | None = None) -> None:
-        super().__init__(message, Call() if call is None else call)
-
-
-class CallInFlightError(CallError):
-    """Another process is working on the same idempotency key, and didn't end in time.
-
-    This call sent nothing; what comes of the other is known to the other.
-    """
+    def __init__(
+        self, message: str, call: Call | None = None, answer: ServerAnswer | None = None
+    ) -> None:
+        super().__init__(message, Call() if call is None else call, answer)
 
 
 class RequestRefusedError(NothingCreatedError):
@@ -262,6 +263,13 @@ class OutcomeUnknownError(CallError):
 
     Frame offers no way to look a session up. A session whose address nobody was
     given moves no money and expires within 24 hours (Frame API reference).
+    """
+
+
+class CallInFlightError(OutcomeUnknownError):
+    """Another call is working on the same idempotency key, and didn't end in time.
+
+    This call sent nothing; what comes of the other may be a session.
     """
 
 

@@ -17,6 +17,7 @@ from frame_async.calls import Attempt, Call, Outcome
 from frame_async.errors import (
     CallError,
     FrameError,
+    IdempotencyConflictError,
     NothingCreatedError,
     OutcomeUnknownError,
     Problem,
@@ -56,6 +57,8 @@ def made(cls: type[FrameError]) -> FrameError:
     """An error of a class, with everything that it can carry."""
     if issubclass(cls, ValidationError | UnreadableError):
         return cls("what", PROBLEMS)
+    if issubclass(cls, IdempotencyConflictError):
+        return cls("key", ("expires_in", "line_items"))
     if issubclass(cls, SessionUnreadableError):
         return cls("message", CALL, ANSWER, "ses_1", PROBLEMS)
     if issubclass(cls, CallError):

@@ -53,9 +53,7 @@ class RateLimit:
 
     def open_to(self, lane: Lane) -> int:
         """How many of the slots a lane may fill."""
-        if lane is Lane.INTERACTIVE or self.requests == 1:
-            return self.requests
-        return self.requests - max(1, int(self.requests * BULK_RESERVE))
+        return _open_to(lane, self.requests)
 
 
 def _check_limit(requests: object, per: object) -> None:
@@ -65,6 +63,12 @@ def _check_limit(requests: object, per: object) -> None:
     number = isinstance(per, int | float) and not isinstance(per, bool)
     if not number or not 0 < per <= _MOST_SECONDS:  # type: ignore[operator]  # a number by now
         raise ConfigurationError("RateLimit.per must be a number of seconds above 0")
+
+
+def _open_to(lane: Lane, slots: int) -> int:
+    if lane is Lane.INTERACTIVE or slots == 1:
+        return slots
+    return slots - max(1, int(slots * BULK_RESERVE))
 
 
 LIVE: Final = RateLimit(160)
@@ -92,7 +96,13 @@ class RollingWindow:
     """The window of one API key, endpoint and mode.
 
     Others may use the same merchant's quota. A 429 within our own limit says so: what we
-    had got by then is all there is, until probes, one request at a time, find more.
+    had got by then (requests answered in the last period, and not with a 429) is all there
+    is, until probes, one request at a time, get more. Each lane stays within its share of
+    what is known, so that the reserve holds when others use most of the quota.
+
+    Simulated with others using half of it: every number of callers gets at least nine
+    tenths of the other half, with one 429 a period, and the whole limit within two periods
+    after the others stop.
     """
 
     limit: RateLimit
@@ -119,9 +129,10 @@ class RollingWindow:
         open_slots = self.limit.open_to(lane)
         if used >= open_slots:
             return self._wait(used - open_slots, now)
-        probe = used >= self.known
+        known = _open_to(lane, self.known)
+        probe = used >= known
         if probe and not self._may_probe(now):
-            return min(self._wait(used - self.known, now), max(self.probe_at - now, PROBE_WAIT))
+            return min(self._wait(used - known, now), max(self.probe_at - now, PROBE_WAIT))
         self.slots[token] = Slot(now + hold + self.limit.per, probe=probe)
         return 0.0
 
@@ -140,7 +151,7 @@ class RollingWindow:
             del self.slots[token]
             return
         self._answered(slot, now)
-        self.known = max(self.known, self._got())
+        self.known = max(self.known, min(self._got(), self.limit.requests))
 
     def refuse(self, token: str, now: float, pause: float) -> None:
         """A 429 came: everyone pauses, and what others leave to us is known.
@@ -158,13 +169,22 @@ class RollingWindow:
         self.known = max(1, min(self.known, self._got()))
 
     def _got(self) -> int:
+        """How many requests the server took in the last period, as far as is known."""
         return sum(not slot.held and not slot.refused for slot in self.slots.values())
 
     def _answered(self, slot: Slot, now: float) -> None:
         slot.frees_at, slot.held, slot.probe = now + self.limit.per, False, False
 
     def _may_probe(self, now: float) -> bool:
-        return now >= self.probe_at and not any(slot.probe for slot in self.slots.values())
+        """Whether a request may find out now.
+
+        It goes alone, because one beside it could be refused in its stead; where requests
+        are always under way, it waits a period for that and no longer.
+        """
+        if now < self.probe_at or any(slot.probe for slot in self.slots.values()):
+            return False
+        alone = not any(slot.held for slot in self.slots.values())
+        return alone or now >= self.probe_at + self.limit.per
 
     def _forget(self, now: float) -> None:
         for token in [token for token, slot in self.slots.items() if slot.frees_at <= now]:

@@ -140,7 +140,7 @@ def _not_sent(message: str, call: Call, exchange: Exchange) -> NotSentError:
         case Ending.BAD_CERTIFICATE:
             return CertificateError(message, call)
         case Ending.NO_PLACE:
-            return WindowFullError(message, call, exchange.fits_in or 0.0)
+            return WindowFullError(message, call, fits_in=exchange.fits_in or 0.0)
         case Ending.STORE_FAILED:
             return StoreError(message, call)
         case _:

@@ -9,7 +9,6 @@ from frame_async.errors import IdempotencyConflictError
 from frame_async.protocol.fingerprints import differing_fields
 from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight
 
-
 LAPSED_KEEP: Final = 7 * 86_400.0
 """Seconds that a claim is remembered after its lease ran out: its process died, and what
 it may have created expires within a day (Frame API reference)."""

@@ -65,7 +65,7 @@ class Link:
     def __init__(self, options: Hidden[dict[str, Any]], timeout: float, connections: int) -> None:
         self._timeout = timeout
         self._trouble = ""
-        self._running: set[asyncio.Task[Row | Failure]] = set()
+        self._running: dict[bytes, asyncio.Task[Row | Failure]] = {}
         self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
             connection_class=_Connection,
             kwargs={**options.reveal(), "tell": self._tell},
@@ -77,6 +77,7 @@ class Link:
             name="frame_async",
         )
         self._end = self._last_until_the_loop_ends()
+        self._closing: asyncio.Future[None] | None = None
 
     def _tell(self, trouble: str) -> None:
         self._trouble = trouble
@@ -96,28 +97,45 @@ class Link:
 
     async def close(self) -> None:
         """Close the connections, once what is on its way has been answered."""
-        await self._close()
-        await self._end.aclose()
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._end.aclose())
+        await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
         if self._running:
-            await asyncio.wait(self._running, timeout=self._timeout)
+            await asyncio.wait(list(self._running.values()), timeout=self._timeout)
         await self._pool.close(timeout=self._timeout)
 
-    async def ask(self, statement: str, values: Sequence[Value]) -> Row | Failure:
-        """Run a statement of one row; never longer than the timeout."""
-        task = asyncio.create_task(self._run(statement, values))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+    async def ask(self, token: bytes, statement: str, values: Sequence[Value]) -> Row | Failure:
+        """Run a statement of one row; never longer than the timeout.
+
+        What is asked for the same token runs in that order, also after its caller gave up
+        on the first: a place that is given back has been taken before.
+        """
+        before = self._running.get(token)
+        task = asyncio.create_task(self._run(before, statement, values))
+        self._running[token] = task
+        task.add_done_callback(lambda done: self._forget(token, done))
         await asyncio.wait({task}, timeout=self._timeout)
         return task.result() if task.done() else self._late()
+
+    def _forget(self, token: bytes, task: asyncio.Task[Row | Failure]) -> None:
+        if self._running.get(token) is task:
+            del self._running[token]
 
     def _late(self) -> Failure:
         return Failure(self._trouble or f"no answer within {self._timeout:g} s")
 
-    async def _run(self, statement: str, values: Sequence[Value]) -> Row | Failure:
+    async def _run(
+        self,
+        before: asyncio.Task[Row | Failure] | None,
+        statement: str,
+        values: Sequence[Value],
+    ) -> Row | Failure:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + 0.98 * self._timeout  # so that the reason is known in time
+        if before is not None:
+            await asyncio.wait({before}, timeout=self._timeout)
         try:
             connection = await self._usable(deadline)
         except (PoolTimeout, PoolClosed):

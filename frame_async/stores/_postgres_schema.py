@@ -104,14 +104,16 @@ BEGIN
   ELSIF v_found.fingerprint <> p_fingerprint THEN
     o_outcome := 'conflict';
     o_fingerprint := v_found.fingerprint;
-    RETURN;
   ELSIF v_found.state = 'done' THEN
     o_outcome := 'done';
     o_body := v_found.body;
-    RETURN;
   ELSIF v_found.state = 'claimed' AND v_now < v_found.until THEN
     o_outcome := 'flight';
     o_number := v_found.until - v_now;
+  END IF;
+  IF o_outcome IS NOT NULL THEN
+    -- Nothing was changed but a lock, and that is no reason to wait for the disk.
+    PERFORM set_config('synchronous_commit', 'off', true);
     RETURN;
   END IF;
   UPDATE frame_async_keys SET fingerprint = p_fingerprint, state = 'claimed', token = p_token,
@@ -137,7 +139,9 @@ BEGIN
     RETURN false;
   ELSIF v_found.state = 'done' AND p_state = 'done' THEN
     RETURN v_found.body = p_body;
-  ELSIF v_found.state <> 'claimed' AND NOT (v_found.state = 'doubt' AND p_state = 'doubt') THEN
+  ELSIF v_found.state = 'doubt' AND p_state = 'doubt' THEN
+    RETURN v_found.doubts = p_doubts;
+  ELSIF v_found.state <> 'claimed' THEN
     RETURN false;
   ELSIF p_state = 'free' THEN
     DELETE FROM frame_async_keys WHERE name = p_name;
@@ -206,7 +210,9 @@ BEGIN
     v_wait := v_window.paused - v_now;
   ELSIF v_window.used >= p_open THEN
     v_wait := frame_async_1_wait(v_window, v_window.used - p_open, v_now);
-  ELSIF v_probe AND (v_now < v_window.probe_at OR v_now < v_window.probing) THEN
+  ELSIF v_probe AND (v_now < v_window.probe_at OR v_now < v_window.probing OR (
+      v_now < v_window.probe_at + p_per AND EXISTS (
+        SELECT FROM frame_async_slots WHERE window_name = p_name AND held))) THEN
     v_wait := least(frame_async_1_wait(v_window, v_window.used - v_window.known, v_now),
       greatest(v_window.probe_at - v_now, 100000));
   ELSE

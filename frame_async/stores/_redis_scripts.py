@@ -98,7 +98,7 @@ return doubts == 0 and {'claimed'} or {'doubt', doubts}
 _OWNED: Final = (
     _KEY
     + """
-local found = redis.call('HMGET', key, 'token', 'state', 'body')
+local found = redis.call('HMGET', key, 'token', 'state', 'body', 'doubts')
 local mine = found[1] == ARGV[1]
 local owned = mine and found[2] == 'claimed'
 """
@@ -128,7 +128,8 @@ return 1
 DOUBT: Final = Script(
     _OWNED
     + """
-if not owned and not (mine and found[2] == 'doubt') then return 0 end
+if mine and found[2] == 'doubt' and found[4] == ARGV[3] then return 1 end
+if not owned then return 0 end
 redis.call('HSET', key, 'state', 'doubt', 'doubts', ARGV[3])
 live(tonumber(ARGV[2]))
 return 1
@@ -189,8 +190,16 @@ local function wait(surplus)
   return math.max(1000, math.min(frees_at, now + per) - now)
 end
 if used >= open then return wait(used - open) end
+local function may_probe()
+  if now < probe_at or now < probing then return false end
+  if now >= probe_at + per then return true end
+  for _, slot in ipairs(redis.call('ZREVRANGE', key, 0, used - 1)) do
+    if slot:sub(1, 1) == 'h' then return false end
+  end
+  return true
+end
 local probe = used >= known
-if probe and (now < probe_at or now < probing) then
+if probe and not may_probe() then
   return math.min(wait(used - known), math.max(probe_at - now, 100000))
 end
 local frees_at = now + hold + per

@@ -84,9 +84,8 @@ class PostgresStore:
     async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
         """See `Store.claim`; a few claims that are long forgotten are deleted on the way."""
         token = token_hex(8)
-        row = await self._ask(
-            _CLAIM, _hashed(key), fingerprint, token.encode(), _micro(lease), _KEEP
-        )
+        values = (_hashed(key), fingerprint, token.encode(), _micro(lease), _KEEP)
+        row = await self._ask(token, _CLAIM, *values)
         match row:
             case ("claimed", *_):
                 return Claimed(token)
@@ -129,23 +128,23 @@ class PostgresStore:
         keep: int = 0,
     ) -> bool:
         values = (_hashed(key), _encoded(token), state, _micro(seconds), doubts, body, keep)
-        (changed,) = await self._ask(_CHANGE, *values)
+        (changed,) = await self._ask(token, _CHANGE, *values)
         return bool(changed)
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
         """See `Store.enter`; a token that holds a slot has it."""
         open_slots = window.limit.open_to(lane)
         values = (*_window(window, token), open_slots, _micro(hold), _KEEP)
-        (wait,) = await self._ask(_ENTER, *values)
+        (wait,) = await self._ask(token, _ENTER, *values)
         return float(wait) / 1e6
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""
-        await self._ask(_LEAVE, *_window(window, token), sent, _KEEP)
+        await self._ask(token, _LEAVE, *_window(window, token), sent, _KEEP)
 
     async def refuse(self, window: Window, token: str, pause: float) -> None:
         """See `Store.refuse`."""
-        await self._ask(_REFUSE, *_window(window, token), _micro(pause), _KEEP)
+        await self._ask(token, _REFUSE, *_window(window, token), _micro(pause), _KEEP)
 
     async def aclose(self) -> None:
         """Close the connections of every event loop; operations raise `StoreError` from now."""
@@ -159,12 +158,12 @@ class PostgresStore:
             elif not loop.is_closed():
                 asyncio.run_coroutine_threadsafe(link.close(), loop)
 
-    async def _ask(self, statement: str, *values: Value) -> Row:
+    async def _ask(self, token: str, statement: str, *values: Value) -> Row:
         if self._closed:
             raise StoreError(f"{self} is closed")
         link = await self._link()
         patience = math.ceil(self._timeout * 1000)
-        answer = await link.ask(statement, (*values, patience))
+        answer = await link.ask(_encoded(token), statement, (*values, patience))
         if isinstance(answer, Failure):
             raise StoreError(f"{self} can't answer: {_shown(answer.reason, self._options)}")
         return answer

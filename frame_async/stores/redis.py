@@ -68,6 +68,7 @@ class _Link:
         self._failures = 0
         self._trouble = ""
         self._end = self._last_until_the_loop_ends()
+        self._closing: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Arrange to be closed with the event loop, at the latest."""
@@ -83,8 +84,9 @@ class _Link:
 
     async def close(self) -> None:
         """Close the connection, once what is on its way has been answered."""
-        await self._close()
-        await self._end.aclose()
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._end.aclose())
+        await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
         self._tell_all(Failure("it was closed"))

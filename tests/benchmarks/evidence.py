@@ -52,7 +52,7 @@ class Cheapest(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        if data.endswith(b"y"):
+        if data.endswith((b"y", b"}")):
             self.transport.write(REPLY)  # type: ignore[attr-defined]
 
 

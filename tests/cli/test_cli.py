@@ -60,7 +60,7 @@ def test_the_demo_reads_a_file_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"reference,line_items.0.product\nx,y\n", 'line 1: "reference": is not a field'),
+        (b"reference,line_items.0.product\nx,y\n", "is not a field of the request"),
         (b"client_reference_id\nx\n", "line_items.0.product: is missing"),
         (b"", "has no header"),
         ("line_items.0.product\nx\n".encode("utf-16"), "is UTF-16"),

@@ -303,7 +303,7 @@ def test_every_field_counts(name: str) -> None:
 def test_leaving_a_field_out_counts(name: str) -> None:
     """A request without a field is another one than with it."""
     less = {key: value for key, value in FULL.items() if key != name}
-    assert fingerprint(dump(load_request(less))) != fingerprint(dump(load_request(FULL)))
+    assert fingerprint(load_request(less)) != fingerprint(load_request(FULL))
 
 
 def test_typed_data_and_the_same_mapping_are_one_request() -> None:

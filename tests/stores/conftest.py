@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from support.servers import empty_postgres, empty_redis
 from support.stores import BACKENDS, Bench
 
 
@@ -25,7 +26,16 @@ def sqlite_address(tmp_path: Path) -> str:
     return str(tmp_path / "frame.sqlite")
 
 
-# Here: redis_address, postgres_address.
+@pytest.fixture
+def redis_address() -> str:
+    """The URL of an empty Valkey server."""
+    return empty_redis()
+
+
+@pytest.fixture
+def postgres_address() -> str:
+    """The URL of a PostgreSQL database where nothing is stored."""
+    return empty_postgres()
 
 
 @pytest.fixture(params=list(BACKENDS))

@@ -596,24 +596,69 @@ class TestRefuse:
         assert await bench.enter(window, "b")
 
     async def test_what_is_left_to_us_is_learned(self, bench: Bench) -> None:
-        """After a 429 within the limit, no more is tried than was given, plus one probe."""
-        window = bench.window(10, units=4)
-        for n in range(6):
-            assert await bench.enter(window, f"{n}")
-        for n in range(5):
-            await bench.store.leave(window, f"{n}", sent=True)
-        await bench.store.refuse(window, "5", 0.5 * bench.unit)
-        await bench.wait(5)
-        given = [await bench.enter(window, f"again {n}") for n in range(7)]
-        assert given == [True] * 6 + [False]
+        """After a 429 within the limit, no more is tried than was got, plus one probe."""
+        window = await learned(bench)
+        assert await bench.enter(window, "probe")
+        assert not await bench.enter(window, "beyond")
 
     async def test_a_probe_that_succeeds_finds_more(self, bench: Bench) -> None:
         """When the probe beyond what is known is answered, that slot is ours too."""
-        await self.test_what_is_left_to_us_is_learned(bench)
-        window = bench.window(10, units=4)
-        await bench.store.leave(window, "again 5", sent=True)
+        window = await learned(bench)
+        assert await bench.enter(window, "probe")
+        await bench.store.leave(window, "probe", sent=True)
         assert await bench.enter(window, "next probe")
         assert not await bench.enter(window, "beyond")
+
+    async def test_a_probe_that_was_not_sent_finds_nothing(self, bench: Bench) -> None:
+        """A probe that can't have been sent makes room for another one, and no more."""
+        window = await learned(bench)
+        assert await bench.enter(window, "probe")
+        await bench.other.leave(window, "probe", sent=False)
+        assert await bench.enter(window, "next probe")
+        assert not await bench.enter(window, "beyond")
+
+    async def test_a_probe_that_is_refused_ends_probing(self, bench: Bench) -> None:
+        """After a probe met a 429, nobody probes for one period."""
+        window = await learned(bench)
+        assert await bench.enter(window, "probe")
+        await bench.store.refuse(window, "probe", 0.1 * bench.unit)
+        await bench.wait(0.5)
+        assert not await bench.enter(window, "beyond")
+
+    async def test_a_probe_goes_alone(self, bench: Bench) -> None:
+        """While a request is under way nobody probes, until one more period is over."""
+        window = await learned(bench, held=1)
+        assert not await bench.enter(window, "probe")
+        await bench.store.leave(window, "again 0", sent=True)
+        assert await bench.enter(window, "probe")
+
+    async def test_bulk_leaves_a_reserve_of_what_is_known(self, bench: Bench) -> None:
+        """Where others use part of the limit, the bulk lane leaves a tenth of our part."""
+        window = await learned(bench, enters=3, held=1)
+        assert await bench.enter(window, "bulk", Lane.BULK)
+        assert not await bench.enter(window, "bulk too", Lane.BULK)
+        assert await bench.enter(window, "interactive")
+
+    async def test_what_was_learned_outlives_a_change(self, bench: Bench) -> None:
+        """A wider limit doesn't give more than others leave to us."""
+        await learned(bench, held=1)
+        assert not await bench.enter(bench.window(20), "beyond")
+
+
+async def learned(bench: Bench, enters: int = 5, held: int = 0) -> Window:
+    """A window of 10 in which 5 are ours, one period later; some are taken again."""
+    window = bench.window(10, units=4)
+    for n in range(6):
+        assert await bench.enter(window, f"{n}")
+    for n in range(5):
+        await bench.store.leave(window, f"{n}", sent=True)
+    await bench.store.refuse(window, "5", 0.5 * bench.unit)
+    await bench.wait(5)
+    for n in range(enters):
+        assert await bench.enter(window, f"again {n}")
+    for n in range(held, enters):
+        await bench.store.leave(window, f"again {n}", sent=True)
+    return window
 
 
 async def test_closing_twice_does_nothing(bench: Bench) -> None:

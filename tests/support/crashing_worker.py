@@ -43,7 +43,8 @@ async def main(store: str, base_url: str, results: str, count: int) -> None:
                 }
                 os.write(log, json.dumps(told).encode() + b"\n")
 
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         await asyncio.gather(*(work() for _ in range(8)))
     os.close(log)
 

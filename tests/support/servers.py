@@ -4,8 +4,10 @@
 first asked; a missing wheel skips the test and says which.
 """
 
+import asyncio
 import atexit
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,14 +15,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from attrs import define, field
+
+from frame_async.errors import IdempotencyConflictError
+from frame_async.protocol.window import Lane, RateLimit
+from frame_async.stores import Claimed, InDoubt, MemoryStore, Store, Window
 
 PASSWORD: Final = "pa55/w@rd-öf-the-store"
 """Of both servers: with characters that a URL must encode."""
@@ -144,6 +151,22 @@ def valkey_server() -> Server:
     return new_valkey()
 
 
+def empty_redis() -> str:
+    """The URL of the Valkey server of this run, emptied."""
+    redis = pytest.importorskip("redis")
+    url = redis_url(valkey_server())
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    return url
+
+
+def open_redis(url: str) -> Store:
+    """A store on a Redis or Valkey server."""
+    from frame_async.stores.redis import RedisStore
+
+    return RedisStore(url, timeout=10)
+
+
 def _runner() -> str | None:
     """The user that a PostgreSQL server runs as: never root, which it refuses."""
     return "nobody" if os.geteuid() == 0 else None
@@ -157,8 +180,8 @@ def new_postgres() -> Server:
     secret = folder / "secret"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
-    make = [program.with_name("initdb"), "-D", folder / "data", "-U", "postgres", "-A"]
-    make += ["scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--locale=C", "--no-sync"]
+    make = [str(program.with_name("initdb")), "-D", str(folder / "data"), "-U", "postgres", "-A"]
+    make += ["scram-sha-256", "--pwfile", str(secret), "-E", "UTF8", "--locale=C", "--no-sync"]
     try:
         made = subprocess.run(make, user=user, capture_output=True, text=True, check=False)
     except PermissionError:
@@ -171,7 +194,7 @@ def new_postgres() -> Server:
     }
     command = [str(program), "-D", str(folder / "data")]
     command += [part for name in options for part in ("-c", f"{name}={options[name]}")]
-    ready = [program.with_name("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    ready = [str(program.with_name("pg_isready")), "-q", "-h", "127.0.0.1", "-p", str(port)]
     server = Server(
         folder, command, lambda: subprocess.run(ready, check=False).returncode == 0, user, port
     )
@@ -189,3 +212,196 @@ def postgres_url(server: Server, database: str = "postgres", user: str = "postgr
 def postgres_server() -> Server:
     """The PostgreSQL server of this run."""
     return new_postgres()
+
+
+def empty_postgres() -> str:
+    """The URL of the PostgreSQL server of this run; our tables are empty if they are there."""
+    psycopg = pytest.importorskip("psycopg")
+    url = postgres_url(postgres_server())
+    with psycopg.connect(url, autocommit=True) as connection:
+        names = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE tablename LIKE 'frame_async_%'"
+            " AND schemaname = 'public' AND tablename <> 'frame_async_version'"
+        ).fetchall()
+        for (name,) in names:
+            connection.execute(f"DELETE FROM {name}")
+    return url
+
+
+def open_postgres(url: str) -> Store:
+    """A store on a PostgreSQL server."""
+    from frame_async.stores.postgres import PostgresStore
+
+    return PostgresStore(url, timeout=10)
+
+
+def shown(error: BaseException) -> str:
+    """All that an error shows, with every variable of its traceback."""
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join([*told.format(), repr(error), str(error)])
+
+
+def assert_tells_no_secret(error: BaseException) -> None:
+    """The error is the store's own: no other is chained to it, and no password is in it."""
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    text = shown(without_frames_of_tests(error))
+    for secret in (PASSWORD, ENCODED_PASSWORD, "wr0ng"):
+        assert secret not in text
+
+
+def without_frames_of_tests(error: BaseException) -> BaseException:
+    """The error, from where our own code begins: a test's variables hold the password."""
+    trace = error.__traceback__
+    while trace is not None and "frame_async/" not in trace.tb_frame.f_code.co_filename:
+        trace = trace.tb_next
+    return error.with_traceback(trace)
+
+
+@define
+class Doorman:
+    """A server that closes every connection at once, and counts them."""
+
+    visits: int = 0
+    port: int = 0
+
+    async def open(self) -> asyncio.Server:
+        """Open the door."""
+        server = await asyncio.start_server(self._turn_away, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def _turn_away(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.visits += 1
+        writer.close()
+
+
+CROWD: Final = """
+import asyncio, os, sys, time
+from support.servers import open_redis, open_postgres
+from frame_async.protocol.window import Lane, RateLimit
+from frame_async.stores import Window
+
+async def main(kind, url, name, requests, per, seconds):
+    store = {"redis": open_redis, "postgres": open_postgres}[kind](url)
+    window = Window(name, RateLimit(requests, per))
+    end = time.monotonic() + seconds
+    async def one(n):
+        turn = 0
+        while time.monotonic() < end:
+            turn += 1
+            token = f"{os.getpid()}-{n}-{turn}"
+            wait = await store.enter(window, token, Lane.INTERACTIVE, 10)
+            if wait:
+                await asyncio.sleep(min(wait, 0.05))
+            else:
+                print(repr(time.monotonic()), flush=True)
+                await store.leave(window, token, sent=True)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    end = time.monotonic() + seconds
+    await asyncio.gather(*(one(n) for n in range(8)))
+    await store.aclose()
+
+kind, url, name, requests, per, seconds = sys.argv[1:]
+asyncio.run(main(kind, url, name, int(requests), float(per), float(seconds)))
+"""
+
+
+def moments_of_a_crowd(kind: str, url: str, requests: int, per: float) -> list[float]:
+    """When each of four processes, eight tasks each, got a slot of one window."""
+    arguments = [sys.executable, "-c", CROWD, kind, url, "crowd", str(requests), str(per), "2.5"]
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join([str(tests), str(tests.parent)])
+    crowd = [
+        subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        for _ in range(4)
+    ]
+    for process in crowd:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    outputs = [process.communicate("go\n", timeout=60)[0] for process in crowd]
+    assert [process.returncode for process in crowd] == [0] * 4
+    assert all(output.split() for output in outputs), "a process got no slot at all"
+    return sorted(float(line) for output in outputs for line in output.split())
+
+
+def in_a_child(work: Callable[[], bool]) -> bool:
+    """Whether some work succeeds in a forked child."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if work() else 1)
+        except BaseException:  # noqa: BLE001  # a child must never return from here
+            traceback.print_exc()
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+async def compare_with_memory(store: Any, name: str, chance: random.Random, set_time: Any) -> None:
+    """Do the same random things to a store and to the memory store."""
+    now = 1_700_000_000.0
+    model: Any = MemoryStore(lambda: now)
+    limits = [RateLimit(chance.choice([1, 2, 5, 12]), chance.choice([4, 16])) for _ in range(2)]
+    tokens: list[str] = []
+    claims: list[str] = ["nobody's"]
+    names: dict[str, str] = {"nobody's": "nobody's"}
+    for step in range(120):
+        now += chance.choice([0, 0, 0.25, 1, 1, 3, 9])
+        set_time(now)
+        window = Window(name, limits[chance.random() < 0.05])
+        kind = chance.choice(["enter"] * 5 + ["leave"] * 3 + ["refuse", "claim", "claim", "end"])
+        if kind == "enter":
+            tokens.append(f"{step}")
+            lane = chance.choice(list(Lane))
+            hold = chance.choice([1, 5, 20])
+            got = await store.enter(window, tokens[-1], lane, hold)
+            wanted = await model.enter(window, tokens[-1], lane, hold)
+            assert got == pytest.approx(wanted, abs=2e-6), (name, step)
+        elif kind == "leave" and tokens:
+            token, sent = chance.choice(tokens[-8:]), chance.random() < 0.7
+            await store.leave(window, token, sent=sent)
+            await model.leave(window, token, sent=sent)
+        elif kind == "refuse" and tokens:
+            token, pause = chance.choice(tokens[-8:]), chance.choice([0.5, 2])
+            await store.refuse(window, token, pause)
+            await model.refuse(window, token, pause)
+        elif kind == "claim":
+            key, lease = f"{name} {chance.randrange(2)}", chance.choice([1, 4])
+            fingerprint = "a=1" if chance.random() < 0.9 else "a=2"
+            got = await outcome(store, key, fingerprint, lease)
+            wanted = await outcome(model, key, fingerprint, lease)
+            if isinstance(wanted, Claimed | InDoubt):
+                assert type(got) is type(wanted), (name, step)
+                assert getattr(got, "doubts", 0) == getattr(wanted, "doubts", 0), (name, step)
+                claims.append(wanted.token)
+                names[wanted.token] = got.token
+            else:
+                assert got == wanted, (name, step)
+        elif kind == "end":
+            token, key = chance.choice(claims[-3:]), f"{name} {chance.randrange(2)}"
+            end = chance.choice(["renew", "doubt", "complete", "release"])
+            arguments: tuple[Any, ...] = {
+                "renew": (chance.choice([1, 4]), chance.randrange(3)),
+                "doubt": (chance.randrange(3), 1e5),
+                "complete": (f"{step}".encode(), 1e5),
+                "release": (),
+            }[end]
+            got = await getattr(store, end)(key, names[token], *arguments)
+            wanted = await getattr(model, end)(key, token, *arguments)
+            # What was doubted may be doubted again with the same token: see RedisStore.
+            assert got == wanted or (end == "doubt" and got), (name, step, end)
+
+
+async def outcome(store: Any, key: str, fingerprint: str, lease: float) -> Any:
+    """What a claim finds, a conflict too."""
+    try:
+        return await store.claim(key, fingerprint, lease)
+    except IdempotencyConflictError as error:
+        return error.fields

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from attrs import define, field, frozen
+from support.servers import open_postgres, open_redis
 
 from frame_async.protocol.window import Lane, RateLimit
 from frame_async.stores import Claimed, InDoubt, MemoryStore, Store, Window
 from frame_async.stores.sqlite import SQLiteStore
-
 
 Now = Callable[[], float]
 
@@ -45,8 +45,8 @@ class Backend:
 BACKENDS: Final[Mapping[str, Backend]] = {
     "memory": Backend(lambda _, now: MemoryStore(now) if now else MemoryStore(), by_hand=True),
     "sqlite": Backend(lambda path, now: SQLiteStore(path, now=now), by_hand=True),
-    # "redis": Backend(lambda url, _: RedisStore(url), by_hand=False),
-    # "postgres": Backend(lambda url, _: PostgresStore(url), by_hand=False),
+    "redis": Backend(lambda url, _: open_redis(url), by_hand=False),
+    "postgres": Backend(lambda url, _: open_postgres(url), by_hand=False),
 }
 
 

@@ -32,6 +32,7 @@ from frame_async import (
     PaymentLinkSessionRequest,
     RetryPolicy,
 )
+from frame_async.stores import MemoryStore
 
 ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
 WHOLE = len(framed(session_body("pls_1_key"))) + 20
@@ -88,6 +89,7 @@ def test_no_sequence_of_faults_makes_it_lie(plays: list[Play], on_unknown: str) 
                 "sk_sandbox_x",
                 base_url=server.url,
                 clock=clock,
+                rate_limit=None,
                 attempt_timeout=0.08,
                 retry=policy,
             ) as client:
@@ -174,6 +176,8 @@ def test_soak(loop: str, caplog: pytest.LogCaptureFixture) -> None:
                 "sk_sandbox_x",
                 base_url=server.url,
                 attempt_timeout=0.2,
+                rate_limit=None,
+                store=MemoryStore(),
                 retry=RetryPolicy(backoff=0.001, jitter=0.001, not_sent_backoff=0.001),
             ) as client:
 
