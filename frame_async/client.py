@@ -53,7 +53,8 @@ class FrameClient:
             ``sk_production_`` keys, 50 for ``sk_sandbox_`` keys and for keys with another
             prefix. None means no limit of our own.
         store: where idempotency keys and the rate window are remembered: a URL
-            (``memory://``, ``sqlite:///path``) or a `Store`; by default, one memory for all
+            (``memory://``, ``sqlite:///path`` for the processes of a host, ``redis://`` or
+            ``postgresql://`` for a fleet) or a `Store`; by default, one memory for all
             clients of this process.
         on_store_error: what a call with a key of its own does when the store can't
             answer: ``"raise"`` sends nothing, ``"proceed"`` sends all the same and admits

@@ -144,6 +144,7 @@ class RollingWindow:
 
     def leave(self, token: str, now: float, *, sent: bool) -> None:
         """The answer is in, or certainly nothing was sent; an unknown token changes nothing."""
+        self._forget(now)
         slot = self.slots.get(token)
         if slot is None or not slot.held:
             return
@@ -159,6 +160,7 @@ class RollingWindow:
         Whether a refused request counts in Frame's window is not published; it is taken
         to count.
         """
+        self._forget(now)
         self.paused_until = max(self.paused_until, now + pause)
         self.probe_at = now + self.limit.per
         slot = self.slots.get(token)

@@ -30,7 +30,7 @@ _MOST_TRIES: Final = 5
 _MISSING: Final = (errors.UndefinedFunction, errors.UndefinedTable)
 _COLLIDED: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 
-Value = bytes | str | int | bool | None
+Value = bytes | str | int | float | bool | None
 Row = tuple[Any, ...]
 
 
@@ -229,7 +229,7 @@ def _cut(connection: _Connection) -> None:
 
 
 def _explained(error: Error, *, late: bool, limit: float) -> str:
-    if isinstance(error, errors.InsufficientPrivilege):
+    if isinstance(error, errors.InsufficientPrivilege | errors.InvalidSchemaName):
         return (
             f"{_words(error)}; its user needs the tables and functions of "
             "PostgresStore.SCHEMA, or the right to create them"
@@ -250,9 +250,9 @@ def read_options(url: Hidden[str]) -> Hidden[dict[str, Any]]:
     options: dict[str, Any] = {}
     with suppress(Error, ValueError):  # their words may hold the password
         options = dict(conninfo_to_dict(url.reveal()))
-    scheme = url.reveal().partition("://")[0]
+    named = url.reveal().startswith(("postgresql://", "postgres://"))
     torn = any("@" in str(options.get(name, "")) for name in ("host", "port", "dbname"))
-    if not options or torn or scheme not in ("postgresql", "postgres"):
+    if torn or not (options and named):
         del options  # a traceback may show variables
         raise ConfigurationError(
             "the URL of the PostgreSQL store must be postgresql:// or postgres://; special "

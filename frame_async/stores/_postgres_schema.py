@@ -169,8 +169,8 @@ BEGIN
       frame_async_1_now() + p_keep) ON CONFLICT DO NOTHING;
   END LOOP;
   IF v_window.requests <> p_requests OR v_window.per <> p_per THEN
-    UPDATE frame_async_windows SET requests = p_requests, per = p_per, known = p_requests,
-      probe_at = 0
+    UPDATE frame_async_windows SET requests = p_requests, per = p_per,
+      known = CASE WHEN known < requests THEN least(known, p_requests) ELSE p_requests END
     WHERE name = p_name RETURNING * INTO v_window;
   END IF;
   RETURN v_window;
@@ -186,14 +186,21 @@ LANGUAGE sql STABLE AS $$
   ), 1000)
 $$;
 
+CREATE OR REPLACE FUNCTION frame_async_1_got(p_name bytea) RETURNS integer
+LANGUAGE sql STABLE AS $$
+  SELECT count(*)::integer FROM frame_async_slots
+  WHERE window_name = p_name AND NOT held AND NOT refused
+$$;
+
 CREATE OR REPLACE FUNCTION frame_async_1_enter(
   p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_open integer,
-  p_hold bigint, p_keep bigint, p_patience integer) RETURNS bigint
+  p_reserve double precision, p_hold bigint, p_keep bigint, p_patience integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
   v_window frame_async_windows;
   v_now bigint;
   v_freed integer;
+  v_ours integer;
   v_probe boolean;
   v_wait bigint := 0;
 BEGIN
@@ -202,7 +209,11 @@ BEGIN
   DELETE FROM frame_async_slots WHERE window_name = p_name AND frees_at <= v_now;
   GET DIAGNOSTICS v_freed = ROW_COUNT;
   v_window.used := v_window.used - v_freed;
-  v_probe := v_window.used >= v_window.known;
+  v_ours := v_window.known;
+  IF p_reserve > 0 AND v_ours > 1 THEN
+    v_ours := v_ours - greatest(1, floor(v_ours * p_reserve)::integer);
+  END IF;
+  v_probe := v_window.used >= v_ours;
   IF EXISTS (SELECT FROM frame_async_slots
              WHERE window_name = p_name AND token = p_token AND held) THEN
     RETURN 0;
@@ -213,7 +224,7 @@ BEGIN
   ELSIF v_probe AND (v_now < v_window.probe_at OR v_now < v_window.probing OR (
       v_now < v_window.probe_at + p_per AND EXISTS (
         SELECT FROM frame_async_slots WHERE window_name = p_name AND held))) THEN
-    v_wait := least(frame_async_1_wait(v_window, v_window.used - v_window.known, v_now),
+    v_wait := least(frame_async_1_wait(v_window, v_window.used - v_ours, v_now),
       greatest(v_window.probe_at - v_now, 100000));
   ELSE
     INSERT INTO frame_async_slots
@@ -253,8 +264,10 @@ BEGIN
     WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
   END IF;
   IF v_probe IS NULL THEN RETURN 0; END IF;
-  UPDATE frame_async_windows SET used = used - (NOT p_sent)::integer,
-    known = known + (p_sent AND v_probe)::integer,
+  IF p_sent AND v_window.known < p_requests THEN
+    v_window.known := greatest(v_window.known, least(frame_async_1_got(p_name), p_requests));
+  END IF;
+  UPDATE frame_async_windows SET used = used - (NOT p_sent)::integer, known = v_window.known,
     probing = CASE WHEN v_probe THEN 0 ELSE probing END,
     forget_at = greatest(forget_at, v_now + p_per + p_keep)
   WHERE name = p_name;
@@ -275,9 +288,7 @@ BEGIN
   UPDATE frame_async_slots SET held = false, refused = true, frees_at = v_now + p_per
   WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
   IF v_probe IS NOT NULL THEN
-    v_window.known := greatest(1, least(v_window.known, (
-      SELECT count(*) FROM frame_async_slots
-      WHERE window_name = p_name AND NOT refused)::integer));
+    v_window.known := greatest(1, least(v_window.known, frame_async_1_got(p_name)));
   END IF;
   UPDATE frame_async_windows SET paused = greatest(paused, v_now + p_pause),
     probe_at = v_now + p_per, known = v_window.known,

@@ -20,6 +20,7 @@ from attrs import define, field, frozen
 
 from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden
+from frame_async.protocol.window import BULK_RESERVE, Lane
 from frame_async.stores._keys import LAPSED_KEEP
 from frame_async.stores.interface import Window
 
@@ -160,14 +161,21 @@ local f = redis.call('ZMSCORE', key, '!requests', '!per', '!known', '!probe_at',
   '!probing')
 for i = 1, facts do f[i] = -tonumber(f[i] or 0) end
 if f[1] ~= requests or f[2] ~= per then
-  f = {requests, per, requests, 0, f[5], f[6]}
-  redis.call('ZADD', key, -requests, '!requests', -per, '!per', -requests, '!known',
-    0, '!probe_at', -f[5], '!paused', -f[6], '!probing')
+  f[3] = f[3] < f[1] and math.min(f[3], requests) or requests
+  redis.call('ZADD', key, -requests, '!requests', -per, '!per', -f[3], '!known',
+    -f[4], '!probe_at', -f[5], '!paused', -f[6], '!probing')
   live_on(0)
 end
 local known, probe_at, paused, probing = f[3], f[4], f[5], f[6]
 local function holds()
   return redis.call('ZSCORE', key, held) or redis.call('ZSCORE', key, trying)
+end
+local function got()
+  local count = 0
+  for _, slot in ipairs(redis.call('ZRANGE', key, facts, -1)) do
+    if slot:sub(1, 1) == 'a' then count = count + 1 end
+  end
+  return count
 end
 local function answered(letter)
   redis.call('ZREM', key, held, trying)
@@ -179,7 +187,7 @@ end
 ENTER: Final = Script(
     _WINDOW
     + """
-local open, hold = tonumber(ARGV[4]), tonumber(ARGV[5])
+local open, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 redis.call('ZREMRANGEBYSCORE', key, '(0', now)
 if holds() then return 0 end
 if now < paused then return paused - now end
@@ -198,9 +206,11 @@ local function may_probe()
   end
   return true
 end
-local probe = used >= known
+local ours = known
+if reserve > 0 and known > 1 then ours = known - math.max(1, math.floor(known * reserve)) end
+local probe = used >= ours
 if probe and not may_probe() then
-  return math.min(wait(used - known), math.max(probe_at - now, 100000))
+  return math.min(wait(used - ours), math.max(probe_at - now, 100000))
 end
 local frees_at = now + hold + per
 if probe then fact('probing', frees_at) end
@@ -217,8 +227,8 @@ if not holds() then return 0 end
 local probe = redis.call('ZSCORE', key, trying)
 if probe then fact('probing', 0) end
 if ARGV[4] == '0' then return redis.call('ZREM', key, held, trying) end
-if probe then fact('known', known + 1) end
 answered('a')
+if known < requests then fact('known', math.max(known, math.min(got(), requests))) end
 live_on(per)
 return 1
 """
@@ -234,11 +244,7 @@ live_on(math.max(pause, per))
 if not holds() then return 0 end
 if redis.call('ZSCORE', key, trying) then fact('probing', 0) end
 answered('r')
-local got = 0
-for _, slot in ipairs(redis.call('ZRANGE', key, facts, -1)) do
-  if slot:sub(1, 1) ~= 'r' then got = got + 1 end
-end
-fact('known', math.max(1, math.min(known, got)))
+fact('known', math.max(1, math.min(known, got())))
 return 1
 """
 )
@@ -350,9 +356,12 @@ def make_pool(url: Hidden[str], timeout: float) -> Pool:
         options["ssl_check_hostname"] = True
     try:
         redis: Any = ConnectionPool
-        return cast("Pool", redis.from_url(url.reveal(), **options))
+        pool = cast("Pool", redis.from_url(url.reveal(), **options))
+        pool.make_connection()  # looks at the options, and opens nothing
     except (ValueError, TypeError):
         pass  # its words may hold the password
+    else:
+        return pool
     raise ConfigurationError("the URL of the Redis store can't be read")
 
 
@@ -370,6 +379,11 @@ def window_arguments(window: Window, token: str) -> tuple[str, int, int, bytes]:
     name = f"{PREFIX}window:{_hashed(window.name)}"
     per = max(1, micro(window.limit.per))
     return name, window.limit.requests, per, token.encode("utf-8", "surrogatepass")
+
+
+def lane_arguments(window: Window, lane: Lane) -> tuple[int, str]:
+    """How many slots a lane may fill, and the share that it leaves of those known to be ours."""
+    return window.limit.open_to(lane), str(BULK_RESERVE if lane is Lane.BULK else 0)
 
 
 def micro(seconds: float) -> int:

@@ -10,7 +10,7 @@ two to three times slower.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import uniform
@@ -60,7 +60,7 @@ class StoreFile:
         self._opened = False
 
     @contextmanager
-    def transaction(self) -> Iterator[Rows]:
+    def transaction(self) -> Generator[Rows]:
         """One transaction: when the block is left, what it wrote is safe on the disk.
 
         Raises:
@@ -73,14 +73,12 @@ class StoreFile:
                 rows = Rows(connection, time.tick(connection, self._boot, self._clock()))
                 yield rows
                 rows.finish()
-        except sqlite3.Error as error:
+        except BaseException as error:
             self.close()
-            raise FaultError(fault_of(error)) from None
-        except OSError as error:
-            self.close()
-            raise FaultError(fault_of_system(error)) from None
-        except FaultError:
-            self.close()
+            if isinstance(error, sqlite3.Error):
+                raise FaultError(fault_of(error)) from None
+            if isinstance(error, OSError):
+                raise FaultError(fault_of_system(error)) from None
             raise
 
     def close(self) -> None:
@@ -130,7 +128,7 @@ class StoreFile:
 
 
 @contextmanager
-def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
+def _immediate(connection: sqlite3.Connection) -> Generator[None]:
     _patiently(connection, "BEGIN IMMEDIATE")
     try:
         yield
@@ -150,7 +148,7 @@ def _patiently(connection: sqlite3.Connection, statement: str) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > deadline:
                 raise
-            sleep(uniform(0.0, 0.002))
+            sleep(uniform(0.0, 0.002))  # noqa: S311  # no secret, only not in step
         else:
             return
 
@@ -220,7 +218,7 @@ def _is_new(connection: sqlite3.Connection) -> bool:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    for statement in SCHEMA:
+    for statement in SCHEMA.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")

@@ -17,16 +17,29 @@ from frame_async.stores._keys import LAPSED_KEEP, KeyRecord, State
 from frame_async.stores._sqlite_faults import DAMAGED, FaultError
 from frame_async.stores.interface import Claim, Window
 
-SCHEMA: Final = (
-    "CREATE TABLE time (one INTEGER PRIMARY KEY CHECK (one = 1),"
-    " boot TEXT NOT NULL, ahead REAL NOT NULL, last REAL NOT NULL)",
-    "CREATE TABLE keys (key BLOB PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL,"
-    " state TEXT NOT NULL, token TEXT NOT NULL, until REAL NOT NULL,"
-    " doubts INTEGER NOT NULL, body BLOB NOT NULL)",
-    "CREATE INDEX keys_until ON keys (state, until)",
-    "CREATE TABLE windows (name BLOB PRIMARY KEY NOT NULL, until REAL NOT NULL,"
-    " window TEXT NOT NULL)",
+SCHEMA: Final = """
+CREATE TABLE time (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    boot TEXT NOT NULL,
+    ahead REAL NOT NULL,
+    last REAL NOT NULL
+);
+CREATE TABLE keys (
+    key BLOB PRIMARY KEY NOT NULL,
+    fingerprint TEXT NOT NULL,
+    state TEXT NOT NULL,
+    token TEXT NOT NULL,
+    until REAL NOT NULL,
+    doubts INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX keys_until ON keys (state, until);
+CREATE TABLE windows (
+    name BLOB PRIMARY KEY NOT NULL,
+    until REAL NOT NULL,
+    window TEXT NOT NULL
 )
+"""
 
 WINDOW_KEEP: Final = 7 * 86_400.0
 """Seconds that a window is remembered after it was last used."""

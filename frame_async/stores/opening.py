@@ -1,6 +1,6 @@
-"""From a URL to a store."""
+"""From a URL to a store; what a kind of store needs is imported only when it is asked for."""
 
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from frame_async.errors import ConfigurationError
@@ -17,17 +17,56 @@ def default_store() -> Store:
 
 
 def open_store(url: Hidden[str]) -> Store:
-    """The store that a URL names: ``memory://`` or ``sqlite:///path``.
+    """The store that a URL names.
+
+    ``memory://``, ``sqlite:///path`` (an absolute path has four slashes), ``redis://`` or
+    ``rediss://`` or ``unix://`` (Redis or Valkey, extra ``redis``), ``postgresql://``
+    (extra ``postgres``).
 
     Raises:
-        ConfigurationError: no such kind of store; the URL, which may hold a password, is
-            never shown.
+        ConfigurationError: no such kind of store, or its extra is missing; the URL, which
+            may hold a password, is never shown.
     """
-    scheme, _, rest = url.reveal().partition("://")
-    if scheme == "memory":
-        return MemoryStore()
-    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
-        store: Store = import_module("frame_async.stores.sqlite").SQLiteStore(rest[1:])
-        return store
-    del rest
-    raise ConfigurationError("store must be a URL such as memory:// or sqlite:///path, or a Store")
+    opener = _OPENERS.get(url.reveal().partition("://")[0])
+    if opener is None:
+        raise ConfigurationError(
+            "store must be a URL such as memory://, sqlite:///path, redis://host/0 or "
+            "postgresql://host/db, or a Store"
+        )
+    return opener(url)
+
+
+def _memory(_: Hidden[str]) -> Store:
+    return MemoryStore()
+
+
+def _sqlite(url: Hidden[str]) -> Store:
+    from frame_async.stores.sqlite import SQLiteStore  # noqa: PLC0415
+
+    path = url.reveal().removeprefix("sqlite://").removeprefix("/")
+    if not path:
+        raise ConfigurationError("store names no file; use sqlite:///path")
+    return SQLiteStore(path)
+
+
+def _redis(url: Hidden[str]) -> Store:
+    from frame_async.stores.redis import RedisStore  # noqa: PLC0415
+
+    return RedisStore(url.reveal())
+
+
+def _postgres(url: Hidden[str]) -> Store:
+    from frame_async.stores.postgres import PostgresStore  # noqa: PLC0415
+
+    return PostgresStore(url.reveal())
+
+
+_OPENERS: Final[Mapping[str, Callable[[Hidden[str]], Store]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "rediss": _redis,
+    "unix": _redis,
+    "postgresql": _postgres,
+    "postgres": _postgres,
+}

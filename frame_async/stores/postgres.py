@@ -15,7 +15,7 @@ from typing import Any, Final
 from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
 from frame_async.hidden import Hidden
 from frame_async.protocol.fingerprints import differing_fields
-from frame_async.protocol.window import Lane
+from frame_async.protocol.window import BULK_RESERVE, Lane
 from frame_async.stores import _postgres_schema
 from frame_async.stores._keys import LAPSED_KEEP
 from frame_async.stores._postgres_link import Failure, Link, Row, Value, read_options
@@ -23,7 +23,7 @@ from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight
 
 _CLAIM: Final = "SELECT * FROM frame_async_1_claim(%s, %s, %s, %s, %s, %s)"
 _CHANGE: Final = "SELECT frame_async_1_change(%s, %s, %s, %s, %s, %s, %s, %s)"
-_ENTER: Final = "SELECT frame_async_1_enter(%s, %s, %s, %s, %s, %s, %s, %s)"
+_ENTER: Final = "SELECT frame_async_1_enter(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _LEAVE: Final = "SELECT frame_async_1_leave(%s, %s, %s, %s, %s, %s, %s)"
 _REFUSE: Final = "SELECT frame_async_1_refuse(%s, %s, %s, %s, %s, %s, %s)"
 _KEEP: Final = round(LAPSED_KEEP * 1e6)
@@ -54,6 +54,7 @@ class PostgresStore:
     def __init__(self, url: str, *, timeout: float = 2.0, connections: int = 8) -> None:
         given = Hidden(url)
         del url  # a traceback may show variables
+        self._address = ""
         self._timeout = _checked_timeout(timeout)
         if isinstance(connections, bool) or not 1 <= connections <= 1000:
             raise ConfigurationError("PostgresStore.connections must be from 1 to 1000")
@@ -133,8 +134,8 @@ class PostgresStore:
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
         """See `Store.enter`; a token that holds a slot has it."""
-        open_slots = window.limit.open_to(lane)
-        values = (*_window(window, token), open_slots, _micro(hold), _KEEP)
+        lanes = (window.limit.open_to(lane), BULK_RESERVE if lane is Lane.BULK else 0.0)
+        values = (*_window(window, token), *lanes, _micro(hold), _KEEP)
         (wait,) = await self._ask(token, _ENTER, *values)
         return float(wait) / 1e6
 

@@ -38,6 +38,7 @@ from frame_async.stores._redis_scripts import (
     find_move,
     is_hopeless,
     key_name,
+    lane_arguments,
     make_pool,
     micro,
     run,
@@ -182,6 +183,7 @@ class RedisStore:
     def __init__(self, url: str, *, timeout: float = 2.0) -> None:
         self._url = Hidden(url)
         del url  # a traceback may show variables
+        self._address = ""
         self._timeout = _checked_timeout(timeout)
         self._address = _checked(self._url)
         self._closed = False
@@ -189,7 +191,7 @@ class RedisStore:
         self._lock = Lock()
         self._links: dict[asyncio.AbstractEventLoop, _Link] = {}
         self._inherited: list[object] = []
-        make_pool(self._url, timeout).make_connection()  # names options that don't fit
+        make_pool(self._url, timeout)  # says now what doesn't fit
 
     def __repr__(self) -> str:
         return f"RedisStore({self._address})"
@@ -235,8 +237,8 @@ class RedisStore:
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
         """See `Store.enter`; a token that holds a slot has it."""
-        open_slots = window.limit.open_to(lane)
-        wait = await self._ask(ENTER, *window_arguments(window, token), open_slots, micro(hold))
+        values = (*window_arguments(window, token), *lane_arguments(window, lane), micro(hold))
+        wait = await self._ask(ENTER, *values)
         return cast("int", wait) / 1e6
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:

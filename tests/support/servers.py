@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,15 +86,17 @@ class Server:
     def stop(self, how: int = signal.SIGINT) -> None:
         """Stop it, and return once it is gone."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGCONT)
+            self.thaw()
             self.process.send_signal(how)
             self.process.wait(_PATIENCE)
             self.process = None
 
     def signal_all(self, how: int) -> None:
-        """Send a signal to the server and all its children."""
+        """Send a signal to the server and all its children, which may have left its group."""
         assert self.process is not None
-        os.killpg(self.process.pid, how)
+        for pid in [self.process.pid, *_children(self.process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, how)
 
     def freeze(self) -> None:
         """Hang: it keeps its connections, and answers nobody."""
@@ -102,6 +105,13 @@ class Server:
     def thaw(self) -> None:
         """Go on where it was frozen."""
         self.signal_all(signal.SIGCONT)
+
+
+def _children(parent: int) -> list[int]:
+    """The processes that a process started."""
+    stats = (path.read_text() for path in Path("/proc").glob("[0-9]*/stat"))
+    rows = [(stat.split(" ", 1)[0], stat.rpartition(") ")[2].split()) for stat in stats]
+    return [int(pid) for pid, rest in rows if int(rest[1]) == parent]
 
 
 def _connects(port: int) -> bool:

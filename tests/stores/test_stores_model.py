@@ -1,0 +1,332 @@
+"""Any sequence of operations: the stores against a simple model of keys and windows.
+
+The model is written from the docstrings of `Store`, and shares no code with the stores: it
+remembers what happened, and works out what must hold now.
+"""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from support.stores import BACKENDS, Bench, HandClock
+
+from frame_async.errors import IdempotencyConflictError
+from frame_async.protocol.window import Lane, RateLimit
+from frame_async.stores import Claim, Claimed, Done, InDoubt, InFlight, Store, Window
+
+UNIT = 0.3
+"""Seconds of one unit where time is real."""
+MARGIN = 0.1
+"""Real seconds by which model and store may differ on when something was."""
+PERIOD = 4
+LIMIT = 5
+
+KEYS = st.sampled_from(["k", "k\x00", "'; --"])
+UNITS = st.integers(1, 6)
+TOKENS = st.integers(0, 9)
+
+
+@define
+class Key:
+    """What happened to a key last."""
+
+    fingerprint: str
+    state: str
+    token: str
+    until: float
+    doubts: int
+    body: bytes = b""
+
+
+@define
+class Request:
+    """What happened to a request."""
+
+    entered: float
+    hold: float
+    probe: bool
+    answered: float | None = None
+    refused: bool = False
+
+    def until(self, period: float) -> float:
+        """When its place is free."""
+        return (self.entered + self.hold if self.answered is None else self.answered) + period
+
+
+@define
+class Model:
+    """Keys and one window."""
+
+    unit: float
+    keys: dict[str, Key] = field(factory=dict[str, Key])
+    requests: dict[str, Request] = field(factory=dict[str, Request])
+    known: int = LIMIT
+    paused: float = 0.0
+    probing: float = 0.0
+
+    def deadlines(self) -> list[float]:
+        """Every moment at which something changes by itself."""
+        period = PERIOD * self.unit
+        ends = [request.until(period) for request in self.requests.values()]
+        return [key.until for key in self.keys.values()] + [
+            *ends,
+            self.paused,
+            self.probing,
+            self.probing + period,
+        ]
+
+    def claim(self, name: str, fingerprint: str, now: float) -> str:
+        """The name of the answer."""
+        key = self.keys.get(name)
+        if key is None or (key.state != "claimed" and now >= key.until):
+            return "Claimed"
+        if key.fingerprint != fingerprint:
+            return "Conflict"
+        if key.state == "done":
+            return "Done"
+        if key.state == "claimed" and now < key.until:
+            return "InFlight"
+        return "InDoubt" if key.doubts else "Claimed"
+
+    def enters(self, lane: Lane, now: float) -> tuple[bool, bool]:
+        """Whether a request may go, and whether it goes to find out."""
+        period = PERIOD * self.unit
+        inside = [r for r in self.requests.values() if now < r.until(period)]
+        self.requests = {t: r for t, r in self.requests.items() if r in inside}
+        bulk = lane is Lane.BULK
+        if now < self.paused or len(inside) >= (LIMIT - 1 if bulk else LIMIT):
+            return False, False
+        ours = max(1, self.known - 1) if bulk else self.known
+        if len(inside) < ours:
+            return True, False
+        waiting = [r for r in inside if r.answered is None]
+        late = now >= self.probing + period
+        may = now >= self.probing and not any(r.probe for r in waiting) and (late or not waiting)
+        return may, True
+
+    def got(self) -> int:
+        """How many requests were answered, and not refused."""
+        return sum(r.answered is not None and not r.refused for r in self.requests.values())
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Operations in any order, on two handles of one store."""
+
+    kind = ""
+    address = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        self.clock = HandClock() if BACKENDS[self.kind].by_hand else None
+        self.unit = 1.0 if self.clock else UNIT
+        self.model = Model(self.unit)
+        self.prefix = Path(self.folder).name
+        address = str(Path(self.folder, "f")) if self.kind == "sqlite" else self.address
+        first = BACKENDS[self.kind].open(address, self.clock)
+        second = BACKENDS[self.kind].open(address, self.clock) if first.shared else first
+        self.stores = (first, second)
+        self.tokens: dict[str, list[str]] = {}
+
+    def teardown(self) -> None:
+        for store in self.stores:
+            self.runner.run(store.aclose())
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+    def now(self) -> float:
+        """The time, away from every moment at which something changes."""
+        if self.clock:
+            return self.clock()
+        while any(abs(when - time.monotonic()) < MARGIN for when in self.model.deadlines()):
+            time.sleep(0.02)
+        return time.monotonic()
+
+    @property
+    def window(self) -> Window:
+        return Window(self.prefix, RateLimit(LIMIT, PERIOD * self.unit))
+
+    @initialize()
+    def begin(self) -> None:
+        """Nothing is known yet."""
+
+    @rule(units=st.sampled_from([1, 1, 2, 5]))
+    def wait(self, units: int) -> None:
+        """Time passes."""
+        if self.clock:
+            self.clock.seconds += units * self.unit
+        else:
+            time.sleep(units * self.unit)
+
+    @rule(name=KEYS, fingerprint=st.sampled_from(["a=1"] * 9 + ["a=2"]), units=UNITS)
+    def claim(self, name: str, fingerprint: str, units: int) -> None:
+        """A key is claimed."""
+        now = self.now()
+        expected = self.model.claim(name, fingerprint, now)
+        answer: Claim | None = None
+        try:
+            answer = self.run(0, "claim", self.prefix + name, fingerprint, units * self.unit)
+        except IdempotencyConflictError as error:
+            assert error.fields == ("a",)
+        assert (type(answer).__name__ if answer else "Conflict") == expected
+        self.check_claim(name, answer, now)
+        if isinstance(answer, Claimed | InDoubt):
+            old = self.model.keys.get(name) if expected == "InDoubt" else None
+            self.tokens.setdefault(name, []).append(answer.token)
+            self.model.keys[name] = Key(
+                fingerprint,
+                "claimed",
+                answer.token,
+                now + units * self.unit,
+                (old.doubts if old else 0) + 1,
+            )
+
+    def check_claim(self, name: str, answer: Claim | None, now: float) -> None:
+        """The answer carries what is known of the key."""
+        key = self.model.keys.get(name)
+        if isinstance(answer, Done):
+            assert key is not None
+            assert answer.body == key.body
+        if isinstance(answer, InDoubt):
+            assert key is not None
+            assert answer.doubts == key.doubts
+        if isinstance(answer, InFlight):
+            assert key is not None
+            tolerance = 1e-6 if self.clock else MARGIN
+            assert answer.lease == pytest.approx(key.until - now, abs=tolerance)
+        if isinstance(answer, Claimed | InDoubt):
+            assert answer.token not in self.tokens.get(name, [])
+
+    def token_of(self, name: str, number: int) -> tuple[str, bool]:
+        """One of the tokens that a key had, mostly the last; and whether it is good."""
+        tokens = self.tokens.get(name, ["made up"])
+        token = tokens[-1] if number > 2 else tokens[number % len(tokens)]
+        key = self.model.keys.get(name)
+        return token, key is not None and key.state == "claimed" and key.token == token
+
+    @rule(name=KEYS, number=TOKENS, units=UNITS, doubts=st.integers(0, 3))
+    def renew(self, name: str, number: int, units: int, doubts: int) -> None:
+        """A claim goes on."""
+        token, good = self.token_of(name, number)
+        now = self.now()
+        answer = self.run(1, "renew", self.prefix + name, token, units * self.unit, doubts)
+        assert answer is good
+        if good:
+            key = self.model.keys[name]
+            key.until, key.doubts = now + units * self.unit, doubts
+
+    @rule(name=KEYS, number=TOKENS, units=UNITS, body=st.binary(max_size=9))
+    def complete(self, name: str, number: int, units: int, body: bytes) -> None:
+        """A session was created."""
+        token, good = self.token_of(name, number)
+        now = self.now()
+        answer = self.run(0, "complete", self.prefix + name, token, body, units * self.unit)
+        assert answer is good
+        if good:
+            key = self.model.keys[name]
+            key.state, key.until, key.body = "done", now + units * self.unit, body
+
+    @rule(name=KEYS, number=TOKENS, units=UNITS, doubts=st.integers(1, 3))
+    def doubt(self, name: str, number: int, units: int, doubts: int) -> None:
+        """A session may have been created."""
+        token, good = self.token_of(name, number)
+        now = self.now()
+        answer = self.run(1, "doubt", self.prefix + name, token, doubts, units * self.unit)
+        assert answer is good
+        if good:
+            key = self.model.keys[name]
+            key.state, key.until, key.doubts = "doubt", now + units * self.unit, doubts
+
+    @rule(name=KEYS, number=TOKENS)
+    def release(self, name: str, number: int) -> None:
+        """Nothing was created."""
+        token, good = self.token_of(name, number)
+        self.now()
+        assert self.run(0, "release", self.prefix + name, token) is good
+        if good:
+            del self.model.keys[name]
+
+    @rule(lane=st.sampled_from(Lane), units=UNITS)
+    def enter(self, lane: Lane, units: int) -> None:
+        """A request wants to go."""
+        now = self.now()
+        token = f"request {len(self.tokens.setdefault('', []))}"
+        self.tokens[""].append(token)
+        expected, probe = self.model.enters(lane, now)
+        wait = self.run(1, "enter", self.window, token, lane, units * self.unit)
+        assert (wait == 0) is expected
+        assert 0 <= wait <= max(PERIOD * self.unit, self.model.paused - now) + MARGIN
+        if expected:
+            self.model.requests[token] = Request(now, units * self.unit, probe)
+
+    def request_of(self, number: int) -> tuple[str, Request | None]:
+        """A request that entered, or none; and what it may still change."""
+        tokens = list(self.model.requests) or ["nobody"]
+        token = tokens[number % len(tokens)]
+        request = self.model.requests.get(token)
+        gone = request is None or request.answered is not None
+        late = request is not None and self.now() >= request.until(PERIOD * self.unit)
+        return token, None if gone or late else request
+
+    @rule(number=TOKENS, sent=st.sampled_from([True, True, False]))
+    def leave(self, number: int, sent: bool) -> None:
+        """An answer is in, or nothing was sent."""
+        token, request = self.request_of(number)
+        now = self.now()
+        self.model.enters(Lane.INTERACTIVE, now)
+        self.run(0, "leave", self.window, token, sent=sent)
+        if request is None:
+            return
+        if not sent:
+            del self.model.requests[token]
+            return
+        request.answered = now
+        self.model.known = max(self.model.known, self.model.got())
+
+    @rule(number=TOKENS, units=st.integers(1, 3))
+    def refuse(self, number: int, units: int) -> None:
+        """A 429 came."""
+        token, request = self.request_of(number)
+        now = self.now()
+        self.model.enters(Lane.INTERACTIVE, now)
+        self.run(1, "refuse", self.window, token, units * self.unit)
+        self.model.paused = max(self.model.paused, now + units * self.unit)
+        self.model.probing = now + PERIOD * self.unit
+        if request is not None:
+            request.answered, request.refused = now, True
+            self.model.known = max(1, min(self.model.known, self.model.got()))
+
+    def run(self, handle: int, operation: str, *args: Any, **named: Any) -> Any:
+        """One operation on one of the handles."""
+        store: Store = self.stores[handle]
+        return self.runner.run(getattr(store, operation)(*args, **named))
+
+
+def test_any_sequence_of_operations(kind: str, address: str) -> None:
+    """Whatever is done in whatever order, every answer is the one that the model gives."""
+    by_hand = BACKENDS[kind].by_hand
+    machine = type("Machine", (StoreMachine,), {"kind": kind, "address": address})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=100 if by_hand else 4,
+            stateful_step_count=50 if by_hand else 25,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+async def test_a_bench_has_two_handles(bench: Bench) -> None:
+    """Where a store is shared, the suite looks at it through two handles."""
+    assert (bench.store is not bench.other) is bench.store.shared

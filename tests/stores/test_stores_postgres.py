@@ -1,0 +1,522 @@
+"""What is PostgreSQL's own: tables and their lives, and a server that restarts or hangs."""
+
+import asyncio
+import gc
+import importlib
+import random
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from support.servers import (
+    Doorman,
+    Server,
+    assert_tells_no_secret,
+    compare_with_memory,
+    empty_postgres,
+    free_port,
+    in_a_child,
+    moments_of_a_crowd,
+    new_postgres,
+    postgres_url,
+    shown,
+    without_frames_of_tests,
+)
+
+from frame_async.errors import ConfigurationError, StoreError
+from frame_async.protocol.window import Lane, RateLimit
+from frame_async.stores import Claimed, Done, InDoubt, InFlight, Window
+
+psycopg = pytest.importorskip("psycopg")
+
+from frame_async.stores import _postgres_schema  # noqa: E402
+from frame_async.stores.postgres import PostgresStore  # noqa: E402
+
+API_KEY = "sk_live_VeRySeCrEt"
+
+
+@pytest.fixture
+def url() -> str:
+    """The URL of a database where nothing of ours is stored."""
+    return empty_postgres()
+
+
+@pytest.fixture
+def raw(url: str) -> Iterator[Any]:
+    """A plain connection to the same database."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def fresh(url: str, raw: Any) -> Iterator[str]:
+    """The URL of an empty schema, without any of our tables."""
+    name = f"fresh_{random.randrange(10**9)}"
+    raw.execute(f"CREATE SCHEMA {name}")
+    yield f"{url}?options=-csearch_path%3D{name}"
+    raw.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[PostgresStore]:
+    """A store on the empty database."""
+    store = PostgresStore(url, timeout=5)
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Server]:
+    """A server that only this module uses, and each test leaves running."""
+    server = new_postgres()
+    yield server
+    server.stop()
+
+
+async def claimed(store: PostgresStore, key: str) -> str:
+    """Claim a free key."""
+    claim = await store.claim(key, "a=1", 60)
+    assert isinstance(claim, Claimed)
+    return claim.token
+
+
+class TestSchema:
+    """Tables and functions."""
+
+    async def test_many_create_it_at_once(self, fresh: str) -> None:
+        """Any number of stores that find nothing at once create it once, and all go on."""
+        stores = [PostgresStore(fresh, timeout=20) for _ in range(6)]
+        calls = (store.claim(f"{n}", "a=1", 60) for store in stores for n in range(5))
+        answers = await asyncio.gather(*calls)
+        assert sum(isinstance(answer, Claimed) for answer in answers) == 5
+        assert sum(isinstance(answer, InFlight) for answer in answers) == 25
+        await asyncio.gather(*(store.aclose() for store in stores))
+
+    async def test_it_can_be_created_beforehand(self, fresh: str) -> None:
+        """Running `SCHEMA` by hand is as good, and running it again changes nothing."""
+        with psycopg.connect(fresh, autocommit=True) as connection:
+            connection.execute(PostgresStore.SCHEMA)
+            connection.execute(PostgresStore.SCHEMA)
+        store = PostgresStore(fresh, timeout=10)
+        await claimed(store, "k")
+        await store.aclose()
+
+    async def test_it_is_created_again(self, fresh: str) -> None:
+        """When the tables vanish under an open store, it makes them anew."""
+        store = PostgresStore(fresh, timeout=10)
+        await claimed(store, "k")
+        with psycopg.connect(fresh, autocommit=True) as connection:
+            (name,) = connection.execute("SELECT current_schema()").fetchone() or ("",)
+            connection.execute(f"DROP SCHEMA {name} CASCADE; CREATE SCHEMA {name}")
+        await claimed(store, "k")
+        await store.aclose()
+
+    async def test_a_newer_version_is_left_alone(self, fresh: str) -> None:
+        """Tables of a later version are not touched; the error says what to do."""
+        with psycopg.connect(fresh, autocommit=True) as connection:
+            connection.execute("CREATE TABLE frame_async_version (version integer)")
+            connection.execute("INSERT INTO frame_async_version VALUES (99)")
+        store = PostgresStore(fresh, timeout=10)
+        with pytest.raises(StoreError, match=r"version 99.*upgrade frame-async"):
+            await store.claim("k", "a=1", 60)
+        await store.aclose()
+
+    async def test_missing_privileges_are_said(self, fresh: str, raw: Any) -> None:
+        """A user who may not create tables is told what is needed."""
+        raw.execute(
+            "DO $$BEGIN CREATE ROLE poor LOGIN PASSWORD 'poor'; "
+            "EXCEPTION WHEN duplicate_object THEN NULL; END$$"
+        )
+        place = fresh.partition("@")[2]
+        for right, said in (("", "no schema"), ("USAGE", "permission denied for schema")):
+            if right:
+                name = fresh.rpartition("3D")[2]
+                raw.execute(f"GRANT {right} ON SCHEMA {name} TO poor")
+            store = PostgresStore(f"postgresql://poor:poor@{place}", timeout=10)
+            with pytest.raises(StoreError, match=rf"{said}.*PostgresStore\.SCHEMA"):
+                await store.claim("k", "a=1", 60)
+            await store.aclose()
+
+    async def test_a_stricter_isolation(self, url: str) -> None:
+        """Where transactions are serializable by default, answers are the same."""
+        strict = f"{url}?options=-cdefault_transaction_isolation%3Dserializable"
+        stores = [PostgresStore(strict, timeout=10, connections=2) for _ in range(2)]
+        window = Window("w", RateLimit(5))
+        waits = await asyncio.gather(
+            *(
+                store.enter(window, f"{n} {store_number}", Lane.INTERACTIVE, 60)
+                for n in range(4)
+                for store_number, store in enumerate(stores)
+            )
+        )
+        assert waits.count(0) == 5
+        answers = await asyncio.gather(*(store.claim("k", "a=1", 60) for store in stores))
+        assert sorted(type(answer).__name__ for answer in answers) == ["Claimed", "InFlight"]
+        for store in stores:
+            await store.aclose()
+
+
+class TestRows:
+    """What stands in the tables."""
+
+    async def test_rows_tell_nothing(self, store: PostgresStore, raw: Any) -> None:
+        """Neither the idempotency key nor a window's name can be read in any table."""
+        await claimed(store, f"order 42 {API_KEY}")
+        await store.enter(Window(f"w {API_KEY}", RateLimit(2)), "t", Lane.BULK, 60)
+        for table in ("keys", "windows", "slots"):
+            rows = raw.execute(f"SELECT * FROM frame_async_{table}").fetchall()
+            assert rows
+            assert "order" not in str(rows)
+            assert "VeRySeCrEt" not in str(rows)
+
+    async def test_what_expired_is_deleted(self, store: PostgresStore, raw: Any) -> None:
+        """Claims delete what has expired, a few rows each; what is still good stays."""
+        for n in range(20):
+            await store.complete(f"{n}", await claimed(store, f"{n}"), b"{}", 0.0)
+        await store.complete("good", await claimed(store, "good"), b"{}", 60)
+        before = raw.execute("SELECT count(*) FROM frame_async_keys").fetchone()[0]
+        assert before < 21
+        for n in range(4):
+            await claimed(store, f"new {n}")
+        assert raw.execute("SELECT count(*) FROM frame_async_keys").fetchone()[0] == 5
+        assert await store.claim("good", "a=1", 60) == Done(b"{}")
+
+    async def test_idle_windows_are_deleted(self, store: PostgresStore, raw: Any) -> None:
+        """A window that nobody used for long goes with its slots; no other does."""
+        for name in ("old", "new"):
+            await store.enter(Window(name, RateLimit(2)), "t", Lane.BULK, 60)
+        assert raw.execute("SELECT count(*) FROM frame_async_slots").fetchone()[0] == 2
+        raw.execute(
+            "UPDATE frame_async_windows SET forget_at = 1 WHERE name = sha256('old'::bytea)"
+        )
+        await claimed(store, "k")
+        assert raw.execute("SELECT count(*) FROM frame_async_slots").fetchone()[0] == 1
+        assert raw.execute("SELECT count(*) FROM frame_async_windows").fetchone()[0] == 1
+
+    async def test_a_claim_outlives_its_lease(self, store: PostgresStore, raw: Any) -> None:
+        """What is left of a claim stays for 26 hours after its lease at least."""
+        await store.renew("k", await claimed(store, "k"), 10, 1)
+        (kept,) = raw.execute(
+            "SELECT forget_at - frame_async_1_now() FROM frame_async_keys"
+        ).fetchone()
+        assert kept >= 26 * 3600 * 1e6
+
+
+class TestTime:
+    """Only the server's clock counts."""
+
+    async def test_the_clients_clock_is_not_used(
+        self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A client whose clock is decades off sees and makes the same leases."""
+        assert isinstance(await store.claim("k", "a=1", 0.3), Claimed)
+        monkeypatch.setattr(time, "time", lambda: 5e9)
+        monkeypatch.setattr(time, "time_ns", lambda: 5 * 10**18)
+        assert isinstance(await store.claim("k", "a=1", 10), InFlight)
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        monkeypatch.setattr(time, "time_ns", lambda: 0)
+        await asyncio.sleep(0.4)
+        assert isinstance(await store.claim("k", "a=1", 10), InDoubt)
+
+    async def test_like_the_memory_store(self, fresh: str) -> None:
+        """On random sequences of operations it answers as the memory store does.
+
+        In a schema of its own the function that reads the clock gives a hand-set time.
+        """
+        with psycopg.connect(fresh, autocommit=True) as connection:
+            connection.execute(PostgresStore.SCHEMA)
+            connection.execute("SET synchronous_commit = off")
+            stands = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+            assert stands in _postgres_schema.CLOCK
+
+            def set_time(seconds: float) -> None:
+                clock = _postgres_schema.CLOCK.replace(stands, f"{round(seconds * 1e6)}::bigint")
+                connection.execute(clock)
+
+            store = PostgresStore(f"{fresh}%20-csynchronous_commit%3Doff", timeout=10)
+            for seed in range(12):
+                await compare_with_memory(store, f"{seed}", random.Random(seed), set_time)
+            await store.aclose()
+
+
+class TestTrouble:
+    """A server that restarts, hangs, refuses or is away."""
+
+    async def test_a_restart_keeps_everything(self, own: Server) -> None:
+        """After a restart the next calls connect again, and find all as it was."""
+        store = PostgresStore(postgres_url(own), timeout=5)
+        token = await claimed(store, "restart")
+        window = Window("restart", RateLimit(1))
+        assert await store.enter(window, "a", Lane.BULK, 60) == 0
+        await asyncio.to_thread(own.stop)
+        await asyncio.to_thread(own.start)
+        assert isinstance(await store.claim("restart", "a=1", 60), InFlight)
+        assert await store.enter(window, "b", Lane.BULK, 60) > 0
+        assert await store.complete("restart", token, b"{}", 60)
+        await store.aclose()
+
+    async def test_a_short_absence_is_waited_for(self, own: Server) -> None:
+        """Calls that find nobody there wait, within their timeout, and succeed."""
+        store = PostgresStore(postgres_url(own), timeout=15)
+        await claimed(store, "absence")
+        await asyncio.to_thread(own.stop)
+        calls = [asyncio.create_task(store.claim(f"a{n}", "a=1", 60)) for n in range(20)]
+        await asyncio.sleep(0.3)
+        assert not any(call.done() for call in calls)
+        await asyncio.to_thread(own.start)
+        assert all(isinstance(answer, Claimed) for answer in await asyncio.gather(*calls))
+        await store.aclose()
+
+    async def test_a_killed_server_keeps_what_it_promised(self, own: Server) -> None:
+        """What was completed before a kill -9 of the server is there after its recovery."""
+        store = PostgresStore(postgres_url(own), timeout=15)
+        await store.complete("crash", await claimed(store, "crash"), b"{}", 600)
+        own.signal_all(9)
+        await asyncio.to_thread(own.process.wait)  # type: ignore[union-attr]  # it runs
+        await asyncio.to_thread(own.start)
+        assert await store.claim("crash", "a=1", 60) == Done(b"{}")
+        await store.aclose()
+
+    async def test_a_hung_server_hangs_nobody(self, own: Server) -> None:
+        """While the server hangs, every call fails within its timeout; then all goes on."""
+        store = PostgresStore(postgres_url(own), timeout=0.8)
+        await claimed(store, "hung")
+        own.freeze()
+        try:
+            started = time.monotonic()
+            for _ in range(2):
+                calls = (store.claim(f"h{n}", "a=1", 60) for n in range(40))
+                answers = await asyncio.gather(*calls, return_exceptions=True)
+                assert all(isinstance(answer, StoreError) for answer in answers)
+            assert time.monotonic() - started < 2 * 0.8 + 0.7
+            assert "no answer within 0.8 s" in str(answers[0])
+        finally:
+            own.thaw()
+        assert isinstance(await patiently(store, "hung"), InFlight)
+        await store.aclose()
+
+    async def test_nobody_there_is_said(self) -> None:
+        """When nobody listens, the error says where, and what happened."""
+        port = free_port()
+        store = PostgresStore(f"postgresql://127.0.0.1:{port}/db", timeout=0.5)
+        with pytest.raises(StoreError, match=f"127.0.0.1:{port}/db.*refused"):
+            await store.claim("k", "a=1", 60)
+        await store.aclose()
+
+    async def test_no_storm(self) -> None:
+        """However many wait for a server that fails, it sees few connections."""
+        doorman = Doorman()
+        server = await doorman.open()
+        store = PostgresStore(f"postgresql://127.0.0.1:{doorman.port}/db", timeout=1.5)
+        calls = (store.claim(f"{n}", "a=1", 60) for n in range(200))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(answer, StoreError) for answer in answers)
+        assert 1 <= doorman.visits <= 24
+        await store.aclose()
+        server.close()
+        await server.wait_closed()
+
+    async def test_a_wrong_password_is_not_shown(self, url: str) -> None:
+        """A password that the server refuses is said, and isn't shown."""
+        place = url.partition("@")[2]
+        store = PostgresStore(f"postgresql://postgres:wr0ng@{place}", timeout=1)
+        with pytest.raises(StoreError, match="password authentication failed") as caught:
+            await store.claim("k", "a=1", 60)
+        assert_tells_no_secret(caught.value)
+        await store.aclose()
+
+    async def test_no_error_tells_the_password(self, own: Server) -> None:
+        """Whatever goes wrong, no error, with all variables of its traceback, shows it."""
+        store = PostgresStore(postgres_url(own), timeout=0.5)
+        await patiently(store, "secret")
+        for trouble in ("freeze", "stop", "close"):
+            if trouble == "close":
+                await store.aclose()
+            else:
+                await asyncio.to_thread(getattr(own, trouble))
+            with pytest.raises(StoreError) as caught:
+                await store.claim("secret", "a=1", 60)
+            assert_tells_no_secret(caught.value)
+            if trouble == "freeze":
+                own.thaw()
+        assert "pa55" not in repr(store)
+        await asyncio.to_thread(own.start)
+
+    async def test_a_caller_who_leaves_disturbs_nobody(self, store: PostgresStore) -> None:
+        """Cancelling some of many calls leaves the others their answers."""
+        calls = [asyncio.create_task(store.claim(f"{n}", "a=1", 60)) for n in range(60)]
+        await asyncio.sleep(0.02)
+        for call in calls[::3]:
+            call.cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(a, Claimed) for a in answers[1::3] + answers[2::3])
+
+    async def test_giving_back_comes_after_taking(self, store: PostgresStore) -> None:
+        """Who is cancelled while entering and leaves at once leaves no slot behind."""
+        window = Window("w", RateLimit(1))
+        for n in range(20):
+            entering = asyncio.create_task(store.enter(window, f"{n}", Lane.INTERACTIVE, 60))
+            await asyncio.sleep(random.random() * 0.004)
+            entering.cancel()
+            await store.leave(window, f"{n}", sent=False)
+        assert await store.enter(window, "last", Lane.INTERACTIVE, 60) == 0
+
+    async def test_operations_can_be_repeated(self, store: PostgresStore) -> None:
+        """Doing the same again with the same token changes nothing, and says the same."""
+        token = await claimed(store, "k")
+        for _ in range(2):
+            assert await store.renew("k", token, 60, 1)
+        for _ in range(2):
+            assert await store.complete("k", token, b"{}", 60)
+        assert await store.claim("k", "a=1", 60) == Done(b"{}")
+        doubted = await claimed(store, "d")
+        for _ in range(2):
+            assert await store.doubt("d", doubted, 3, 60)
+        window = Window("w", RateLimit(2))
+        for _ in range(3):
+            assert await store.enter(window, "one", Lane.INTERACTIVE, 60) == 0
+        assert await store.enter(window, "two", Lane.INTERACTIVE, 60) == 0
+        assert await store.enter(window, "three", Lane.INTERACTIVE, 60) > 0
+
+    async def test_a_closed_store_says_so(self, url: str) -> None:
+        """After closing, every operation raises a `StoreError`, also if it never connected."""
+        store = PostgresStore(url)
+        await store.aclose()
+        with pytest.raises(StoreError, match="is closed"):
+            await store.claim("k", "a=1", 60)
+
+    async def test_closing_waits_for_answers(self, url: str) -> None:
+        """What was on its way when the store was closed gets its answer, or an error."""
+        store = PostgresStore(url, timeout=5)
+        calls = [asyncio.create_task(store.claim(f"{n}", "a=1", 60)) for n in range(20)]
+        await asyncio.sleep(0.05)
+        await store.aclose()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(answer, Claimed | StoreError) for answer in answers)
+
+
+async def patiently(store: PostgresStore, key: str) -> object:
+    """Claim a key, as soon as the server can answer again."""
+    for _ in range(40):
+        try:
+            return await store.claim(key, "a=1", 60)
+        except StoreError:
+            await asyncio.sleep(0.1)
+    return await store.claim(key, "a=1", 60)
+
+
+class TestLoopsAndProcesses:
+    """One store, used from more than one event loop or process."""
+
+    def test_one_loop_after_another(self, url: str) -> None:
+        """A second event loop gets connections of its own; the first one's were closed."""
+        store = PostgresStore(url, timeout=5)
+        assert isinstance(asyncio.run(store.claim("k", "a=1", 60)), Claimed)
+        assert isinstance(asyncio.run(store.claim("k", "a=1", 60)), InFlight)
+        asyncio.run(store.aclose())
+        gc.collect()  # an open connection would warn here
+
+    def test_loops_side_by_side(self, url: str) -> None:
+        """Event loops in several threads use one store at once, and one closes it for all."""
+        store = PostgresStore(url, timeout=5)
+        answers: list[object] = []
+        everybody = threading.Barrier(4)
+
+        async def work(n: int) -> None:
+            answers.append(await store.claim(f"{n}", "a=1", 60))
+            await asyncio.to_thread(everybody.wait, 10)
+            if n == 0:
+                await store.aclose()
+            await asyncio.sleep(0.3)
+
+        threads = [threading.Thread(target=asyncio.run, args=[work(n)]) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert [type(answer) for answer in answers] == [Claimed] * 4
+        gc.collect()
+
+    @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+    def test_a_forked_child(self, url: str) -> None:
+        """A forked child connects for itself, and the parent's connections go on."""
+
+        async def parent(store: PostgresStore) -> None:
+            await claimed(store, "k")
+            assert in_a_child(child)
+            assert isinstance(await store.claim("child", "a=1", 60), InFlight)
+            await store.aclose()
+
+        def child() -> bool:
+            asyncio.set_event_loop(None)
+            asyncio._set_running_loop(None)
+            answers = asyncio.run(asked())
+            return [type(answer) for answer in answers] == [InFlight, Claimed]
+
+        async def asked() -> list[object]:
+            return [await store.claim("k", "a=1", 60), await store.claim("child", "a=1", 60)]
+
+        store = PostgresStore(url, timeout=5)
+        asyncio.run(parent(store))
+
+    def test_four_processes_keep_the_limit(self, url: str) -> None:
+        """Four processes that ask as fast as they can never get more than the limit."""
+        moments = moments_of_a_crowd("postgres", url, 25, 0.4)
+        spans = [later - first for first, later in zip(moments, moments[25:], strict=False)]
+        assert len(moments) > 50
+        assert min(spans) >= 0.4
+
+
+class TestAddress:
+    """What the URL may be."""
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            "",
+            "postgresql",
+            "mysql://u:s3cret@host/db",
+            "postgresql://u:s3c@ret@host/db",
+            "postgresql://u:s3cret@host:port@/db",
+            "postgresql://u:s3cret@host/db?nonsense=1",
+            "host=somewhere password=s3cret",
+        ],
+    )
+    def test_what_can_not_be_used(self, bad: str) -> None:
+        """A URL that can't be used is said so before any I/O, without showing it."""
+        with pytest.raises(ConfigurationError) as caught:
+            PostgresStore(bad)
+        text = shown(without_frames_of_tests(caught.value))
+        assert "s3c" not in text
+        assert "ret@" not in text
+
+    def test_both_spellings(self) -> None:
+        """``postgres://`` is as good, and neither user nor password is shown."""
+        store = PostgresStore("postgres://user:s3cret@host:1234/db")
+        assert repr(store) == "PostgresStore(postgresql://host:1234/db)"
+
+    @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True])
+    def test_a_timeout_out_of_bounds(self, timeout: float) -> None:
+        """A timeout must be a number of seconds above 0."""
+        with pytest.raises(ConfigurationError, match="timeout"):
+            PostgresStore("postgresql://host/db", timeout=timeout)
+
+    @pytest.mark.parametrize("connections", [0, -1, 10**6, True])
+    def test_connections_out_of_bounds(self, connections: int) -> None:
+        """There must be a connection at least."""
+        with pytest.raises(ConfigurationError, match="connections"):
+            PostgresStore("postgresql://host/db", connections=connections)
+
+    @pytest.mark.parametrize("library", ["psycopg", "psycopg_pool"])
+    def test_a_missing_library_is_named(
+        self, library: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without one of the libraries the error names the extra that brings both."""
+        monkeypatch.setitem(sys.modules, library, None)
+        monkeypatch.delitem(sys.modules, "frame_async.stores._postgres_link")
+        monkeypatch.delitem(sys.modules, "frame_async.stores.postgres")
+        with pytest.raises(ConfigurationError, match=r"frame-async\[postgres\]"):
+            importlib.import_module("frame_async.stores.postgres")

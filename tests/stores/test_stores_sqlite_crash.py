@@ -1,0 +1,200 @@
+"""What was acknowledged survives: kill -9, a full disk, and the order of writes and syncs.
+
+``FRAME_SOAK_KILLS`` says how many writers are killed (40 unless told).
+"""
+
+import asyncio
+import os
+import random
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.store_workers import BODY, command, environment, started
+
+from frame_async.errors import StoreError
+from frame_async.stores import Claimed, Done
+from frame_async.stores.sqlite import SQLiteStore
+
+KILLS = int(os.environ.get("FRAME_SOAK_KILLS", "40"))
+AT_ONCE = 4
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
+
+
+def killed_writers(path: Path) -> list[str]:
+    """Start writers, kill them at a random moment, and return what they had been told."""
+    work = command("complete", "sqlite", str(path), 8, 100_000)
+    with started([work] * AT_ONCE) as workers:
+        first = workers[0].stdout
+        assert first is not None
+        lines = [first.readline()]
+        time.sleep(random.uniform(0, 0.15))
+        for worker in workers:
+            worker.kill()
+        lines += [worker.communicate()[0] for worker in workers]
+    # A line that was cut short was not said.
+    return [key for text in lines for key in re.findall(r"(\S+)\n", text)]
+
+
+async def everything_is_there(path: Path, keys: list[str]) -> None:
+    store = SQLiteStore(path)
+    answers = await asyncio.gather(*(store.claim(key, "a=1", 60) for key in keys))
+    for key, answer in zip(keys, answers, strict=True):
+        assert answer == Done(BODY + key.encode())
+    await store.aclose()
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    """Whenever writers are killed, the file is sound and every acknowledged key is done."""
+    path = tmp_path / "frame.sqlite"
+    known: list[str] = []
+    for _ in range(max(1, KILLS // AT_ONCE)):
+        known += killed_writers(path)
+        connection = sqlite3.connect(path)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.close()
+        asyncio.run(everything_is_there(path, known))
+    assert len(known) > KILLS
+
+
+def calls_of(log: str) -> Iterator[tuple[str, str]]:
+    """System calls of a trace in order: what was called, and on which file."""
+    unfinished: dict[str, str] = {}
+    for line in log.splitlines():
+        pid, _, rest = line.partition(" ")
+        if rest.endswith("<unfinished ...>"):
+            unfinished[pid] = rest
+            continue
+        if "resumed>" in rest:
+            rest = unfinished.pop(pid)
+        found = re.match(r"\s*(\w+)\((\d+)<([^>]*)>", rest)
+        if found:
+            yield found[1], found[3] if found[2] != "1" else "stdout"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="strace is Linux's")
+def test_it_is_on_the_disk_before_it_is_acknowledged(tmp_path: Path) -> None:
+    """Before each answer, every write to file and journal was followed by its fsync."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed")
+    path, log = tmp_path / "frame.sqlite", tmp_path / "log"
+    traced = "trace=write,pwrite64,ftruncate,fsync,fdatasync"
+    work = command("complete", "sqlite", str(path), 1, 10)
+    ran = subprocess.run(
+        [strace, "-f", "-y", "-s", "0", "-e", traced, "-o", str(log), *work],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "ptrace" in ran.stderr:
+        pytest.skip(f"strace may not trace here: {ran.stderr[:80]}")
+    assert ran.returncode == 0
+    dirty: set[str] = set()
+    written = acknowledged = 0
+    for call, file in calls_of(log.read_text()):
+        if file == "stdout":
+            acknowledged += 1
+            assert not dirty
+            assert written
+            written = 0
+        elif file.startswith(str(path)) and call in ("fsync", "fdatasync"):
+            dirty.discard(file)
+        elif file.startswith(str(path)):
+            dirty.add(file)
+            written += 1
+    assert acknowledged == 10
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 400 KB; skipped where none can be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "frame-test", str(place)]
+    if not sys.platform.startswith("linux") or shutil.which("mount") is None:
+        pytest.skip("no tmpfs here")
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a tmpfs may not be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+async def filled(store: SQLiteStore) -> tuple[list[str], StoreError]:
+    """Complete keys until the store can't; what was done, and why it stopped."""
+    done: list[str] = []
+    with pytest.raises(StoreError) as caught:
+        for turn in range(1_000):
+            claim = await store.claim(f"{turn}", "a=1", 60)
+            assert isinstance(claim, Claimed)
+            assert await store.complete(f"{turn}", claim.token, BODY * 5, 3600)
+            done.append(f"{turn}")
+    return done, caught.value
+
+
+async def test_a_full_disk(small_disk: Path) -> None:
+    """A full disk is said so; what was done stays done, and room makes it work again."""
+    store = SQLiteStore(small_disk / "frame.sqlite")
+    done, error = await filled(store)
+    assert len(done) > 10
+    assert str(small_disk) in error.message
+    assert "no room left" in error.message
+    assert "free some space" in error.message
+    larger = ["mount", "-o", "remount,size=4m", str(small_disk)]
+    subprocess.run(larger, check=True)
+    for key in done:
+        assert await store.claim(key, "a=1", 60) == Done(BODY * 5)
+    assert isinstance(await store.claim("another", "a=1", 60), Claimed)
+    await store.aclose()
+
+
+LIMITED = """
+import asyncio, resource, signal, sys
+from support.store_workers import fill
+from frame_async.errors import StoreError
+from frame_async.stores.sqlite import SQLiteStore
+
+async def main():
+    store = SQLiteStore(sys.argv[1])
+    try:
+        await fill(store)
+    except StoreError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, hard))
+    print(await store.claim("another", "a=1", 60))
+    await store.aclose()
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+asyncio.run(main())
+"""
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    """A limit on the size of files is said so; without it the same store works again."""
+    path = tmp_path / "frame.sqlite"
+    ran = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *done, error, another = ran.stdout.splitlines()
+    assert len(done) > 10
+    assert f"the store {path} can't be read or written" in error
+    assert "limits on the size of files" in error
+    assert another.startswith("Claimed")
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT count(*) FROM keys WHERE state = 'done'").fetchone()
+    connection.close()
+    assert rows == (len(done),)
