@@ -42,3 +42,24 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     session.install(".[docs]")
     session.run("sphinx-build", "-nW", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run the long forms: 20,000 calls under random faults, 200 kills of each writer."""
+    session.install(".[test]")
+    session.run(
+        "pytest",
+        "-q",
+        "tests/transport/test_truth.py",
+        "tests/stores",
+        env={"FRAME_SOAK_CALLS": "20000", "FRAME_SOAK_KILLS": "200"},
+    )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print what evidence, stores and the rate window cost."""
+    session.install(".[test]")
+    for name in ("evidence", "store"):
+        session.run("python", f"tests/benchmarks/{name}.py", env={"PYTHONPATH": "tests"})

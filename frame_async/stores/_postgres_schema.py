@@ -160,6 +160,8 @@ CREATE OR REPLACE FUNCTION frame_async_1_window(
 RETURNS frame_async_windows LANGUAGE plpgsql AS $$
 DECLARE
   v_window frame_async_windows;
+  v_now bigint;
+  v_freed integer;
 BEGIN
   PERFORM set_config('lock_timeout', p_patience::text, true);
   LOOP
@@ -171,6 +173,13 @@ BEGIN
   IF v_window.requests <> p_requests OR v_window.per <> p_per THEN
     UPDATE frame_async_windows SET requests = p_requests, per = p_per,
       known = CASE WHEN known < requests THEN least(known, p_requests) ELSE p_requests END
+    WHERE name = p_name RETURNING * INTO v_window;
+  END IF;
+  v_now := frame_async_1_now();
+  DELETE FROM frame_async_slots WHERE window_name = p_name AND frees_at <= v_now;
+  GET DIAGNOSTICS v_freed = ROW_COUNT;
+  IF v_freed > 0 THEN
+    UPDATE frame_async_windows SET used = used - v_freed
     WHERE name = p_name RETURNING * INTO v_window;
   END IF;
   RETURN v_window;
@@ -199,16 +208,12 @@ LANGUAGE plpgsql AS $$
 DECLARE
   v_window frame_async_windows;
   v_now bigint;
-  v_freed integer;
   v_ours integer;
   v_probe boolean;
   v_wait bigint := 0;
 BEGIN
   v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
   v_now := frame_async_1_now();
-  DELETE FROM frame_async_slots WHERE window_name = p_name AND frees_at <= v_now;
-  GET DIAGNOSTICS v_freed = ROW_COUNT;
-  v_window.used := v_window.used - v_freed;
   v_ours := v_window.known;
   IF p_reserve > 0 AND v_ours > 1 THEN
     v_ours := v_ours - greatest(1, floor(v_ours * p_reserve)::integer);
@@ -230,13 +235,12 @@ BEGIN
     INSERT INTO frame_async_slots
     VALUES (p_name, p_token, v_now + p_hold + p_per, true, v_probe, false);
   END IF;
-  IF v_wait = 0 OR v_freed > 0 THEN
-    UPDATE frame_async_windows SET used = v_window.used + (v_wait = 0)::integer,
-      probing = CASE WHEN v_wait = 0 AND v_probe THEN v_now + p_hold + p_per ELSE probing END,
+  IF v_wait = 0 THEN
+    UPDATE frame_async_windows SET used = used + 1,
+      probing = CASE WHEN v_probe THEN v_now + p_hold + p_per ELSE probing END,
       forget_at = greatest(forget_at, v_now + p_hold + p_per + p_keep)
     WHERE name = p_name;
-  END IF;
-  IF v_wait > 0 THEN
+  ELSE
     -- Forgetting that somebody has to wait does no harm, so nobody waits for the disk.
     PERFORM set_config('synchronous_commit', 'off', true);
   END IF;

@@ -157,6 +157,7 @@ local function live_on(microseconds)
   local needed = math.ceil(microseconds / 1000) + keep * 1000
   if redis.call('PTTL', key) < needed then redis.call('PEXPIRE', key, needed) end
 end
+redis.call('ZREMRANGEBYSCORE', key, '(0', now)
 local f = redis.call('ZMSCORE', key, '!requests', '!per', '!known', '!probe_at', '!paused',
   '!probing')
 for i = 1, facts do f[i] = -tonumber(f[i] or 0) end
@@ -188,7 +189,6 @@ ENTER: Final = Script(
     _WINDOW
     + """
 local open, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-redis.call('ZREMRANGEBYSCORE', key, '(0', now)
 if holds() then return 0 end
 if now < paused then return paused - now end
 local used = redis.call('ZCARD', key) - facts

@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import define, field
 
+from frame_async.errors import ConfigurationError
 from frame_async.protocol.window import Lane, RateLimit, RollingWindow, Slot
 from frame_async.stores import _keys
 from frame_async.stores._keys import LAPSED_KEEP, KeyRecord, State
@@ -162,7 +163,9 @@ class Rows:
             )
         self._connection.execute("DELETE FROM windows WHERE until <= ?", (self._now,))
         if self._connection.execute("PRAGMA freelist_count").fetchone()[0] > _FREE_PAGES:
-            self._connection.execute(f"PRAGMA incremental_vacuum({_PORTION})").fetchall()
+            for _ in range(_PORTION):
+                # Whatever number it is given, Python's driver stops it after one page.
+                self._connection.execute("PRAGMA incremental_vacuum(1)")
 
 
 def end_claims(connection: sqlite3.Connection, now: float) -> None:
@@ -208,7 +211,7 @@ def load_window(text: str) -> RollingWindow:
             token: Slot(frees_at, bool(held), bool(probe), bool(refused))
             for token, (frees_at, held, probe, refused) in slots.items()
         }
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, ConfigurationError):
         raise FaultError(DAMAGED) from None
     return rolling
 

@@ -1,6 +1,7 @@
 """What gathering evidence costs, as a ratio to raw aiohttp posting and reading bytes.
 
-Run it with ``python tests/benchmarks/evidence.py``. All variants run in this process in
+Run it with ``PYTHONPATH=tests python tests/benchmarks/evidence.py``. All variants run in this
+process in
 shuffled blocks, against the cheapest possible server in another; figures are CPU time of
 this process per request, as the ratio of medians and its quartiles. With
 ``--instructions``, valgrind counts the instructions per request instead, which come out
@@ -19,23 +20,15 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from multiprocessing.connection import Connection
 from typing import Any
 
 import aiohttp
+from support.cheapest import serve
 
 from frame_async.transport.exchange import Trail
 from frame_async.transport.session import _Body, _Connector, _Request
 
 BODY = b'{"client_reference_id":"order-42","line_items":[{"product":"prod_1"}],"x":"' + b"y" * 190
-ANSWER = b'{"id":"60574c6d-2f16-4b03-a852-079fffd087db","status":"open","x":"' + b"y" * 320 + b'"}'
-REPLY = (
-    b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-    % (
-        len(ANSWER),
-        ANSWER,
-    )
-)
 HEADERS = {
     "Authorization": "Bearer sk_sandbox_x",
     "Accept": "application/json",
@@ -43,26 +36,6 @@ HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "bench",
 }
-
-
-class Cheapest(asyncio.Protocol):
-    """Answers whatever comes, without looking at it."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        if data.endswith((b"y", b"}")):
-            self.transport.write(REPLY)  # type: ignore[attr-defined]
-
-
-def serve(ready: Connection) -> None:
-    async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(Cheapest, "127.0.0.1", 0)
-        ready.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(run())
 
 
 Post = Callable[[], Awaitable[object]]

@@ -1,6 +1,7 @@
 """What the store and the rate window cost: calls, commits, waiters, throughput.
 
-Run it with ``python tests/benchmarks/store.py``. Everything is compared in one run on the
+Run it with ``PYTHONPATH=tests python tests/benchmarks/store.py``. Everything is compared in
+one run on the
 same work; the server is the cheapest possible one, in another process.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from evidence import serve
+from support.cheapest import serve
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest, RateLimit
 from frame_async.hidden import Hidden

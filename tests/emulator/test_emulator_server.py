@@ -5,6 +5,7 @@ import asyncio
 import gc
 import sys
 import time
+import uuid
 import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from attrs.exceptions import FrozenAttributeError
 
 import frame_async.emulator
 from frame_async.emulator import Emulator
+from frame_async.emulator.ids import new_id
 
 PATH = "/v1/payment_link_sessions"
 Connect = Callable[..., aiohttp.ClientSession]
@@ -79,6 +81,39 @@ def test_options_are_checked(options: dict[str, Any], error: type[Exception]) ->
         Emulator(**options)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"port": 65_535},
+        {"limit": 1},
+        {"limit": None},
+        {"period": 0.25},
+        {"latency": 0},
+        {"ledger_limit": 1},
+        {"host": "example.com", "allow_remote": True},
+    ],
+)
+def test_options_reach_to_their_bounds(options: dict[str, Any]) -> None:
+    """The values at the ends of the ranges are taken as they are."""
+    emulator = Emulator(**options)
+    assert {name: getattr(emulator, name) for name in options} == options
+
+
+def test_open_range_names_its_one_bound() -> None:
+    """A number without an upper bound is refused with the lower one only."""
+    with pytest.raises(ValueError, match=r"^limit must be at least 1$"):
+        Emulator(limit=0)
+
+
+def test_ids_are_random_uuids() -> None:
+    """The ids of sessions and requests are version 4 UUIDs of every allowed variant."""
+    ids = {new_id() for _ in range(500)}
+    assert len(ids) == 500
+    assert {uuid.UUID(made).version for made in ids} == {4}
+    assert {str(uuid.UUID(made)) for made in ids} == ids
+    assert {made[19] for made in ids} == set("89ab")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 async def test_loopback_hosts_are_taken(host: str) -> None:
     """Each loopback address works, and the base URL leads there."""
@@ -111,7 +146,7 @@ def test_options_stay_as_they_are() -> None:
 def test_repr_shows_options_only() -> None:
     """The repr tells how the emulator is set, in one line."""
     assert repr(Emulator(limit=3)).startswith("Emulator(host='127.0.0.1', port=0, limit=3,")
-    assert "\n" not in repr(Emulator())
+    assert repr(Emulator()).endswith("ledger_limit=None, allow_remote=False)")
 
 
 async def test_base_url_needs_a_running_emulator() -> None:

@@ -286,62 +286,6 @@ class Doorman:
         writer.close()
 
 
-CROWD: Final = """
-import asyncio, os, sys, time
-from support.servers import open_redis, open_postgres
-from frame_async.protocol.window import Lane, RateLimit
-from frame_async.stores import Window
-
-async def main(kind, url, name, requests, per, seconds):
-    store = {"redis": open_redis, "postgres": open_postgres}[kind](url)
-    window = Window(name, RateLimit(requests, per))
-    end = time.monotonic() + seconds
-    async def one(n):
-        turn = 0
-        while time.monotonic() < end:
-            turn += 1
-            token = f"{os.getpid()}-{n}-{turn}"
-            wait = await store.enter(window, token, Lane.INTERACTIVE, 10)
-            if wait:
-                await asyncio.sleep(min(wait, 0.05))
-            else:
-                print(repr(time.monotonic()), flush=True)
-                await store.leave(window, token, sent=True)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    end = time.monotonic() + seconds
-    await asyncio.gather(*(one(n) for n in range(8)))
-    await store.aclose()
-
-kind, url, name, requests, per, seconds = sys.argv[1:]
-asyncio.run(main(kind, url, name, int(requests), float(per), float(seconds)))
-"""
-
-
-def moments_of_a_crowd(kind: str, url: str, requests: int, per: float) -> list[float]:
-    """When each of four processes, eight tasks each, got a slot of one window."""
-    arguments = [sys.executable, "-c", CROWD, kind, url, "crowd", str(requests), str(per), "2.5"]
-    tests = Path(__file__).parents[1]
-    path = os.pathsep.join([str(tests), str(tests.parent)])
-    crowd = [
-        subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        for _ in range(4)
-    ]
-    for process in crowd:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    outputs = [process.communicate("go\n", timeout=60)[0] for process in crowd]
-    assert [process.returncode for process in crowd] == [0] * 4
-    assert all(output.split() for output in outputs), "a process got no slot at all"
-    return sorted(float(line) for output in outputs for line in output.split())
-
-
 def in_a_child(work: Callable[[], bool]) -> bool:
     """Whether some work succeeds in a forked child."""
     pid = os.fork()

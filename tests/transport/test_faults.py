@@ -509,7 +509,7 @@ async def test_what_the_event_loop_has_not_seen_is_not_heard(
     async with FaultServer.playing(push_from_a_thread(data), serve) as server:
         client = connect(server)
         await attempt(client, order, "first")
-        time.sleep(0.15)  # noqa: ASYNC251  # so that it arrives unseen
+        time.sleep(0.15)  # so that it arrives unseen
         second = await attempt(client, order, "second")
     assert isinstance(second, PaymentLinkSession)
     assert second.id.endswith("second")

@@ -1,0 +1,777 @@
+"""The SQLite store's own: its file, its faults, its thread, its time."""
+
+import asyncio
+import gc
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.store_workers import environment
+from support.stores import HandClock
+
+from frame_async.errors import ConfigurationError, StoreError
+from frame_async.protocol.window import Lane, RateLimit
+from frame_async.stores import Claimed, Done, InDoubt, InFlight, Window, _sqlite_file, _sqlite_time
+from frame_async.stores._keys import State
+from frame_async.stores._sqlite_file import StoreFile
+from frame_async.stores._sqlite_rows import Rows
+from frame_async.stores.sqlite import SQLiteStore
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes and forks of POSIX")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A path where no file is yet."""
+    return tmp_path / "frame.sqlite"
+
+
+async def done(path: Path | str, key: str = "k", body: bytes = b"{}") -> None:
+    """Complete one key."""
+    store = SQLiteStore(path)
+    await complete(store, key, body)
+    await store.aclose()
+
+
+async def complete(store: SQLiteStore, key: str, body: bytes = b"{}", keep: float = 600) -> None:
+    """Claim and complete a key."""
+    claim = await store.claim(key, "a=1", 60)
+    assert isinstance(claim, Claimed)
+    assert await store.complete(key, claim.token, body, keep)
+
+
+async def refused(path: Path | str) -> str:
+    """What the store says when it can't use the file."""
+    store = SQLiteStore(path)
+    with pytest.raises(StoreError) as caught:
+        await store.claim("k", "a=1", 60)
+    await store.aclose()
+    assert str(path) in caught.value.message
+    return caught.value.message
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def query(path: Path, statement: str) -> list[Any]:
+    """Ask the file itself, or change it."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    rows = connection.execute(statement).fetchall()
+    connection.close()
+    return rows
+
+
+class TestFile:
+    """Whose the file is, and where it may be."""
+
+    @POSIX
+    async def test_it_is_for_its_owner_only(self, path: Path) -> None:
+        """File and journal can be read by nobody else, whatever the umask says."""
+        old = os.umask(0)
+        try:
+            store = SQLiteStore(path)
+            await complete(store, "k")
+            names = sorted(child.name for child in path.parent.iterdir())
+            assert len(names) > 1
+            assert {mode(path.parent / name) for name in names} == {0o600}
+        finally:
+            os.umask(old)
+        await store.aclose()
+
+    @POSIX
+    async def test_it_is_private_from_its_first_byte(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """When SQLite first opens the file it is there, empty, and for its owner only."""
+        seen: list[tuple[int, int]] = []
+        connect = sqlite3.connect
+
+        def watched(*args: Any, **named: Any) -> sqlite3.Connection:
+            seen.append((mode(path), path.stat().st_size))
+            return connect(*args, **named)
+
+        monkeypatch.setattr(sqlite3, "connect", watched)
+        await done(path)
+        assert seen == [(0o600, 0)]
+
+    @POSIX
+    async def test_an_empty_file_of_others_becomes_private(self, path: Path) -> None:
+        """An empty file that everyone may read is made private before it is used."""
+        path.touch()
+        path.chmod(0o666)
+        await done(path)
+        assert mode(path) == 0o600
+
+    async def test_a_link_leads_to_the_file(self, tmp_path: Path, path: Path) -> None:
+        """Through a symbolic link, to a file that needn't be there yet, it is one store."""
+        link = tmp_path / "link"
+        link.symlink_to(path)
+        await done(link)
+        if os.name == "posix":
+            assert mode(path) == 0o600
+        store = SQLiteStore(path)
+        assert await store.claim("k", "a=1", 60) == Done(b"{}")
+        await store.aclose()
+
+    async def test_a_relative_path_stays_where_it_was(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A relative path means the folder in which the store was made."""
+        monkeypatch.chdir(tmp_path)
+        store = SQLiteStore("here.sqlite")
+        (tmp_path / "sub").mkdir()
+        monkeypatch.chdir(tmp_path / "sub")
+        await complete(store, "k")
+        await store.aclose()
+        assert (tmp_path / "here.sqlite").exists()
+
+    @pytest.mark.parametrize("name", ["a?b#c%41 é.db", "file:x", ":memory: 2"])
+    async def test_any_name_is_a_name(self, tmp_path: Path, name: str) -> None:
+        """A name that looks like something else is the name of a file."""
+        await done(tmp_path / name)
+        assert (tmp_path / name).stat().st_size
+
+    @pytest.mark.parametrize("name", ["", ":memory:", "a\x00b"])
+    def test_what_is_no_path_is_a_mistake(self, name: str) -> None:
+        """No path, SQLite's name for memory, or a NUL character: a configuration error."""
+        with pytest.raises(ConfigurationError, match="MemoryStore"):
+            SQLiteStore(name)
+
+    async def test_expired_records_make_room(self, path: Path) -> None:
+        """What has expired is deleted and its room used again: the file stays as it is."""
+        clock = HandClock()
+        store = SQLiteStore(path, now=clock)
+        sizes = []
+        for round_ in range(6):
+            names = [f"{round_} {n}" for n in range(300)]
+            await asyncio.gather(*(complete(store, name, b"x" * 900, keep=5) for name in names))
+            clock.seconds += 10
+            sizes.append(path.stat().st_size)
+        assert max(sizes[2:]) < sizes[0] * 1.7
+        assert query(path, "SELECT count(*) FROM keys")[0][0] <= 600
+        await store.aclose()
+
+    async def test_room_is_given_back(self, path: Path) -> None:
+        """After much has expired, the file becomes smaller as it is used."""
+        clock = HandClock()
+        store = SQLiteStore(path, now=clock)
+        await asyncio.gather(*(complete(store, f"{n}", b"x" * 200_000, 5) for n in range(60)))
+        large = path.stat().st_size
+        clock.seconds += 10
+        for n in range(100):
+            await complete(store, f"later {n}", keep=5)
+        assert path.stat().st_size < 0.8 * large
+        await store.aclose()
+
+    async def test_a_lapsed_claim_is_forgotten_after_a_week(self, path: Path) -> None:
+        """A claim whose process died is in doubt for a week, and then gone."""
+        clock = HandClock()
+        store = SQLiteStore(path, now=clock)
+        for key in ("early", "late"):
+            await store.claim(key, "a=1", 60)
+        clock.seconds += 6.9 * 86_400
+        assert isinstance(await store.claim("early", "a=1", 60), InDoubt)
+        clock.seconds += 0.2 * 86_400
+        await store.claim("other", "a=1", 60)
+        rows = query(path, "SELECT CAST(key AS TEXT) FROM keys ORDER BY 1")
+        assert rows == [("early",), ("other",)]
+        await store.aclose()
+
+
+class TestFaults:
+    """A file that can't be used is said so, by path, fault and fix; nothing is lost."""
+
+    async def test_no_folder(self, tmp_path: Path) -> None:
+        """A folder that doesn't exist is named, and isn't made."""
+        message = await refused(tmp_path / "no" / "frame.sqlite")
+        assert "in a folder that doesn't exist (create the folder)" in message
+        assert not (tmp_path / "no").exists()
+
+    async def test_a_folder(self, tmp_path: Path) -> None:
+        """A folder is no file."""
+        assert "is a folder (name a file in it)" in await refused(tmp_path)
+
+    @POSIX
+    async def test_a_pipe(self, path: Path) -> None:
+        """A pipe is no file, and isn't waited for."""
+        os.mkfifo(path)
+        assert "is not a regular file" in await refused(path)
+
+    async def test_a_second_name(self, tmp_path: Path, path: Path) -> None:
+        """A hard link would hide the journal: it is refused."""
+        await done(path)
+        os.link(path, tmp_path / "other")
+        assert "hard link" in await refused(tmp_path / "other")
+
+    async def test_a_name_that_is_too_long(self, tmp_path: Path) -> None:
+        """What the system says is passed on."""
+        assert "too long" in await refused(tmp_path / ("x" * 300))
+
+    @pytest.mark.parametrize("content", [b"hello, world\n" * 100, b"\x00" * 4096, b"xy"])
+    async def test_not_sqlite(self, path: Path, content: bytes) -> None:
+        """Another kind of file is refused, and left as it is."""
+        path.write_bytes(content)
+        assert "is not an SQLite file" in await refused(path)
+        assert path.read_bytes() == content
+
+    @pytest.mark.parametrize("mark", ["CREATE TABLE keys (a)", "PRAGMA application_id = 7"])
+    async def test_another_applications(self, path: Path, mark: str) -> None:
+        """An SQLite file that isn't ours is refused, and left as it is."""
+        query(path, mark)
+        before = path.read_bytes()
+        assert "belongs to another application (choose another path)" in await refused(path)
+        assert path.read_bytes() == before
+
+    async def test_another_format(self, path: Path) -> None:
+        """A file of another version of ours is refused, saying which."""
+        await done(path)
+        query(path, "PRAGMA user_version = 9")
+        assert "has format 9, not 1" in await refused(path)
+
+    @pytest.mark.parametrize("damage", ["cut", "garbled"])
+    async def test_damage(self, path: Path, damage: str) -> None:
+        """A file that was cut short or overwritten in part is refused when it is opened."""
+        store = SQLiteStore(path)
+        await asyncio.gather(*(complete(store, f"{n}", b"x" * 900) for n in range(200)))
+        await store.aclose()
+        content = bytearray(path.read_bytes())
+        if damage == "cut":
+            del content[len(content) // 2 :]
+        else:
+            content[8192:] = os.urandom(len(content) - 8192)
+        path.write_bytes(content)
+        assert "is damaged" in await refused(path)
+        assert "restore it from a backup" in await refused(path)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE keys SET state = 'nonsense'",
+            "DELETE FROM time",
+            "UPDATE time SET ahead = 'nonsense'",
+        ],
+    )
+    async def test_nonsense_in_a_record(self, path: Path, change: str) -> None:
+        """A record that can't be right is damage."""
+        await done(path)
+        query(path, change)
+        assert "is damaged" in await refused(path)
+
+    @pytest.mark.parametrize("text", ["nonsense", "[]", "[[0,60],[1,0,0],{}]", "[[1,60],1,{}]"])
+    async def test_nonsense_in_a_window(self, path: Path, text: str) -> None:
+        """A window that can't be read is damage."""
+        store = SQLiteStore(path)
+        window = Window("w", RateLimit(5))
+        await store.enter(window, "a", Lane.BULK, 60)
+        query(path, f"UPDATE windows SET window = '{text}'")
+        with pytest.raises(StoreError, match="is damaged"):
+            await store.enter(window, "b", Lane.BULK, 60)
+        await store.aclose()
+
+    @pytest.mark.parametrize("opened", [True, False])
+    async def test_a_locked_file(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, opened: bool
+    ) -> None:
+        """A file that another process holds is an error soon, and works again once it is free."""
+        monkeypatch.setattr(_sqlite_file, "PATIENCE", 0.2)
+        await done(path)
+        store = SQLiteStore(path)
+        if opened:
+            await complete(store, "before")
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="locked by another process") as caught:
+            await store.claim("other", "a=1", 60)
+        assert str(path) in caught.value.message
+        holder.close()
+        assert await store.claim("k", "a=1", 60) == Done(b"{}")
+        await store.aclose()
+
+    async def test_waiting_for_the_file_stops_nobody(self, path: Path) -> None:
+        """While the store waits for another process, the event loop goes on."""
+        await done(path)
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        store = SQLiteStore(path)
+        waiting = asyncio.create_task(store.claim("k", "a=1", 60))
+        begun = time.monotonic()
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        assert time.monotonic() - begun < 1
+        assert not waiting.done()
+        holder.close()
+        assert await waiting == Done(b"{}")
+        await store.aclose()
+
+    async def test_deleted_while_in_use(self, path: Path) -> None:
+        """A file that was deleted or replaced is said so once; then the one that is there is used."""
+        store = SQLiteStore(path)
+        await complete(store, "k")
+        path.unlink()
+        with pytest.raises(StoreError, match="deleted or replaced"):
+            await store.claim("k", "a=1", 60)
+        assert isinstance(await store.claim("k", "a=1", 60), Claimed)
+        await store.aclose()
+
+    async def test_a_mended_fault(self, path: Path) -> None:
+        """After the fault is mended the same store works."""
+        path.write_bytes(b"not ours" * 100)
+        store = SQLiteStore(path)
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                await store.claim("k", "a=1", 60)
+        path.unlink()
+        await complete(store, "k")
+        await store.aclose()
+
+    async def test_a_network_disk_without_locks(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where SQLite can't keep the journal that is needed, the file isn't used."""
+        monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
+        store = SQLiteStore(path)
+        await complete(store, "k")
+        assert query(path, "PRAGMA journal_mode") == [("wal",)]
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN")
+        holder.execute("SELECT count(*) FROM keys").fetchall()
+        monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 2))
+        monkeypatch.setattr(_sqlite_file, "PATIENCE", 0.2)
+        assert "is locked" in await refused(path)
+        holder.close()
+        await store.aclose()
+
+    async def test_a_defect_of_ours(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever goes wrong unforeseen is a store error, and the thread lives on."""
+        store = SQLiteStore(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(Rows, "finish", lambda _: 1 / 0)
+            with pytest.raises(StoreError, match="ZeroDivisionError"):
+                await store.claim("k", "a=1", 60)
+        assert isinstance(await store.claim("k", "a=1", 60), Claimed)
+        await store.aclose()
+
+    async def test_no_thread(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where no thread can be started, that is a store error."""
+
+        def fail(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        store = SQLiteStore(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(StoreError, match="can't start new thread"):
+                await store.claim("k", "a=1", 60)
+        assert isinstance(await store.claim("k", "a=1", 60), Claimed)
+        await store.aclose()
+
+    @POSIX
+    @pytest.mark.parametrize(("file", "folder"), [(0o444, 0o777), (0o666, 0o555)])
+    def test_read_only(self, file: int, folder: int) -> None:
+        """A file or folder that may only be read is refused before anything is sent."""
+        ran = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, oct(file), oct(folder)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "can't be written: attempt to write a readonly database" in ran.stdout
+        assert "make the file, its folder and its disk writable" in ran.stdout
+
+
+READ_ONLY = """
+import asyncio, os, sys, tempfile
+from frame_async.errors import StoreError
+from frame_async.stores.sqlite import SQLiteStore
+
+async def main():
+    path = os.path.join(place, "frame.sqlite")
+    for change in (lambda: None, restrict):
+        change()
+        store = SQLiteStore(path)
+        try:
+            await store.claim("k", "a=1", 60)
+        except StoreError as error:
+            print(error)
+        await store.aclose()
+
+def restrict():
+    os.unlink(os.path.join(place, "frame.sqlite-journal"))
+    os.chmod(os.path.join(place, "frame.sqlite"), int(sys.argv[1], 8))
+    os.chmod(place, int(sys.argv[2], 8))
+    if os.getuid() == 0:
+        os.setuid(65534)
+
+with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    else:
+        asyncio.run(main())
+        sys.stdout.flush()
+        os._exit(0)
+"""
+
+
+class TestThread:
+    """One thread writes for everyone."""
+
+    async def test_a_closed_store_says_so(self, path: Path) -> None:
+        """After it was closed, every operation is an error that says so."""
+        store, window = SQLiteStore(path), Window("w", RateLimit(5))
+        await complete(store, "k")
+        await store.aclose()
+        operations = [
+            store.claim("k", "a=1", 1),
+            store.renew("k", "t", 1, 1),
+            store.complete("k", "t", b"", 1),
+            store.doubt("k", "t", 1, 1),
+            store.release("k", "t"),
+            store.enter(window, "t", Lane.BULK, 1),
+            store.leave(window, "t", sent=True),
+            store.refuse(window, "t", 1),
+        ]
+        for operation in operations:
+            with pytest.raises(StoreError, match="is closed"):
+                await operation
+
+    async def test_closing_an_unused_store(self, path: Path) -> None:
+        """A store that was never used makes no file."""
+        store = SQLiteStore(path)
+        await store.aclose()
+        assert not path.exists()
+
+    async def test_closing_finishes_what_was_asked_for(self, path: Path) -> None:
+        """Operations that wait when the store is closed are carried out."""
+        store = SQLiteStore(path)
+        claims = [asyncio.create_task(store.claim(f"{n}", "a=1", 60)) for n in range(600)]
+        await asyncio.sleep(0)
+        thread = store._writer()._thread
+        await asyncio.gather(store.aclose(), store.aclose())
+        assert all(isinstance(claim.result(), Claimed) for claim in claims)
+        assert thread is not None
+        assert not thread.is_alive()
+
+    async def test_calls_at_once_share_a_commit(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two hundred operations at once need a few transactions, not two hundred."""
+        count = 0
+        original = StoreFile.transaction
+
+        def counted(file: StoreFile) -> Any:
+            nonlocal count
+            count += 1
+            return original(file)
+
+        monkeypatch.setattr(StoreFile, "transaction", counted)
+        store = SQLiteStore(path)
+        await asyncio.gather(*(store.claim(f"{n}", "a=1", 60) for n in range(200)))
+        assert count <= 4
+        await store.aclose()
+
+    async def test_a_callers_mistake_is_its_own(self, path: Path) -> None:
+        """An operation that can't be written fails alone."""
+        store = SQLiteStore(path)
+        token = (await claimed(store, "k")).token
+        answers = await asyncio.gather(
+            store.claim("before", "a=1", 60),
+            store.renew("k", token, 60, 2**70),
+            store.claim("after", "a=1", 60),
+            return_exceptions=True,
+        )
+        assert isinstance(answers[1], OverflowError)
+        assert isinstance(answers[0], Claimed)
+        assert isinstance(answers[2], Claimed)
+        assert await store.release("k", token)
+        await store.aclose()
+
+    async def test_a_cancelled_caller(self, path: Path) -> None:
+        """What was asked for is carried out, though the caller was cancelled meanwhile."""
+        store = SQLiteStore(path)
+        token = (await claimed(store, "k")).token
+        task = asyncio.create_task(store.complete("k", token, b"{}", 600))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await store.claim("k", "a=1", 60) == Done(b"{}")
+        await store.aclose()
+
+    def test_several_loops_at_once(self, path: Path) -> None:
+        """Threads with a loop each can use one store at the same time."""
+        store = SQLiteStore(path)
+        answers: list[object] = []
+
+        async def work() -> None:
+            answers.extend(
+                await asyncio.gather(*(store.claim(f"{n}", "a=1", 60) for n in range(100)))
+            )
+
+        threads = [threading.Thread(target=lambda: asyncio.run(work())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(isinstance(answer, Claimed) for answer in answers) == 100
+        assert sum(isinstance(answer, InFlight) for answer in answers) == 300
+        asyncio.run(store.aclose())
+
+    def test_a_loop_that_is_gone(self, path: Path) -> None:
+        """When a loop is closed before its answer came, the others go on."""
+        store = SQLiteStore(path)
+        loop = asyncio.new_event_loop()
+        first = asyncio.run(claimed(store, "k"))
+        loop.run_until_complete(submit(store, "k", first.token))
+        loop.close()
+
+        async def after() -> None:
+            assert await store.claim("k", "a=1", 60) == Done(b"{}")
+            await store.aclose()
+
+        asyncio.run(after())
+
+    def test_a_store_that_nobody_has(self, path: Path) -> None:
+        """The thread of a store that was dropped unclosed ends, and lets go of the file."""
+        store = SQLiteStore(path)
+        asyncio.run(complete(store, "k"))
+        thread = store._writers[os.getpid()]._thread
+        del store
+        gc.collect()
+        assert thread is not None
+        thread.join(5)
+        assert not thread.is_alive()
+
+    @POSIX
+    @pytest.mark.parametrize("name", ["FORK", "LEFT_OPEN"])
+    def test_in_a_process_of_its_own(self, path: Path, name: str) -> None:
+        """Forked children use the file beside their parent; an end without closing is clean."""
+        ran = subprocess.run(
+            [sys.executable, "-W", "error", "-c", SCRIPTS[name], str(path)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert ran.stdout.split() == ["fine"]
+        assert query(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+SCRIPTS = {
+    "FORK": """
+import asyncio, os, sys, warnings
+from frame_async.stores import Claimed, Done
+from frame_async.stores.sqlite import SQLiteStore
+warnings.filterwarnings("ignore", "This process", DeprecationWarning)
+
+async def work(who, turns):
+    async def one(n):
+        key = f"{who} {n}"
+        claim = await store.claim(key, "a=1", 60)
+        assert isinstance(claim, Claimed), claim
+        assert await store.complete(key, claim.token, key.encode(), 600)
+        assert await store.claim(key, "a=1", 60) == Done(key.encode())
+    await asyncio.gather(*(one(n) for n in range(turns)))
+
+async def parent():
+    busy = asyncio.create_task(work("parent", 300))
+    children = []
+    for n in range(6):
+        await asyncio.sleep(0.02)
+        child = os.fork()
+        if not child:
+            asyncio.events._set_running_loop(None)
+            asyncio.set_event_loop(None)
+            asyncio.run(work(f"child {n}", 20))
+            asyncio.run(store.aclose())
+            os._exit(0)
+        children.append(child)
+    await busy
+    for child in children:
+        while True:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                break
+            await asyncio.sleep(0.01)
+        assert status == 0, status
+    for n in range(6):
+        assert await store.claim(f"child {n} 7", "a=1", 60) == Done(f"child {n} 7".encode())
+    await store.aclose()
+
+store = SQLiteStore(sys.argv[1])
+asyncio.run(parent())
+print("fine")
+""",
+    "LEFT_OPEN": """
+import asyncio, sys
+from frame_async.stores.sqlite import SQLiteStore
+
+async def main():
+    await asyncio.gather(*(store.claim(f"{n}", "a=1", 60) for n in range(50)))
+
+store = SQLiteStore(sys.argv[1])
+asyncio.run(main())
+print("fine")
+""",
+}
+
+
+async def claimed(store: SQLiteStore, key: str) -> Claimed:
+    answer = await store.claim(key, "a=1", 60)
+    assert isinstance(answer, Claimed)
+    return answer
+
+
+async def submit(store: SQLiteStore, key: str, token: str) -> None:
+    """Ask for something, and don't wait for it."""
+    store._writer().submit(
+        lambda rows: rows.change(key, token, State.DONE, 600, doubts=0, body=b"{}")
+    )
+
+
+class Host:
+    """A host that can be booted again, and whose clock starts anew then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+        self.path = path
+        self.clock = HandClock()
+        self.boot = "one"
+        monkeypatch.setattr(_sqlite_file, "boot_id", lambda: self.boot)
+
+    def store(self) -> SQLiteStore:
+        """The store of a process that was just started."""
+        return SQLiteStore(self.path, now=self.clock)
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, path: Path) -> Host:
+    """A host that was up for 1,000 seconds."""
+    return Host(monkeypatch, path)
+
+
+class TestTime:
+    """The time of the file goes on over boots, and nothing is forgotten early."""
+
+    @pytest.mark.parametrize("uptime", [5.0, 900.0, 1e6])
+    async def test_a_reboot_ends_claims(self, host: Host, uptime: float) -> None:
+        """After a reboot, however long ago, every claim is in doubt, and it is written once."""
+        store = host.store()
+        await claimed(store, "k")
+        await store.aclose()
+        host.boot, host.clock.seconds = "two", uptime
+        for expected in (InDoubt, InFlight):
+            store = host.store()
+            assert isinstance(await store.claim("k", "a=1", 60), expected)
+            await store.aclose()
+
+    async def test_a_restart_without_reboot_ends_nothing(self, host: Host) -> None:
+        """A process that starts anew in the same boot finds leases running."""
+        store = host.store()
+        await claimed(store, "k")
+        await store.aclose()
+        host.clock.seconds += 59
+        store = host.store()
+        assert isinstance(await store.claim("k", "a=1", 60), InFlight)
+        await store.aclose()
+
+    @pytest.mark.parametrize("uptime", [5.0, 1e6])
+    async def test_a_reboot_keeps_what_is_done(self, host: Host, uptime: float) -> None:
+        """What was done is kept for as long as was said, time while off not counted."""
+        store = host.store()
+        await complete(store, "k", keep=100)
+        await store.aclose()
+        host.boot, host.clock.seconds = "two", uptime
+        store = host.store()
+        assert await store.claim("k", "a=1", 60) == Done(b"{}")
+        host.clock.seconds += 98
+        assert await store.claim("k", "a=1", 60) == Done(b"{}")
+        host.clock.seconds += 3
+        assert isinstance(await store.claim("k", "a=1", 60), Claimed)
+        await store.aclose()
+
+    @pytest.mark.parametrize("uptime", [5.0, 1e6])
+    async def test_a_reboot_frees_slots_a_period_later(self, host: Host, uptime: float) -> None:
+        """After a reboot every slot is freed one period from then."""
+        window = Window("w", RateLimit(2, 60))
+        store = host.store()
+        for token in ("a", "b"):
+            assert not await store.enter(window, token, Lane.INTERACTIVE, 1000)
+        await store.leave(window, "a", sent=True)
+        host.clock.seconds += 50
+        await store.aclose()
+        host.boot, host.clock.seconds = "two", uptime
+        store = host.store()
+        wait = await store.enter(window, "c", Lane.INTERACTIVE, 1000)
+        assert wait == pytest.approx(60)
+        host.clock.seconds += wait + 1e-6
+        assert not await store.enter(window, "c", Lane.INTERACTIVE, 1000)
+        assert not await store.enter(window, "d", Lane.INTERACTIVE, 1000)
+        await store.aclose()
+
+    async def test_another_machine(self, host: Host) -> None:
+        """A store whose file another machine writes says so, until it is made anew."""
+        mine = host.store()
+        await claimed(mine, "k")
+        host.boot = "another machine"
+        theirs = host.store()
+        assert isinstance(await theirs.claim("k", "a=1", 60), InDoubt)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="another machine"):
+                await mine.claim("k", "a=1", 60)
+        assert isinstance(await theirs.claim("k", "a=1", 60), InFlight)
+        await mine.aclose()
+        await theirs.aclose()
+
+    @pytest.mark.parametrize(
+        ("uptime", "expected"), [(5.0, InDoubt), (1030.0, InFlight), (1061.0, InDoubt)]
+    )
+    async def test_no_boot_id(self, host: Host, uptime: float, expected: type) -> None:
+        """Without a boot id a clock that is behind means a reboot; else leases run out."""
+        host.boot = ""
+        store = host.store()
+        await claimed(store, "k")
+        await complete(store, "done", keep=2000)
+        await store.aclose()
+        host.clock.seconds = uptime
+        store = host.store()
+        assert isinstance(await store.claim("k", "a=1", 60), expected)
+        assert isinstance(await store.claim("done", "a=1", 60), Done)
+        await store.aclose()
+
+    async def test_a_clock_that_goes_back_stands_still(self, host: Host) -> None:
+        """Within a boot the file's time never goes back, so nothing lasts longer for it."""
+        store = host.store()
+        host.clock.seconds += 100
+        await claimed(store, "k")
+        host.clock.seconds -= 50
+        answer = await store.claim("k", "a=1", 60)
+        assert isinstance(answer, InFlight)
+        assert answer.lease == pytest.approx(60)
+        await store.aclose()
+
+    def test_the_clock_of_the_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The clock is the time since boot, or the monotonic one where that is missing."""
+        if hasattr(time, "CLOCK_BOOTTIME"):
+            now = time.clock_gettime(time.CLOCK_BOOTTIME)
+            assert now <= _sqlite_time.host_clock()() <= now + 1
+        monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+        assert _sqlite_time.host_clock() is time.monotonic
+
+    def test_the_boot_id(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """The boot id is Linux's, the same each time; empty where there is none."""
+        if sys.platform.startswith("linux"):
+            assert len(_sqlite_time.boot_id()) == 36
+            assert _sqlite_time.boot_id() == _sqlite_time.boot_id()
+        monkeypatch.setattr(_sqlite_time, "_BOOT_ID", tmp_path / "none")
+        assert _sqlite_time.boot_id() == ""
