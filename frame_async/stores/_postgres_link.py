@@ -6,9 +6,11 @@ No exception of psycopg leaves this module: `Link.ask` returns a row or a `Failu
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from random import random
 from typing import Any, Final, Self, cast
+from weakref import WeakSet
 
 from attrs import frozen
 
@@ -26,7 +28,6 @@ except ImportError:
     ) from None
 
 _ADVISORY_LOCK: Final = 0x6672616D65  # "frame"
-_MOST_TRIES: Final = 5
 _MISSING: Final = (errors.UndefinedFunction, errors.UndefinedTable)
 _COLLIDED: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 
@@ -42,17 +43,19 @@ class Failure:
 
 
 class _Connection(AsyncConnection[Row]):
-    """A connection that tells why it could not be made; the pool only says that."""
+    """A connection that tells its link of itself, or why there is none; the pool does neither."""
 
     @classmethod
     async def connect(  # type: ignore[override]
-        cls, conninfo: str = "", *, tell: Callable[[str], None], **kwargs: Any
+        cls, conninfo: str = "", *, link: "Link", **kwargs: Any
     ) -> Self:
         try:
-            return await super().connect(conninfo, **kwargs)
+            connection = await super().connect(conninfo, **kwargs)
         except Error as error:
-            tell(_words(error))
+            link.trouble = _words(error)
             raise
+        link.connections.add(connection)
+        return connection
 
 
 class Link:
@@ -64,11 +67,13 @@ class Link:
 
     def __init__(self, options: Hidden[dict[str, Any]], timeout: float, connections: int) -> None:
         self._timeout = timeout
-        self._trouble = ""
+        self.trouble = ""
+        """Why the last attempt to connect failed."""
+        self.connections: WeakSet[_Connection] = WeakSet()
         self._running: dict[bytes, asyncio.Task[Row | Failure]] = {}
         self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
             connection_class=_Connection,
-            kwargs={**options.reveal(), "tell": self._tell},
+            kwargs={**options.reveal(), "link": self},
             min_size=0,
             max_size=connections,
             open=False,
@@ -78,9 +83,6 @@ class Link:
         )
         self._end = self._last_until_the_loop_ends()
         self._closing: asyncio.Future[None] | None = None
-
-    def _tell(self, trouble: str) -> None:
-        self._trouble = trouble
 
     async def open(self) -> None:
         """Arrange to be closed with the event loop, at the latest."""
@@ -104,7 +106,11 @@ class Link:
     async def _close(self) -> None:
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=self._timeout)
-        await self._pool.close(timeout=self._timeout)
+        # When a loop ends, its tasks were cancelled first, and the pool gives up at the sight.
+        with suppress(asyncio.CancelledError):
+            await self._pool.close(timeout=self._timeout)
+        for connection in list(self.connections):
+            await connection.close()
 
     async def ask(self, token: bytes, statement: str, values: Sequence[Value]) -> Row | Failure:
         """Run a statement of one row; never longer than the timeout.
@@ -124,7 +130,7 @@ class Link:
             del self._running[token]
 
     def _late(self) -> Failure:
-        return Failure(self._trouble or f"no answer within {self._timeout:g} s")
+        return Failure(self.trouble or f"no answer within {self._timeout:g} s")
 
     async def _run(
         self,
@@ -143,7 +149,7 @@ class Link:
         cut = loop.call_at(deadline, _cut, connection)
         try:
             answer: Row | Failure = await _repeated(connection, statement, values)
-            self._trouble = ""
+            self.trouble = ""
         except Error as error:
             answer = Failure(_explained(error, late=loop.time() >= deadline, limit=self._timeout))
             if isinstance(error, errors.ReadOnlySqlTransaction):
@@ -165,15 +171,22 @@ class Link:
 
 
 async def _repeated(connection: _Connection, statement: str, values: Sequence[Value]) -> Row:
-    """Run a statement, again where it certainly did nothing: no schema yet, or a collision."""
-    for _ in range(_MOST_TRIES):
+    """Run a statement, again where it certainly did nothing: no schema yet, or a collision.
+
+    Collisions come where transactions are serializable by default; whoever loses tries
+    again until the connection is cut.
+    """
+    is_prepared = False
+    while True:
         try:
             return await _execute(connection, statement, values)
         except _MISSING:
+            if is_prepared:
+                raise
             await _prepare(connection)
+            is_prepared = True
         except _COLLIDED:
-            await asyncio.sleep(0.001)
-    return await _execute(connection, statement, values)
+            await asyncio.sleep(0.01 * random())  # noqa: S311  # not a secret
 
 
 async def _execute(connection: _Connection, statement: str, values: Sequence[Value]) -> Row:

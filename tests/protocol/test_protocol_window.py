@@ -170,10 +170,10 @@ def test_hardly_fewer_than_could_be(limit: RateLimit, latency: float) -> None:
     there = uniform(chance, 0, min(0.25, latency / 4))
     simulation = Simulation.of(server, limit, there, lambda: latency * 0.8)
     cycle = limit.per + latency
-    simulation.saturating(limit.requests + 5, 20 * cycle)
-    simulation.run(20 * cycle)
+    simulation.saturating(limit.requests + 1, 6 * cycle)
+    simulation.run(6 * cycle)
     assert all(sent.admitted for sent in simulation.sent)
-    rate = simulation.admitted(cycle, 19 * cycle) / (18 * cycle)
+    rate = simulation.admitted(cycle, 5 * cycle) / (4 * cycle)
     assert rate >= 0.99 * limit.requests / cycle
 
 
@@ -212,7 +212,7 @@ def test_others_come_and_go_by_chance(seed: int) -> None:
 
 
 @pytest.mark.parametrize("latency", [0.4, 5.0])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_payer_comes_first_when_others_use_half(seed: int, latency: float) -> None:
     """While bulk work takes all that others leave, a payer waits seconds, not a minute."""
     chance = random.Random(seed)

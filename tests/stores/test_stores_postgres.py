@@ -293,6 +293,8 @@ class TestTrouble:
                 assert all(isinstance(answer, StoreError) for answer in answers)
             assert time.monotonic() - started < 2 * 0.8 + 0.7
             assert "no answer within 0.8 s" in str(answers[0])
+            (link,) = store._links.values()
+            assert not link._running, "an operation lingers"
         finally:
             own.thaw()
         assert isinstance(await patiently(store, "hung"), InFlight)
@@ -354,15 +356,26 @@ class TestTrouble:
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(a, Claimed) for a in answers[1::3] + answers[2::3])
 
-    async def test_giving_back_comes_after_taking(self, store: PostgresStore) -> None:
+    async def test_giving_back_comes_after_taking(
+        self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Who is cancelled while entering and leaves at once leaves no slot behind."""
         window = Window("w", RateLimit(1))
-        for n in range(20):
-            entering = asyncio.create_task(store.enter(window, f"{n}", Lane.INTERACTIVE, 60))
-            await asyncio.sleep(random.random() * 0.004)
-            entering.cancel()
-            await store.leave(window, f"{n}", sent=False)
-        assert await store.enter(window, "last", Lane.INTERACTIVE, 60) == 0
+        await store.leave(window, "nobody", sent=False)
+        (link,) = store._links.values()
+        usable, delays = link._usable, iter([0.1])
+
+        async def slow_at_first(deadline: float) -> Any:
+            await asyncio.sleep(next(delays, 0))
+            return await usable(deadline)
+
+        monkeypatch.setattr(link, "_usable", slow_at_first)
+        entering = asyncio.create_task(store.enter(window, "a", Lane.INTERACTIVE, 60))
+        await asyncio.sleep(0.02)
+        entering.cancel()
+        await store.leave(window, "a", sent=False)
+        await asyncio.sleep(0.3)
+        assert await store.enter(window, "b", Lane.INTERACTIVE, 60) == 0
 
     async def test_operations_can_be_repeated(self, store: PostgresStore) -> None:
         """Doing the same again with the same token changes nothing, and says the same."""
@@ -380,6 +393,7 @@ class TestTrouble:
             assert await store.enter(window, "one", Lane.INTERACTIVE, 60) == 0
         assert await store.enter(window, "two", Lane.INTERACTIVE, 60) == 0
         assert await store.enter(window, "three", Lane.INTERACTIVE, 60) > 0
+        assert await store.enter(window, "one", Lane.INTERACTIVE, 60) == 0
 
     async def test_a_closed_store_says_so(self, url: str) -> None:
         """After closing, every operation raises a `StoreError`, also if it never connected."""
@@ -411,11 +425,16 @@ async def patiently(store: PostgresStore, key: str) -> object:
 class TestLoopsAndProcesses:
     """One store, used from more than one event loop or process."""
 
-    def test_one_loop_after_another(self, url: str) -> None:
+    def test_one_loop_after_another(self, url: str, raw: Any) -> None:
         """A second event loop gets connections of its own; the first one's were closed."""
-        store = PostgresStore(url, timeout=5)
+        store = PostgresStore(f"{url}?application_name=loops", timeout=5)
         assert isinstance(asyncio.run(store.claim("k", "a=1", 60)), Claimed)
         assert isinstance(asyncio.run(store.claim("k", "a=1", 60)), InFlight)
+        counted = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'loops'"
+        until = time.monotonic() + 5  # the server is not in a hurry to end a session
+        while raw.execute(counted).fetchone() != (0,):
+            assert time.monotonic() < until, "a connection was left open"
+            time.sleep(0.05)
         asyncio.run(store.aclose())
         gc.collect()  # an open connection would warn here
 

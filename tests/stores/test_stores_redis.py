@@ -314,6 +314,7 @@ class TestTrouble:
             assert await store.enter(window, "one", Lane.INTERACTIVE, 60) == 0
         assert await store.enter(window, "two", Lane.INTERACTIVE, 60) == 0
         assert await store.enter(window, "three", Lane.INTERACTIVE, 60) > 0
+        assert await store.enter(window, "one", Lane.INTERACTIVE, 60) == 0
 
     async def test_a_closed_store_says_so(self, url: str) -> None:
         """After closing, every operation raises a `StoreError`, also if it never connected."""

@@ -96,7 +96,8 @@ class TestFile:
 
         def watched(*args: Any, **named: Any) -> sqlite3.Connection:
             seen.append((mode(path), path.stat().st_size))
-            return connect(*args, **named)
+            connection: sqlite3.Connection = connect(*args, **named)
+            return connection
 
         monkeypatch.setattr(sqlite3, "connect", watched)
         await done(path)
@@ -312,7 +313,7 @@ class TestFaults:
         await store.aclose()
 
     async def test_deleted_while_in_use(self, path: Path) -> None:
-        """A file that was deleted or replaced is said so once; then the one that is there is used."""
+        """A file that was deleted is said so once; then the one that is there is used."""
         store = SQLiteStore(path)
         await complete(store, "k")
         path.unlink()
@@ -332,10 +333,8 @@ class TestFaults:
         await complete(store, "k")
         await store.aclose()
 
-    async def test_a_network_disk_without_locks(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Where SQLite can't keep the journal that is needed, the file isn't used."""
+    async def test_a_journal_in_use(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that another process uses with the journal of a newer SQLite is locked."""
         monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
         store = SQLiteStore(path)
         await complete(store, "k")
@@ -348,6 +347,22 @@ class TestFaults:
         assert "is locked" in await refused(path)
         holder.close()
         await store.aclose()
+
+    async def test_a_disk_without_a_journal(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where SQLite can't keep the journal that is needed, the file isn't used."""
+
+        class Odd(sqlite3.Connection):
+            def execute(self, statement: str, *args: Any) -> sqlite3.Cursor:
+                odd = statement.startswith("PRAGMA journal_mode")
+                return super().execute("SELECT 'memory'" if odd else statement, *args)
+
+        connect = sqlite3.connect
+        monkeypatch.setattr(
+            sqlite3, "connect", lambda *args, **named: connect(*args, **named, factory=Odd)
+        )
+        assert "can't be written safely where it is" in await refused(path)
 
     async def test_a_defect_of_ours(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whatever goes wrong unforeseen is a store error, and the thread lives on."""
@@ -457,6 +472,7 @@ class TestThread:
         await asyncio.sleep(0)
         thread = store._writer()._thread
         await asyncio.gather(store.aclose(), store.aclose())
+        await store.aclose()
         assert all(isinstance(claim.result(), Claimed) for claim in claims)
         assert thread is not None
         assert not thread.is_alive()
@@ -477,6 +493,15 @@ class TestThread:
         store = SQLiteStore(path)
         await asyncio.gather(*(store.claim(f"{n}", "a=1", 60) for n in range(200)))
         assert count <= 4
+        await store.aclose()
+
+    async def test_more_than_one_transaction_holds(self, path: Path) -> None:
+        """However many operations wait, each is carried out."""
+        store = SQLiteStore(path)
+        first = asyncio.create_task(store.claim("first", "a=1", 60))
+        await asyncio.sleep(0)
+        answers = await asyncio.gather(*(store.claim(f"{n}", "a=1", 60) for n in range(1000)))
+        assert all(isinstance(answer, Claimed) for answer in [*answers, await first])
         await store.aclose()
 
     async def test_a_callers_mistake_is_its_own(self, path: Path) -> None:
