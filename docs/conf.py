@@ -18,7 +18,7 @@ default_role = "any"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"collections\.abc\..*"),
-    ("py:.*", r"(datetime|ssl|typing|enum|pathlib|attr|attrs|io|types)\..*"),
+    ("py:.*", r"(os|datetime|ssl|typing|enum|pathlib|attr|attrs|io|types)\..*"),
     ("py:.*", r"frame_async\.(calls|hidden|observers|protocol|transport|resources|shapes)\..*"),
     ("py:.*", r"frame_async\.models\.(_|not_given).*"),
     ("py:.*", r"(T_co|C|Broken|Rule|optional)"),

@@ -36,8 +36,8 @@ class PostgresStore:
     `url` is ``postgresql://`` or ``postgres://`` with all that libpq knows of them: several
     hosts and ``target_session_attrs=read-write`` follow a failover. Tables and functions
     are created when first needed, where the connection's ``search_path`` begins; where
-    its user may not, let one who may run `SCHEMA`. No operation takes longer than
-    `timeout` seconds; at most `connections` connections are open for each event loop.
+    its user may not, let one who may run ``SCHEMA``. No operation takes longer than
+    ```timeout``` seconds; at most ``connections`` connections are open for each event loop.
 
     An operation whose answer was lost raises `StoreError` and may have happened. Every
     operation can be repeated with the same token: what it did before isn't done twice,

@@ -169,7 +169,7 @@ class RedisStore:
 
     `url` is ``redis://``, ``rediss://`` (TLS) or ``unix://`` with what redis-py knows of
     them; of its options, ``db``, ``username``, ``password``, ``client_name`` and
-    ``ssl_...`` are accepted. No operation takes longer than `timeout` seconds.
+    ``ssl_...`` are accepted. No operation takes longer than ```timeout``` seconds.
 
     An operation whose answer was lost raises `StoreError` and may have happened. Every
     operation can be repeated with the same token: what it did before isn't done twice,
