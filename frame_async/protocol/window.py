@@ -136,6 +136,18 @@ class RollingWindow:
         self.slots[token] = Slot(now + hold + self.limit.per, probe=probe)
         return 0.0
 
+    def force(self, token: str, lane: Lane, now: float, hold: float) -> bool:
+        """Take a slot beyond what is known to be ours, within the limit; False if there is none.
+
+        For a call that could not wait otherwise: what was learned is a guess, and a guess
+        must not refuse a call.
+        """
+        self._forget(now)
+        if now < self.paused_until or len(self.slots) >= self.limit.open_to(lane):
+            return False
+        self.slots[token] = Slot(now + hold + self.limit.per, probe=True)
+        return True
+
     def resize(self, limit: RateLimit) -> None:
         """Go on under another limit: what is inside stays inside, what was learned holds."""
         learned = self.known < self.limit.requests

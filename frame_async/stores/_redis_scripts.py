@@ -354,15 +354,15 @@ def make_pool(url: Hidden[str], timeout: float) -> Pool:
     }
     if url.reveal().startswith("rediss://"):
         options["ssl_check_hostname"] = True
+    pool: Any = ConnectionPool
     try:
-        redis: Any = ConnectionPool
-        pool = cast("Pool", redis.from_url(url.reveal(), **options))
+        pool = pool.from_url(url.reveal(), **options)
         pool.make_connection()  # looks at the options, and opens nothing
     except (ValueError, TypeError):
-        pass  # its words may hold the password
-    else:
-        return pool
-    raise ConfigurationError("the URL of the Redis store can't be read")
+        pool = None  # the error's words may hold the password
+    if pool is None:
+        raise ConfigurationError("the URL of the Redis store can't be read")
+    return cast("Pool", pool)
 
 
 def _hashed(text: str) -> str:

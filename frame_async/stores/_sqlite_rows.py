@@ -117,6 +117,10 @@ class Rows:
         """See `Store.enter`."""
         return self._window(window).enter(token, lane, self._now, hold)
 
+    def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
+        """See `Store.force`."""
+        return self._window(window).force(token, lane, self._now, hold)
+
     def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""
         self._window(window).leave(token, self._now, sent=sent)

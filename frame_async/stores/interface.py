@@ -113,6 +113,13 @@ class Store(Protocol):
         """
         ...
 
+    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
+        """Take a slot beyond what was learned of others, within the limit; False if not.
+
+        For a call whose deadline leaves no time to wait. A store may always say False.
+        """
+        ...
+
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """The answer is in (``sent``), or certainly nothing was sent."""
         ...

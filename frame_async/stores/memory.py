@@ -91,6 +91,11 @@ class MemoryStore:
         with self._lock:
             return self._window(window).enter(token, lane, self._now(), hold)
 
+    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
+        """See `Store.force`."""
+        with self._lock:
+            return self._window(window).force(token, lane, self._now(), hold)
+
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""
         with self._lock:

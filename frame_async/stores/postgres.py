@@ -139,6 +139,10 @@ class PostgresStore:
         (wait,) = await self._ask(token, _ENTER, *values)
         return float(wait) / 1e6
 
+    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:  # noqa: ARG002
+        """See `Store.force`; this store never does."""
+        return False
+
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""
         await self._ask(token, _LEAVE, *_window(window, token), sent, _KEEP)

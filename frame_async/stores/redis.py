@@ -241,6 +241,10 @@ class RedisStore:
         wait = await self._ask(ENTER, *values)
         return cast("int", wait) / 1e6
 
+    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:  # noqa: ARG002
+        """See `Store.force`; this store never does."""
+        return False
+
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""
         await self._ask(LEAVE, *window_arguments(window, token), int(sent))

@@ -86,6 +86,10 @@ class SQLiteStore:
         """See `Store.enter`."""
         return await self._run(lambda rows: rows.enter(window, token, lane, hold))
 
+    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
+        """See `Store.force`."""
+        return await self._run(lambda rows: rows.force(window, token, lane, hold))
+
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""
         await self._run(lambda rows: rows.leave(window, token, sent=sent))

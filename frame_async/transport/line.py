@@ -83,7 +83,11 @@ class Line:
         if self._ahead(waiting, lane) == 0 and await self._ask(waiting, token, lane, hold):
             return
         waiter = _Waiter(token, lane, hold, deadline, waiting.loop.create_future())
-        self._check_deadline(waiting, waiter)
+        fits_in = self._fits_in(waiting, waiter)
+        if self._clock.monotonic() + fits_in >= deadline:
+            if await self._store.force(self._window, token, lane, hold):
+                return
+            raise NoPlaceError(fits_in)
         waiting.lanes[lane].append(waiter)
         if lane is Lane.INTERACTIVE:
             waiting.news.set()
@@ -127,14 +131,11 @@ class Line:
         lanes = (Lane.INTERACTIVE,) if lane is Lane.INTERACTIVE else tuple(Lane)
         return sum(len(waiting.lanes[each]) for each in lanes)
 
-    def _check_deadline(self, waiting: _Waiting, waiter: _Waiter) -> None:
-        """Fail now rather than later, where it is certain that the wait can't fit."""
-        now = self._clock.monotonic()
+    def _fits_in(self, waiting: _Waiting, waiter: _Waiter) -> float:
+        """Seconds that a newcomer waits at least, as far as is known."""
         limit = self._window.limit
         rounds = self._ahead(waiting, waiter.lane) // limit.open_to(waiter.lane)
-        fits_in = max(0.0, waiting.next_at - now) + rounds * limit.per
-        if now + fits_in >= waiter.deadline:
-            raise NoPlaceError(fits_in)
+        return max(0.0, waiting.next_at - self._clock.monotonic()) + rounds * limit.per
 
     async def _ask(self, waiting: _Waiting, token: str, lane: Lane, hold: float) -> bool:
         """Ask the store for a place; whoever gives up meanwhile gives a place back."""
@@ -185,6 +186,9 @@ class Line:
     async def _serve(self, waiting: _Waiting, waiter: _Waiter) -> bool:
         """Ask for one who waits; False when there is no place yet."""
         admitted = await self._ask(waiting, waiter.token, waiter.lane, waiter.hold)
+        if not admitted and waiting.next_at >= waiter.deadline:
+            # There was time when it came; now there is none, so go beyond what was learned.
+            admitted = await self._store.force(self._window, waiter.token, waiter.lane, waiter.hold)
         if admitted and waiter.place.done():  # gave up while the store was answering
             await self._store.leave(self._window, waiter.token, sent=False)
         elif admitted:

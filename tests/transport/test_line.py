@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +80,34 @@ async def test_a_wait_that_can_not_fit_fails_at_once(
     assert took < 1
     assert ended.call.attempts == ()
     assert len(emulator.ledger) == 2
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_what_was_learned_refuses_no_call(
+    order: PaymentLinkSessionRequest, store: str, tmp_path: Path
+) -> None:
+    """After a 429 of a stricter server, a call with a deadline tries again on its schedule."""
+    url = "memory://" if store == "memory" else f"sqlite:///{tmp_path / 'store.sqlite'}"
+    async with (
+        Emulator(port=0, limit=1, period=1.0) as emulator,
+        FrameClient(emulator.api_key, base_url=emulator.base_url, store=url) as frame,
+    ):
+        await frame.payment_link_sessions.create(order)
+        second = await frame.payment_link_sessions.create(order)
+        third = await frame.payment_link_sessions.create(order)
+    assert [a.status for a in second.call.attempts] == [429, 201]
+    assert third.call.attempts[-1].status == 201
+
+
+async def test_a_full_window_is_never_forced(
+    emulator: Emulator, order: PaymentLinkSessionRequest
+) -> None:
+    """What is full by our own requests stays full, whatever the deadline."""
+    waiting, clock = line(2)
+    for number in range(2):
+        await waiting.enter(f"t{number}", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
+    with pytest.raises(NoPlaceError):
+        await waiting.enter("t2", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
 
 
 async def test_the_mode_of_the_key_sets_the_limit(
