@@ -54,8 +54,15 @@ class _Connection(AsyncConnection[Row]):
         except Error as error:
             link.trouble = _words(error)
             raise
+        except asyncio.CancelledError:
+            link.give_up()
+            raise
         link.connections.add(connection)
         return connection
+
+    async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ARG002  # psycopg's
+        """End the connection: the server that is slow to answer would be slow to cancel too."""
+        _cut(self)
 
 
 class Link:
@@ -83,6 +90,12 @@ class Link:
         )
         self._end = self._last_until_the_loop_ends()
         self._closing: asyncio.Future[None] | None = None
+        self._giving_up: asyncio.Future[None] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it gave up, or was closed."""
+        return self._closing is not None or self._giving_up is not None
 
     async def open(self) -> None:
         """Arrange to be closed with the event loop, at the latest."""
@@ -103,7 +116,21 @@ class Link:
             self._closing = asyncio.ensure_future(self._end.aclose())
         await asyncio.shield(self._closing)
 
+    def give_up(self) -> None:
+        """Stop the pool, because its tasks are being cancelled.
+
+        A worker of the pool that is cancelled while it connects would go on, and an event
+        loop that waits for it would never end.
+        """
+        if self._giving_up is None:
+            self._giving_up = asyncio.ensure_future(self._stop())
+
     async def _close(self) -> None:
+        if self._giving_up is not None:
+            await asyncio.wait({self._giving_up})
+        await self._stop()
+
+    async def _stop(self) -> None:
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=self._timeout)
         # When a loop ends, its tasks were cancelled first, and the pool gives up at the sight.

@@ -180,7 +180,7 @@ class PostgresStore:
             self._inherited += [self._links, self._lock]
             self._process, self._links, self._lock = os.getpid(), {}, Lock()
         link = self._links.get(loop)
-        if link is None:
+        if link is None or link.has_ended:
             link = Link(self._options, self._timeout, self._connections)
             with self._lock:
                 ended = [other for other in self._links if other.is_closed()]

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import importlib
 import random
+import socket
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from support.servers import (
     Server,
     assert_tells_no_secret,
     compare_with_memory,
+    ends,
     empty_redis,
     free_port,
     in_a_child,
@@ -345,6 +347,18 @@ class TestLoopsAndProcesses:
         assert isinstance(asyncio.run(store.claim("k", "a=1", 60)), InFlight)
         asyncio.run(store.aclose())
         gc.collect()  # an open connection would warn here
+
+    def test_a_program_that_forgets_to_close_ends(self) -> None:
+        """An event loop ends though its store is still waiting for a server to answer."""
+
+        async def forget(port: int) -> None:
+            store = RedisStore(f"redis://127.0.0.1:{port}/0")
+            asking = asyncio.create_task(store.claim("k", "a=1", 60))
+            await asyncio.sleep(0.2)
+            assert not asking.done()
+
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            assert ends(lambda: asyncio.run(forget(silent.getsockname()[1])))
 
     def test_loops_side_by_side(self, url: str) -> None:
         """Event loops in several threads use one store at once, and one closes it for all."""

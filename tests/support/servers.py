@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -57,7 +58,10 @@ def wheel(package: str, *names: str) -> Path:
 
 @define
 class Server:
-    """One server process, which can be stopped, started again, and frozen."""
+    """One server process, which can be stopped, started again, and frozen.
+
+    Every one that runs is stopped when Python exits, SIGTERM included.
+    """
 
     folder: Path
     command: list[str]
@@ -114,6 +118,13 @@ def _children(parent: int) -> list[int]:
     return [int(pid) for pid, rest in rows if int(rest[1]) == parent]
 
 
+def _exit_on_sigterm() -> None:
+    """Let SIGTERM run what `atexit` knows, so that no server outlives a test run."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def _connects(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -123,6 +134,7 @@ def _connects(port: int) -> bool:
 
 
 def _folder(user: str | None = None) -> Path:
+    _exit_on_sigterm()
     folder = Path(tempfile.mkdtemp(prefix="frame-async-server-", dir="/tmp"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if user:
@@ -266,6 +278,20 @@ def without_frames_of_tests(error: BaseException) -> BaseException:
     while trace is not None and "frame_async/" not in trace.tb_frame.f_code.co_filename:
         trace = trace.tb_next
     return error.with_traceback(trace)
+
+
+def ends(work: Callable[[], object]) -> bool:
+    """Whether some work ends within ten seconds, however it ends."""
+    thread = threading.Thread(target=lambda: suppressing(work), daemon=True)
+    thread.start()
+    thread.join(10)
+    return not thread.is_alive()
+
+
+def suppressing(work: Callable[[], object]) -> None:
+    """Do some work that may fail."""
+    with suppress(Exception):
+        work()
 
 
 @define
