@@ -17,7 +17,8 @@ def tests(session: nox.Session) -> None:
     session.install(".[test]")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
-    session.run("coverage", "combine", "-q")
+    # Workers that tests kill leave torn files, which combine names and leaves out.
+    session.run("coverage", "combine", "-q", success_codes=[0, 1])
     session.run("coverage", "report")
 
 
