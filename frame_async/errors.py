@@ -10,6 +10,7 @@
     │   ├── ClientClosedError           the client was closed before the call
     │   └── EventLoopError              the client is open on another event loop
     ├── UnreadableError                 data that isn't what it should be
+    ├── WrongModeError                  a session of the mode that wasn't meant
     └── CallError                       a call that ended without a session
         ├── NothingCreatedError         certainly no session
         │   ├── NotSentError            the request can't have reached the server
@@ -164,6 +165,24 @@ class UnreadableError(FrameError):
         super().__init__(f"{what}: {_listed(problems)}")
         self.problems = tuple(problems)
         """Every place that is not as it should be."""
+
+
+class WrongModeError(FrameError):
+    """A session was created in the mode (sandbox or live) that wasn't meant."""
+
+    def __init__(self, session_id: str, *, livemode: bool) -> None:
+        super().__init__(
+            f"session {session_id} is {_mode(livemode)}, but {_mode(not livemode)} was meant "
+            "(check the API key and the base URL)"
+        )
+        self.session_id = session_id
+        """The session that told."""
+        self.livemode = livemode
+        """What it said: True for live, False for sandbox."""
+
+
+def _mode(livemode: bool) -> str:
+    return "live" if livemode else "sandbox"
 
 
 class CallError(FrameError):

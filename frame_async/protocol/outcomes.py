@@ -56,6 +56,7 @@ class Ending(StrEnum):
     UNUSABLE = "the answer can't be used"
     SESSION_CLOSED = "the client was closed"
     NO_PLACE = "no place in the rate window before the deadline"
+    DISMISSED = "its run was stopped before it was sent"
     STORE_FAILED = "the store can't answer"
     TAKEN_OVER = "another call took the idempotency key over"
     CANCELLED = "cancelled"

@@ -8,7 +8,8 @@ outcome       and                        reaction
 CREATED                                  FINAL
 any           certificate not trusted,   FINAL
               client closed, no place in
-              the window, store failed
+              the window, run stopped,
+              store failed
 NOT_SENT                                 SOON
 REFUSED       429                        THROTTLED
 REFUSED       otherwise                  FINAL
@@ -98,6 +99,7 @@ _HOPELESS: Final = (
     Ending.BAD_CERTIFICATE,
     Ending.SESSION_CLOSED,
     Ending.NO_PLACE,
+    Ending.DISMISSED,
     Ending.STORE_FAILED,
     Ending.TAKEN_OVER,
 )

@@ -1,7 +1,8 @@
-"""Payment link sessions: ``POST /v1/payment_link_sessions``."""
+"""Payment link sessions: ``POST /v1/payment_link_sessions``, once or many times."""
 
 import os
-from typing import Literal
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any, Final, Literal
 
 from attrs import frozen
 
@@ -14,9 +15,13 @@ from frame_async.protocol.idempotency import check_key, mint
 from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import Lane
 from frame_async.resources.keyed import KeyedCalls
+from frame_async.resources.many import BulkItem, BulkResults, Engine, Source
 from frame_async.resources.verdicts import error_of, secrets_of, session_of
 from frame_async.serialization import canonical_fields, dump
 from frame_async.transport.delivery import Assignment, Delivered, Delivery
+
+DAY: Final = 86_400.0
+"""Seconds."""
 
 
 @frozen(kw_only=True)
@@ -79,12 +84,97 @@ class PaymentLinkSessions:
             OutcomeUnknownError: a session may exist that can't be handed over.
         """
         check_request(request)
+        return await self._create(
+            request,
+            None if idempotency_key is None else check_key(idempotency_key),
+            self._defaults.timeout if timeout is None else check_timeout(timeout),
+            self._defaults.retry if retry is None else check_retry(retry),
+            check_lane(lane),
+        )
+
+    def create_many(
+        self,
+        inputs: Iterable[PaymentLinkSessionRequest | BulkItem]
+        | AsyncIterable[PaymentLinkSessionRequest | BulkItem],
+        *,
+        max_in_flight: int = 32,
+        ordered: bool = False,
+        timeout: float = DAY,
+        retry: RetryPolicy | None = None,
+        lane: Lane | Literal["interactive", "bulk"] = Lane.BULK,
+        mode: Literal["sandbox", "live"] | None = None,
+    ) -> BulkResults:
+        """Create a session for each input; iterate over the results with ``async for``.
+
+        One `BulkResult` per input, as it finishes. Inputs are taken as results are: at most
+        ``max_in_flight`` are between the two, so memory stays flat however many there are.
+        A plain iterator is asked on the event loop, and holds it up while it thinks.
+
+        Args:
+            inputs: requests, or `BulkItem` with a key of your own, which survives crashes.
+            max_in_flight: calls at a time, at most; the client's own ``max_in_flight`` holds
+                as well.
+            ordered: whether results come in the order of the inputs; one slow call then
+                holds back those after it.
+            timeout: seconds for each call, waiting for the rate window included; a day, by
+                default, because only attempts and retries should be in a hurry, and they
+                have limits of their own.
+            retry: how each call tries again; the client's ``retry`` by default.
+            lane: ``"bulk"`` leaves a tenth of the rate window free for payers.
+            mode: what every session has to be; the first that isn't ends the run with
+                `WrongModeError`. Without it, whatever the API key gives is fine.
+
+        An error of one input is a value, ``result.error``. What makes going on senseless
+        ends the run: a key that is not accepted (401, 403), a store that can't answer, a
+        client that was closed, the wrong mode, an exception of the input itself. Then no
+        further input is taken, the results of everything in flight still come, and after
+        them the exception is raised.
+
+        Raises:
+            ValidationError: an argument can't be used; nothing was taken or sent.
+        """
+        options = _Options(
+            timeout=check_timeout(timeout),
+            retry=self._defaults.retry if retry is None else check_retry(retry),
+            lane=check_lane(lane),
+        )
+        source = Source(check_inputs(inputs))
+
+        async def create(item: BulkItem) -> PaymentLinkSession:
+            check_request(item.request)
+            key = None if item.idempotency_key is None else check_key(item.idempotency_key)
+            return await self._create(
+                item.request, key, options.timeout, options.retry, options.lane, source
+            )
+
+        return BulkResults(
+            Engine(
+                source=source,
+                create=create,
+                workers=check_count(max_in_flight),
+                ordered=ordered,
+                dismiss=lambda: self._delivery.turnstile.dismiss(source),
+                livemode=check_mode(mode),
+            )
+        )
+
+    async def _create(
+        self,
+        request: PaymentLinkSessionRequest,
+        key: str | None,
+        timeout: float,
+        policy: RetryPolicy,
+        lane: Lane,
+        party: object = None,
+    ) -> PaymentLinkSession:
+        """Make one call, whose parameters have been checked."""
         assignment = Assignment(
             body=Hidden(dump(request)),
-            key=mint(os.urandom) if idempotency_key is None else check_key(idempotency_key),
-            policy=check_retry(self._defaults.retry if retry is None else retry),
-            deadline=self._deadline(timeout),
-            lane=check_lane(lane),
+            key=mint(os.urandom) if key is None else key,
+            policy=policy,
+            deadline=self._delivery.clock.monotonic() + timeout,
+            lane=lane,
+            party=party,
         )
 
         def finish(delivered: Delivered) -> PaymentLinkSession:
@@ -93,16 +183,19 @@ class PaymentLinkSessions:
                 return session
             raise error_of(delivered, Hidden(secrets_of(request, self._key.reveal())))
 
-        if idempotency_key is None:
+        if key is None:
             return finish(await self._delivery.deliver(assignment))
         self._delivery.session.open()
         return await self._keyed.run(
             assignment, make_fingerprint(canonical_fields(request)), finish
         )
 
-    def _deadline(self, timeout: float | None) -> float:
-        seconds = self._defaults.timeout if timeout is None else check_timeout(timeout)
-        return self._delivery.clock.monotonic() + seconds
+
+@frozen(kw_only=True)
+class _Options:
+    timeout: float
+    retry: RetryPolicy
+    lane: Lane
 
 
 def check_lane(lane: object) -> Lane:
@@ -111,6 +204,36 @@ def check_lane(lane: object) -> Lane:
         return Lane(lane)
     problem = Problem("lane", "is not a lane", 'pass "interactive" or "bulk"')
     raise ValidationError("invalid call", [problem])
+
+
+def check_inputs(inputs: Any) -> Any:
+    """Inputs of a bulk run: something to iterate over, and not by mistake."""
+    if isinstance(inputs, Iterable | AsyncIterable) and not isinstance(
+        inputs, str | bytes | Mapping | BulkItem
+    ):
+        return inputs
+    found = type(inputs).__name__
+    del inputs  # what follows raises, and a traceback shows local variables
+    problem = Problem(
+        "inputs", f"must be an iterable of requests, not {found}", "pass a list or a generator"
+    )
+    raise ValidationError("invalid bulk run", [problem])
+
+
+def check_count(count: object) -> int:
+    """How many calls may be in flight at a time: an integer, 1 or more."""
+    if isinstance(count, int) and not isinstance(count, bool) and count >= 1:
+        return count
+    problem = Problem("max_in_flight", "must be an integer, 1 or more", "pass for example 32")
+    raise ValidationError("invalid bulk run", [problem])
+
+
+def check_mode(mode: object) -> bool | None:
+    """What ``livemode`` every session must have, if it matters."""
+    if mode is None or mode in ("sandbox", "live"):
+        return None if mode is None else mode == "live"
+    problem = Problem("mode", "is not a mode", 'pass "sandbox", "live" or None')
+    raise ValidationError("invalid bulk run", [problem])
 
 
 def check_request(request: object) -> None:

@@ -25,7 +25,7 @@ from frame_async.protocol.retry import (
 from frame_async.protocol.retry_after import seconds_to_wait
 from frame_async.protocol.window import Lane
 from frame_async.transport.exchange import Exchange, Trail
-from frame_async.transport.line import NoPlaceError
+from frame_async.transport.line import DismissedError, NoPlaceError
 from frame_async.transport.retrying import persist
 from frame_async.transport.session import HttpSession
 from frame_async.transport.story import logger
@@ -37,7 +37,9 @@ HOLD_MARGIN: Final = 1.0
 class Turnstile(Protocol):
     """Where a call waits for its turn: a `Line`, or an `OpenRoad`."""
 
-    async def enter(self, token: str, lane: Lane, hold: float, deadline: float) -> None:
+    async def enter(
+        self, token: str, lane: Lane, hold: float, deadline: float, party: object = None
+    ) -> None:
         """Wait for a place, until `deadline` at most."""
 
     async def leave(self, token: str, *, sent: bool) -> None:
@@ -45,6 +47,9 @@ class Turnstile(Protocol):
 
     async def refuse(self, token: str, pause: float) -> None:
         """A 429 came."""
+
+    def dismiss(self, party: object) -> None:
+        """Nobody of that party waits any more."""
 
     def close(self) -> None:
         """Nobody waits any more."""
@@ -60,6 +65,8 @@ class Assignment:
     deadline: float
     """Monotonic time at which the call must be over."""
     lane: Lane
+    party: object = None
+    """The run that the call belongs to; whoever waits for the window goes with its party."""
     doubts: int = 0
     """Attempts of earlier calls with the same key that may have created a session."""
     check_in: Callable[[int], Awaitable[bool]] | None = None
@@ -159,7 +166,11 @@ class _Course:
             if self._attempts and not await self._check_in():
                 return waiting.end(Ending.TAKEN_OVER)
             hold = delivery.attempt_timeout + HOLD_MARGIN
-            await delivery.turnstile.enter(token, assignment.lane, hold, assignment.deadline)
+            await delivery.turnstile.enter(
+                token, assignment.lane, hold, assignment.deadline, assignment.party
+            )
+        except DismissedError:
+            return waiting.end(Ending.DISMISSED)
         except NoPlaceError as no:
             detail = f"there would be one in {no.fits_in:.1f} s"
             return waiting.end(Ending.NO_PLACE, detail, fits_in=no.fits_in)

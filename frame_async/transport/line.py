@@ -30,6 +30,10 @@ class NoPlaceError(Exception):
         self.fits_in = fits_in
 
 
+class DismissedError(NoPlaceError):
+    """Whoever waited was sent away, because its run takes no more."""
+
+
 @define(eq=False)
 class _Waiter:
     token: str
@@ -37,6 +41,7 @@ class _Waiter:
     hold: float
     deadline: float
     place: asyncio.Future[None]
+    party: object
 
 
 @define(eq=False)
@@ -72,17 +77,20 @@ class Line:
         self._clock = clock
         self._here: _Waiting | None = None
 
-    async def enter(self, token: str, lane: Lane, hold: float, deadline: float) -> None:
+    async def enter(
+        self, token: str, lane: Lane, hold: float, deadline: float, party: object = None
+    ) -> None:
         """Take a place, or wait for one until `deadline` (monotonic seconds).
 
         Raises:
             NoPlaceError: there is none before the deadline; said at once, not then.
+            DismissedError: its `party` was dismissed while it waited.
             StoreError: the store can't answer.
         """
         waiting = self._waiting()
         if self._ahead(waiting, lane) == 0 and await self._ask(waiting, token, lane, hold):
             return
-        waiter = _Waiter(token, lane, hold, deadline, waiting.loop.create_future())
+        waiter = _Waiter(token, lane, hold, deadline, waiting.loop.create_future(), party)
         fits_in = self._fits_in(waiting, waiter)
         if self._clock.monotonic() + fits_in >= deadline:
             if await self._store.force(self._window, token, lane, hold):
@@ -103,6 +111,13 @@ class Line:
     async def refuse(self, token: str, pause: float) -> None:
         """A 429 came: everyone on the window pauses for that many seconds."""
         await self._store.refuse(self._window, token, pause)
+
+    def dismiss(self, party: object) -> None:
+        """Send away those of a party who still wait."""
+        here = self._here
+        for waiter in [w for lane in here.lanes.values() for w in lane] if here else ():
+            if waiter.party is party and not waiter.place.done():
+                waiter.place.set_exception(DismissedError(0.0))
 
     def close(self) -> None:
         """Nobody asks any more; whoever waits goes on, and finds the client closed."""
@@ -154,7 +169,7 @@ class Line:
             async with asyncio.timeout(left):
                 await waiter.place
         except (TimeoutError, asyncio.CancelledError) as gave_up:
-            if not waiter.place.cancel() and not waiter.place.cancelled():
+            if not waiter.place.cancel() and waiter.place.exception() is None:
                 # The place came at the very moment of giving up.
                 _let_go(asyncio.get_running_loop(), self.leave(waiter.token, sent=False))
             if isinstance(gave_up, asyncio.CancelledError):
@@ -239,7 +254,14 @@ class OpenRoad:
         self._random = random
         self._pause = Pause()
 
-    async def enter(self, token: str, lane: Lane, hold: float, deadline: float) -> None:  # noqa: ARG002  # as a Line's
+    async def enter(
+        self,
+        token: str,  # noqa: ARG002  # as a Line's
+        lane: Lane,  # noqa: ARG002  # as a Line's
+        hold: float,  # noqa: ARG002  # as a Line's
+        deadline: float,
+        party: object = None,  # noqa: ARG002  # as a Line's
+    ) -> None:
         """Wait while a 429 to another call holds everyone back.
 
         Raises:
@@ -258,6 +280,9 @@ class OpenRoad:
     async def refuse(self, token: str, pause: float) -> None:  # noqa: ARG002  # as a Line's
         """A 429 came: everyone pauses for that many seconds."""
         self._pause.extend(self._clock.monotonic() + pause)
+
+    def dismiss(self, party: object) -> None:
+        """Nobody waits for long."""
 
     def close(self) -> None:
         """Nothing to end."""

@@ -1,0 +1,293 @@
+"""Many calls: a bounded number in flight, one result for each input, errors as values.
+
+Inputs are taken as the results are: at most ``max_in_flight`` inputs are between the
+source and the consumer at any time, so memory doesn't grow with either.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
+from types import TracebackType
+from typing import Any, Final, Self
+
+from attrs import define, field, frozen
+
+from frame_async.calls import Call
+from frame_async.errors import (
+    AuthenticationError,
+    CallError,
+    ClientClosedError,
+    ConfigurationError,
+    EventLoopError,
+    FrameError,
+    PermissionDeniedError,
+    StoreError,
+    WrongModeError,
+)
+from frame_async.models.requests import PaymentLinkSessionRequest
+from frame_async.models.sessions import PaymentLinkSession
+
+SENSELESS: Final = (
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    EventLoopError,
+    PermissionDeniedError,
+    StoreError,
+    WrongModeError,
+)
+"""What ends a run: every further call would end the same way."""
+
+
+@frozen
+class BulkItem:
+    """One input of a bulk run."""
+
+    request: PaymentLinkSessionRequest
+    """What is asked for."""
+    idempotency_key: str | None = None
+    """Your own key for it, as in ``create``; without one, nothing is remembered."""
+    context: Any = field(default=None, eq=False)
+    """Whatever you want to find again in the result, such as a row number."""
+
+
+@frozen
+class BulkResult:
+    """What became of one input: a session, or an error."""
+
+    index: int
+    """Which input it was, counted from 0."""
+    item: BulkItem
+    """The input; a bare request comes back inside an item."""
+    session: PaymentLinkSession | None = None
+    """The session, when there is one to hand over."""
+    error: FrameError | None = None
+    """Why there is none; exactly one of ``session`` and ``error`` is given."""
+
+    @property
+    def call(self) -> Call:
+        """The record of the call; an empty one when the input was found wrong before."""
+        if self.session is not None:
+            return self.session.call
+        return self.error.call if isinstance(self.error, CallError) else Call()
+
+
+Create = Callable[[BulkItem], Awaitable[PaymentLinkSession]]
+"""Makes one call."""
+
+
+class BulkResults:
+    """The results of ``create_many``, as they come: iterate with ``async for``.
+
+    Leaving the loop early ends the run: calls in flight are cancelled, and the books
+    say what is known of each. To wait until that is done, use ``async with`` or `aclose`;
+    to let what is in flight finish, call `stop` and go on iterating.
+    """
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._stream = _stream(engine)
+
+    def __aiter__(self) -> AsyncIterator[BulkResult]:
+        return self
+
+    async def __anext__(self) -> BulkResult:
+        return await anext(self._stream)
+
+    def stop(self) -> None:
+        """Take no further input; what waits for the rate window comes back as not sent.
+
+        What is on the wire goes on, and its results still come.
+        """
+        self._engine.stop()
+
+    async def aclose(self) -> None:
+        """End the run now; returns when every call in flight has left its record."""
+        await self._stream.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+# Apart from the class: were the generator and its owner to know each other, a loop that is
+# left early would end the run only when the garbage collector comes by.
+async def _stream(engine: "Engine") -> AsyncGenerator[BulkResult]:
+    engine.start()
+    try:
+        while (result := await engine.take()) is not None:
+            yield result
+    finally:
+        await engine.end()
+    if engine.failure is not None:
+        raise engine.failure
+
+
+@define(eq=False, kw_only=True)
+class Engine:
+    """Workers that take inputs, make calls, and put results where `take` finds them."""
+
+    source: "Source"
+    create: Create
+    workers: int
+    """Calls in flight, and results not yet taken, at most."""
+    ordered: bool
+    """Whether results come in the order of the inputs."""
+    dismiss: Callable[[], None]
+    """Sends away whoever of this run waits for the rate window."""
+    livemode: bool | None = None
+    """What every session must say of its mode; None for whatever it says."""
+    failure: BaseException | None = field(init=False, default=None)
+    """Why the run ended before its source did."""
+    _tasks: set[asyncio.Task[None]] = field(init=False, factory=set[asyncio.Task[None]])
+    _credits: asyncio.Semaphore = field(init=False)
+    _ready: deque[BulkResult] = field(init=False, factory=deque[BulkResult])
+    _early: dict[int, BulkResult] = field(init=False, factory=dict[int, BulkResult])
+    """Results that wait for those before them, when ordered."""
+    _next: int = field(init=False, default=0)
+    _news: asyncio.Future[None] | None = field(init=False, default=None)
+
+    def start(self) -> None:
+        """Set the workers to work; each begins when the loop comes round to it."""
+        self._credits = asyncio.Semaphore(self.workers)
+        for _ in range(self.workers):
+            task = asyncio.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._gone)
+
+    def stop(self) -> None:
+        """No further input."""
+        self.source.close()
+        self.dismiss()
+
+    async def take(self) -> BulkResult | None:
+        """The next result; None when there will be none."""
+        while not self._ready and self._tasks:
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        if not self._ready:
+            self._ready.extend(self._early.pop(index) for index in sorted(self._early))
+        if not self._ready:
+            return None
+        self._credits.release()
+        return self._ready.popleft()
+
+    async def end(self) -> None:
+        """Cancel what is still in flight, and wait until it has left its record."""
+        self.source.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _work(self) -> None:
+        while not self.source.closed:
+            await self._credits.acquire()
+            try:
+                found = await self.source.take()
+            except Exception as error:  # noqa: BLE001  # the input's own, for the consumer
+                self._fail(error)
+                return
+            if found is None:
+                # Pass the word on: others may wait for a credit that nobody will give back.
+                self._credits.release()
+                return
+            self._put(await self._result(*found))
+
+    async def _result(self, index: int, given: object) -> BulkResult:
+        item = given if isinstance(given, BulkItem) else BulkItem(given)  # type: ignore[arg-type]
+        try:
+            session = await self.create(item)
+        except FrameError as error:
+            if isinstance(error, SENSELESS):
+                self._fail(error)
+            return BulkResult(index, item, error=error)
+        if self.livemode is not None and session.livemode is (not self.livemode):
+            self._fail(WrongModeError(session.id, livemode=not self.livemode))
+        return BulkResult(index, item, session)
+
+    def _fail(self, error: BaseException) -> None:
+        """Remember the first failure; what is in flight still comes to its end."""
+        if self.failure is None:
+            self.failure = error
+        self.stop()
+
+    def _put(self, result: BulkResult) -> None:
+        if not self.ordered:
+            self._ready.append(result)
+        else:
+            self._early[result.index] = result
+            while self._next in self._early:
+                self._ready.append(self._early.pop(self._next))
+                self._next += 1
+        self._tell()
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)  # a defect of ours: never silence
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+
+_END: Final = object()
+
+
+class Source:
+    """The inputs, numbered, one at a time."""
+
+    def __init__(self, inputs: Iterable[Any] | AsyncIterable[Any]) -> None:
+        self.closed = False
+        """Whether there is nothing more to take."""
+        self._count = 0
+        self._lock = asyncio.Lock()
+        self._async: AsyncIterator[Any] | None = None
+        self._sync: Iterator[Any] = iter(())
+        if isinstance(inputs, AsyncIterable):
+            self._async = aiter(inputs)
+        else:
+            self._sync = iter(inputs)
+
+    async def take(self) -> tuple[int, Any] | None:
+        """The next input and its number; None when there is none, or after `close`.
+
+        An input that was asked for before `close` is still handed out: none is lost.
+        """
+        try:
+            given = await self._taken()
+        except BaseException:
+            self.closed = True
+            raise
+        if given is _END:
+            self.closed = True
+            return None
+        self._count += 1
+        return self._count - 1, given
+
+    async def _taken(self) -> Any:
+        if self._async is None:
+            return _END if self.closed else next(self._sync, _END)
+        async with self._lock:  # an async iterator is asked by one at a time
+            return _END if self.closed else await anext(self._async, _END)
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self.closed = True
