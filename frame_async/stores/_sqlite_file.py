@@ -51,8 +51,9 @@ _NEW_FILE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL
 class StoreFile:
     """The file of one process's store, opened when it is first needed."""
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float], *, sole: bool = False) -> None:
         self.path = path
+        self._sole = sole
         self._clock = clock
         self._boot = boot_id()
         self._connection: sqlite3.Connection | None = None
@@ -98,12 +99,14 @@ class StoreFile:
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
             uri=True,
-            timeout=PATIENCE,
+            timeout=0.0 if self._sole else PATIENCE,
             isolation_level=None,
             check_same_thread=False,
         )
         self._connection = connection
         self._identity = _identity(self.path)
+        if self._sole:
+            _keep_others_out(connection)
         _settle(connection)
         # From here on `_patiently` waits: SQLite's own waiting sleeps for up to 0.1 s
         # between two looks, and can starve while another process is busy.
@@ -121,9 +124,11 @@ class StoreFile:
             FileTime(self._boot, 0.0, clock).write(connection)
             return
         time = FileTime.read(connection)
-        if time.rebooted(self._boot, clock) and not self._opened:
-            time = time.after_reboot(self._boot, clock)
-            end_claims(connection, time.last)
+        if not self._opened:
+            if rebooted := time.rebooted(self._boot, clock):
+                time = time.after_reboot(self._boot, clock)
+            if rebooted or self._sole:
+                end_claims(connection, time.tick(connection, self._boot, clock), rebooted=rebooted)
         time.write(connection)
 
 
@@ -195,6 +200,13 @@ def _settle(connection: sqlite3.Connection) -> None:
     if connection.execute(f"PRAGMA journal_mode = {mode}").fetchone() != (mode,):
         raise FaultError(UNSUITABLE)
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _keep_others_out(connection: sqlite3.Connection) -> None:
+    """Take the file's lock and keep it (https://sqlite.org/pragma.html#pragma_locking_mode)."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute("COMMIT")
 
 
 def _is_new(connection: sqlite3.Connection) -> bool:

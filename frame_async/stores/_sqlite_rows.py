@@ -6,8 +6,9 @@ nothing, and the others in the same transaction stand.
 
 import json
 import sqlite3
+from collections.abc import Callable
 from secrets import token_hex
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import define, field
 
@@ -17,6 +18,8 @@ from frame_async.stores import _keys
 from frame_async.stores._keys import LAPSED_KEEP, KeyRecord, State
 from frame_async.stores._sqlite_faults import DAMAGED, FaultError
 from frame_async.stores.interface import Claim, Window
+
+T = TypeVar("T")
 
 SCHEMA: Final = """
 CREATE TABLE time (
@@ -86,6 +89,10 @@ class Rows:
         self._changes += 1
         self._connection.execute("DELETE FROM keys WHERE key = ?", (_blob(key),))
         return True
+
+    def apart(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run what isn't of the store in the same transaction."""
+        return operation(self._connection)
 
     def _find(self, key: str) -> KeyRecord | None:
         row = self._connection.execute(
@@ -172,11 +179,12 @@ class Rows:
                 self._connection.execute("PRAGMA incremental_vacuum(1)")
 
 
-def end_claims(connection: sqlite3.Connection, now: float) -> None:
-    """The host was booted: whoever held a claim or a slot is gone.
+def end_claims(connection: sqlite3.Connection, now: float, *, rebooted: bool) -> None:
+    """Whoever held a claim or a slot is gone, because the host was booted for instance.
 
-    Claims turn into doubt. Every slot counts as answered just now: nothing of its
-    request can be under way, but when it arrived isn't known.
+    Claims turn into doubt. A slot that was held counts as answered just now: nothing of
+    its request can be under way, but when it arrived isn't known. After a reboot that is
+    so for every slot, because the time that went by isn't known.
     """
     connection.execute(
         "UPDATE keys SET until = ? WHERE state = ? AND until > ?", (now, State.CLAIMED.value, now)
@@ -184,7 +192,8 @@ def end_claims(connection: sqlite3.Connection, now: float) -> None:
     for name, text in connection.execute("SELECT name, window FROM windows").fetchall():
         rolling = load_window(text)
         for slot in rolling.slots.values():
-            slot.frees_at, slot.held, slot.probe = now + rolling.limit.per, False, False
+            if rebooted or slot.held:
+                slot.frees_at, slot.held, slot.probe = now + rolling.limit.per, False, False
         connection.execute(
             "UPDATE windows SET window = ? WHERE name = ?", (dump_window(rolling), name)
         )

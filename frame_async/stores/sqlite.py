@@ -6,6 +6,7 @@ fingerprints, sessions, tokens and times: no request and no secret.
 """
 
 import os
+import sqlite3
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -34,6 +35,9 @@ class SQLiteStore:
         now: Seconds on a clock that never goes back; for tests. Without it, a clock that
             all processes of the host share, which runs on while the host is suspended
             and doesn't follow its wall clock.
+        sole: Whether one process has the file for itself as long as it uses it. Another that
+            tries is told so at once. Claims that are found on opening are of a process that
+            died, and are in doubt without waiting for their leases.
 
     It can be used from many tasks, threads and event loops at once, and after a fork. Many
     calls at once share one transaction, so they cost hardly more than one alone.
@@ -50,9 +54,16 @@ class SQLiteStore:
             to mend it. The next call tries again.
     """
 
-    def __init__(self, path: str | PathLike[str], now: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        now: Callable[[], float] | None = None,
+        *,
+        sole: bool = False,
+    ) -> None:
         self._path = _resolved(os.fspath(path))
         self._now = now or host_clock()
+        self._sole = sole
         self._closed = False
         self._writers: dict[int, Writer] = {}
         """By process: after a fork, the parent's is of no use to the child."""
@@ -98,6 +109,17 @@ class SQLiteStore:
         """See `Store.refuse`."""
         await self._run(lambda rows: rows.refuse(window, token, pause))
 
+    async def transact(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an operation of your own, on tables of your own, in a transaction of the file.
+
+        It runs on the thread that writes, together with others, and must leave
+        transactions and the tables of the store alone. When this returns, it is on the disk.
+
+        Raises:
+            StoreError: the file can't be used.
+        """
+        return await self._run(lambda rows: rows.apart(operation))
+
     async def aclose(self) -> None:
         """Finish what was asked for, then let go of the file; again does nothing.
 
@@ -131,7 +153,7 @@ class SQLiteStore:
         writer = self._writers.get(here)
         if writer is None:
             # Two threads may come by at once: the one that is first stays.
-            writer = self._writers.setdefault(here, Writer(StoreFile(self._path, self._now)))
+            writer = self._writers.setdefault(here, Writer(StoreFile(self._path, self._now, sole=self._sole)))
             finalize(self, writer.abandon).atexit = False
         return writer
 
