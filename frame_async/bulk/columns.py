@@ -79,9 +79,9 @@ def check_columns(names: Sequence[str]) -> list[Problem]:
     problems = [
         _stranger(name, number, known)
         for number, name in enumerate(names, 1)
-        if not _is_column(name)
+        if not is_column(name)
     ]
-    doubled = sorted({name for name in names if names.count(name) > 1 and _is_column(name)})
+    doubled = sorted({name for name in names if names.count(name) > 1 and is_column(name)})
     problems += [Problem(name, "is there twice", "keep one of the two columns") for name in doubled]
     if "line_items" not in names and not any(_ITEM_COLUMN.fullmatch(name) for name in names):
         problems.append(
@@ -90,7 +90,8 @@ def check_columns(names: Sequence[str]) -> list[Problem]:
     return problems
 
 
-def _is_column(name: str) -> bool:
+def is_column(name: str) -> bool:
+    """Whether a column of that name describes a part of a request."""
     return name in REQUEST_FIELDS or _ITEM_COLUMN.fullmatch(name) is not None
 
 
@@ -103,22 +104,26 @@ def _stranger(name: str, number: int, known: Iterable[str]) -> Problem:
     return Problem(path, "is not a field of the request", fix)
 
 
-def build_request(cells: Mapping[str, str]) -> PaymentLinkSessionRequest:
-    """The request that a row describes.
+def build_request(
+    cells: Mapping[str, str], given: Mapping[str, Any] | None = None
+) -> PaymentLinkSessionRequest:
+    """The request that a row describes: its cells, and what it has as JSON values.
 
     Raises:
         ValidationError: everything that is wrong with the row, each with its path.
     """
-    request, problems = _built(cells)
-    del cells  # what follows may raise, and a traceback shows local variables
+    request, problems = _built(cells, given or {})
+    del cells, given  # what follows may raise, and a traceback shows local variables
     if request is None or problems:
         raise ValidationError("invalid row", problems)
     return request
 
 
-def _built(cells: Mapping[str, str]) -> tuple[PaymentLinkSessionRequest | None, list[Problem]]:
+def _built(
+    cells: Mapping[str, str], given: Mapping[str, Any]
+) -> tuple[PaymentLinkSessionRequest | None, list[Problem]]:
     problems: list[Problem] = []
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(given)
     for name, cell in cells.items():
         if cell.strip():
             _read(name, cell, values, problems)

@@ -6,36 +6,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from attrs import frozen
-
-from frame_async.bulk.columns import build_request, check_columns
+from frame_async.bulk.columns import build_request
+from frame_async.bulk.layouts import PLAIN, Layout
+from frame_async.bulk.rows import Row
 from frame_async.errors import Problem, ValidationError
-from frame_async.models.requests import PaymentLinkSessionRequest
 
 _SEPARATORS: Final = (",", ";", "\t")
 _NO_HEADER: Final = Problem("", "has no header", "name the columns in the first line")
 _WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-@frozen
-class Row:
-    """One row of a file: the request that it describes, or what is wrong with it."""
-
-    line: int
-    """Line of the file on which the row begins, counted from 1."""
-    reference: str
-    """Its ``client_reference_id`` as written; empty when it has none."""
-    request: PaymentLinkSessionRequest | None
-    """The request; None when the row is wrong."""
-    problems: tuple[Problem, ...] = ()
-    """Everything that is wrong with the row; empty when nothing is."""
-
-
-def read_csv(source: str | Path | BinaryIO) -> Iterator[Row]:
+def read_csv(source: str | Path | BinaryIO, layout: Layout = PLAIN) -> Iterator[Row]:
     """Read a CSV file in UTF-8, with or without a byte-order mark, one `Row` per record.
 
-    Separators are commas, or semicolons or tabs if the header has no comma. Blank lines
-    are skipped. A wrong row is yielded with its problems and doesn't end the reading.
+    The first line names the columns; `layout` says what to make of names that are not a
+    request's. Separators are commas, or semicolons or tabs if the header has no comma.
+    Blank lines are skipped. A wrong row is yielded with its problems and doesn't end the
+    reading.
 
     Raises:
         ValidationError: the file or its header can't be used; the message has the line.
@@ -43,14 +30,15 @@ def read_csv(source: str | Path | BinaryIO) -> Iterator[Row]:
     """
     if isinstance(source, str | Path):
         with Path(source).open("rb") as file:
-            yield from _rows(file)
+            yield from _rows(file, layout)
     else:
-        yield from _rows(source)
+        yield from _rows(source, layout)
 
 
-def _rows(file: BinaryIO) -> Iterator[Row]:
+def _rows(file: BinaryIO, layout: Layout) -> Iterator[Row]:
     lines = _Lines(file)
-    header = _header(lines)
+    header = _header(lines, layout)
+    number = 0
     records = csv.reader(lines, delimiter=lines.separator, strict=True)
     while True:
         line, cells = lines.number + 1, []  # a traceback shows local variables: keep no old cells
@@ -59,10 +47,13 @@ def _rows(file: BinaryIO) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row(line, "", None, (Problem("", f"is not CSV: {error}", "check its quotes"),))
+            number += 1
+            problem = Problem("", f"is not CSV: {error}", "check its quotes")
+            yield Row(line, "", None, (problem,), number)
             continue
         if any(cell.strip() for cell in cells):
-            yield _row(line, header, cells)
+            number += 1
+            yield _row(line, number, header, cells, layout)
 
 
 class _Lines:
@@ -95,9 +86,9 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
         yield from pieces
 
 
-def _header(lines: _Lines) -> list[str]:
+def _header(lines: _Lines, layout: Layout) -> list[str]:
     names = _names(lines)
-    problems = check_columns(names) if any(names) else [_NO_HEADER]
+    problems = layout.problems_of(names) if any(names) else [_NO_HEADER]
     if not problems:
         return names
     del names  # without a header, these are the cells of a row
@@ -120,13 +111,26 @@ def _unusable(line: int, problems: Iterable[Problem]) -> ValidationError:
     return ValidationError(f"unusable CSV, line {line}", tuple(problems))
 
 
-def _row(line: int, header: list[str], cells: list[str]) -> Row:
-    by_name = dict(zip(header, cells, strict=False))
-    reference = by_name.get("client_reference_id", "").strip().encode("utf-8", "replace").decode()
-    if len(cells) != len(header):
-        rule = f"has {len(cells)} cells where the header has {len(header)}"
-        return Row(line, reference, None, (Problem("", rule, "check its separators and quotes"),))
-    try:
-        return Row(line, reference, build_request(by_name))
-    except ValidationError as error:
-        return Row(line, reference, None, error.problems)
+def _row(line: int, number: int, header: list[str], cells: list[str], layout: Layout) -> Row:
+    by_column = dict(zip(header, cells, strict=False))
+    by_field = layout.fields_of(by_column)
+    reference = _tidy(by_field.get("client_reference_id", ""))
+    key = _tidy(by_column.get(layout.key, "")) if layout.key else ""
+    problems = _shape_problems(header, cells) or layout.key_problems(key)
+    if not problems:
+        try:
+            return Row(line, reference, build_request(by_field), (), number, key)
+        except ValidationError as error:
+            problems = error.problems
+    return Row(line, reference, None, problems, number, key)
+
+
+def _shape_problems(header: list[str], cells: list[str]) -> tuple[Problem, ...]:
+    if len(cells) == len(header):
+        return ()
+    rule = f"has {len(cells)} cells where the header has {len(header)}"
+    return (Problem("", rule, "check its separators and quotes"),)
+
+
+def _tidy(text: str) -> str:
+    return text.strip().encode("utf-8", "replace").decode()

@@ -6,6 +6,7 @@ of each field, `load_session` and `load_error` read what a server answered, and
 """
 
 from frame_async.serialization._json import decode as load_json
+from frame_async.serialization._json import dump_json
 from frame_async.serialization.answers import load_error
 from frame_async.serialization.requests import canonical_fields, dump, load_request
 from frame_async.serialization.sessions import load_session, salvage_id
@@ -13,6 +14,7 @@ from frame_async.serialization.sessions import load_session, salvage_id
 __all__ = [
     "canonical_fields",
     "dump",
+    "dump_json",
     "load_error",
     "load_json",
     "load_request",

@@ -18,6 +18,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"not a JSON value: {type(value).__name__}")
 
 
+_plain_encoder: Final = msgspec.json.Encoder(enc_hook=_plain)
 _encoder: Final = msgspec.json.Encoder(order="sorted", enc_hook=_plain)
 _decoder: Final = msgspec.json.Decoder()
 
@@ -25,6 +26,11 @@ _decoder: Final = msgspec.json.Decoder()
 def encode(value: object) -> bytes:
     """Encode in the canonical form: names sorted, no spaces, UTF-8."""
     return _encoder.encode(value)
+
+
+def dump_json(value: object) -> bytes:
+    """Encode in the order given, compact, in UTF-8."""
+    return _plain_encoder.encode(value)
 
 
 def decode(data: bytes, what: str) -> Any:

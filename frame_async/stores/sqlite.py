@@ -153,7 +153,9 @@ class SQLiteStore:
         writer = self._writers.get(here)
         if writer is None:
             # Two threads may come by at once: the one that is first stays.
-            writer = self._writers.setdefault(here, Writer(StoreFile(self._path, self._now, sole=self._sole)))
+            writer = self._writers.setdefault(
+                here, Writer(StoreFile(self._path, self._now, sole=self._sole))
+            )
             finalize(self, writer.abandon).atexit = False
         return writer
 

@@ -53,8 +53,8 @@ def summary(rows: list[Row]) -> list[tuple[int, str, bool]]:
 def test_rows_become_requests() -> None:
     """Each row has its line, its reference and its request."""
     assert read(HEADER + "order-1,mug,900\norder-2,pot,\n") == [
-        Row(2, "order-1", order("order-1", expires_in=900)),
-        Row(3, "order-2", order("order-2", "pot")),
+        Row(2, "order-1", order("order-1", expires_in=900), number=1),
+        Row(3, "order-2", order("order-2", "pot"), number=2),
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_path_a_string_and_a_file_read_alike(tmp_path: Path) -> None:
     with path.open("rb") as file:
         rows = [list(read_csv(path)), list(read_csv(str(path))), list(read_csv(file))]
         assert not file.closed
-    assert rows == [[Row(2, "order-1", order("order-1"))]] * 3
+    assert rows == [[Row(2, "order-1", order("order-1"), number=1)]] * 3
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_lines_after_a_quoted_line_end(end: str) -> None:
 def test_a_quoted_header() -> None:
     """The names of columns may be quoted and padded."""
     (row,) = read(f'"client_reference_id" , "{PRODUCT}"\n'.replace(" , ", ",") + "a,mug\n")
-    assert row == Row(2, "a", order("a"))
+    assert row == Row(2, "a", order("a"), number=1)
     (row,) = read(f" client_reference_id\t{PRODUCT} \na\tmug\n")
-    assert row == Row(2, "a", order("a"))
+    assert row == Row(2, "a", order("a"), number=1)
 
 
 def test_a_comma_in_the_header_decides() -> None:
@@ -310,11 +310,6 @@ def test_nul_characters() -> None:
     rows = read(HEADER + "a\x00b,mug,\nb,mug,9\x0000\n")
     assert summary(rows) == [(2, "a\x00b", True), (3, "b", False)]
     assert rows[1].problems[0].rule == 'must be a whole number, not "9?00"'
-
-
-def test_the_room_lists_what_it_offers() -> None:
-    """`Row` and `read_csv` are what users import."""
-    assert bulk.__all__ == ["Row", "read_csv"]
 
 
 # --- properties ----------------------------------------------------------------------

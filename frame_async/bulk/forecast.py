@@ -1,0 +1,88 @@
+"""How long a run still takes: what the rate window allows, or what was seen, if that is less.
+
+Pure: times are parameters, in seconds on one clock.
+"""
+
+from collections import deque
+from typing import Final
+
+from attrs import Factory, define, field
+
+from frame_async.protocol.window import RateLimit
+
+_MARKS: Final = 15
+_UNLIMITED_PERIOD: Final = 4.0
+
+
+@define(eq=False)
+class Forecast:
+    """What was finished so far, and what follows from it."""
+
+    started: float
+    """When the run began."""
+    limit: RateLimit | None
+    """The rate window; None where there is none."""
+    places: int
+    """How many places of the window this run may fill."""
+    done: int = field(init=False, default=0)
+    """Requests finished in this run."""
+    _latest: deque[float] = field(
+        init=False, default=Factory(lambda self: deque(maxlen=self.places), takes_self=True)
+    )
+    """When the latest were finished; each holds its place for one period more."""
+    _marks: deque[tuple[float, int]] = field(
+        init=False,
+        default=Factory(lambda self: deque([(self.started, 0)], maxlen=_MARKS), takes_self=True),
+    )
+    """When how many were done, now and then: old times say little about the next."""
+
+    def finished(self, now: float) -> None:
+        """One more request has its answer."""
+        if now - self._marks[-1][0] >= self._period:
+            self._marks.append((now, self.done))
+        self.done += 1
+        self._latest.append(now)
+
+    def in_window(self, now: float) -> int:
+        """How many of the finished requests hold a place in the window."""
+        if self.limit is None:
+            return 0
+        since = now - self.limit.per
+        return sum(1 for moment in self._latest if moment > since)
+
+    def rate(self, now: float) -> float:
+        """Requests a minute, of late."""
+        since, before = self._marks[0]
+        return 60.0 * (self.done - before) / max(now - since, 1e-9)
+
+    def left(self, remaining: int, now: float) -> float | None:
+        """Seconds until so many more are finished; None as long as nothing is known."""
+        if remaining <= 0:
+            return 0.0
+        if not self.done:
+            return None
+        rate = self.rate(now)
+        # While a first burst is going out, its speed says nothing.
+        steady = self.limit is None or now - self.started >= self.limit.per
+        seen = 60.0 * remaining / rate if steady and rate else 0.0
+        return max(self._allowed(remaining, now), seen)
+
+    @property
+    def _period(self) -> float:
+        return _UNLIMITED_PERIOD if self.limit is None else self.limit.per
+
+    def _allowed(self, remaining: int, now: float) -> float:
+        """Seconds that the window makes the last of them wait.
+
+        With ``places`` requests in each period, a place falls free one period after the
+        answer of the request that holds it.
+        """
+        if self.limit is None:
+            return 0.0
+        held = [moment for moment in self._latest if moment > now - self.limit.per]
+        beyond = remaining - (self.places - len(held))
+        if beyond <= 0:
+            return 0.0
+        rounds, nth = divmod(beyond - 1, self.places)
+        first = held[nth] if nth < len(held) else now
+        return first - now + (rounds + 1) * self.limit.per

@@ -1,0 +1,229 @@
+"""What a bulk run must remember: which rows have their result, and how far the output goes.
+
+One SQLite file, which one run at a time has for itself. It also is the store of the run's
+idempotency keys, unless another store was named. A row is entered here only when its line
+of the output is on the disk, so after a crash the output is cut back to what is known here,
+and the rows behind that are asked for again: from the store, not from Frame.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from hashlib import sha256
+from itertools import islice
+from os import urandom
+from pathlib import Path
+from typing import Final
+
+from attrs import astuple, field, frozen
+
+from frame_async.errors import ConfigurationError
+from frame_async.models.requests import PaymentLinkSessionRequest
+from frame_async.protocol.fingerprints import make_fingerprint
+from frame_async.serialization import canonical_fields
+from frame_async.stores.sqlite import SQLiteStore
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS bulk_run (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    run TEXT NOT NULL,
+    target TEXT NOT NULL,
+    account TEXT NOT NULL,
+    key_column TEXT NOT NULL,
+    output TEXT NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS bulk_rows (
+    row INTEGER PRIMARY KEY,
+    digest INTEGER NOT NULL,
+    ending INTEGER NOT NULL,
+    doubles INTEGER NOT NULL,
+    line INTEGER NOT NULL,
+    reference TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS bulk_rows_told ON bulk_rows (row) WHERE ending = 3 OR doubles > 0
+"""
+_AT_ONCE: Final = 500
+
+
+class Ending(IntEnum):
+    """What became of a row, once and for all."""
+
+    CREATED = 0
+    REFUSED = 1
+    """By the server: nothing was created."""
+    INVALID = 2
+    """Before anything was sent."""
+    UNKNOWN = 3
+    """A session may exist that nobody has."""
+
+
+@frozen
+class Recorded:
+    """One row that has its line in the output."""
+
+    row: int
+    """Its identity, see `identity`."""
+    digest: int
+    """What its request was, see `digest`."""
+    ending: int
+    """An `Ending`."""
+    doubles: int = 0
+    """Sessions that may exist beside the one handed over, or beside none."""
+    line: int = 0
+    """Line of the input."""
+    reference: str = ""
+    """Its ``client_reference_id``; kept only where there is something to tell."""
+
+
+@frozen
+class Run:
+    """A run as the state file knows it; a stranger's run is not to be continued."""
+
+    target: str
+    """Mode and address."""
+    account: str
+    """Stands for the API key, which can't be read from it."""
+    key_column: str
+    """The column that tells the rows apart; empty when they are counted."""
+    output: str
+    """Name of the output, and its format."""
+    run: str = field(factory=lambda: urandom(16).hex())
+    """A random name, which keeps the idempotency keys of runs apart."""
+    size: int = 0
+    """Bytes of the output that are known here."""
+
+
+class RunState:
+    """The state file of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.store = SQLiteStore(path, sole=True)
+        """The same file as a store of idempotency keys."""
+
+    async def find(self) -> Run | None:
+        """The run that the file knows, if any.
+
+        Raises:
+            StoreError: the file can't be used, because another run has it for instance.
+        """
+        return await self.store.transact(_found)
+
+    async def write(self, run: Run) -> None:
+        """Remember the run itself."""
+        await self.store.transact(lambda connection: _write_run(connection, run))
+
+    async def known(self, rows: Sequence[int]) -> dict[int, tuple[int, Ending]]:
+        """Digest and ending of those rows that have a result."""
+        return await self.store.transact(lambda connection: _known(connection, rows))
+
+    async def record(self, rows: Iterable[Recorded], size: int) -> None:
+        """Remember rows whose lines are on the disk, and where the output ends after them."""
+        values = [astuple(row) for row in rows]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT OR REPLACE INTO bulk_rows VALUES (?, ?, ?, ?, ?, ?)", values
+            )
+            connection.execute("UPDATE bulk_run SET size = ?", (size,))
+
+        await self.store.transact(write)
+
+    async def forget(self, endings: Iterable[Ending]) -> None:
+        """Forget the rows that ended so, and how far the output goes."""
+        marks = [(int(ending),) for ending in endings]
+
+        def forget(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM bulk_rows WHERE ending = ?", marks)
+
+        await self.store.transact(forget)
+
+    async def counts(self) -> Mapping[Ending, int]:
+        """How many rows ended in which way, in all runs on this file together."""
+        counted = await self.store.transact(
+            lambda connection: connection.execute(
+                "SELECT ending, count(*) FROM bulk_rows GROUP BY ending"
+            ).fetchall()
+        )
+        return {ending: dict(counted).get(ending, 0) for ending in Ending}
+
+    async def told(self, most: int = -1) -> list[Recorded]:
+        """Rows that are unknown or possibly doubled, in the order of their lines."""
+        rows = await self.store.transact(
+            lambda connection: connection.execute(
+                "SELECT row, digest, ending, doubles, line, reference FROM bulk_rows"
+                " WHERE ending = 3 OR doubles > 0 ORDER BY line LIMIT ?",
+                (most,),
+            ).fetchall()
+        )
+        return [Recorded(*row) for row in rows]
+
+    async def aclose(self) -> None:
+        """Let go of the file."""
+        await self.store.aclose()
+
+
+def identity(number: int, key: str) -> int:
+    """What a row is known by: its number, or 63 bits that stand for its key."""
+    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") >> 1 if key else number
+
+
+def digest(request: PaymentLinkSessionRequest | None) -> int:
+    """63 bits that stand for a request; 0 for a row that describes none."""
+    if request is None:
+        return 0
+    fingerprint = make_fingerprint(canonical_fields(request))
+    return int.from_bytes(sha256(fingerprint.encode()).digest()[:8], "big") >> 1
+
+
+def _found(connection: sqlite3.Connection) -> Run | None:
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
+    row = connection.execute(
+        "SELECT target, account, key_column, output, run, size FROM bulk_run"
+    ).fetchone()
+    return None if row is None else Run(*row)
+
+
+def _write_run(connection: sqlite3.Connection, run: Run) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO bulk_run (one, target, account, key_column, output, run, size)"
+        " VALUES (1, ?, ?, ?, ?, ?, ?)",
+        astuple(run),  # its fields have the same order
+    )
+
+
+def _known(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int, Ending]]:
+    found: dict[int, tuple[int, Ending]] = {}
+    todo = iter(rows)
+    while some := list(islice(todo, _AT_ONCE)):
+        marks = ",".join("?" * len(some))
+        for row, fingerprint, ending in connection.execute(
+            f"SELECT row, digest, ending FROM bulk_rows WHERE row IN ({marks})",  # noqa: S608
+            some,
+        ):
+            found[row] = (fingerprint, Ending(ending))
+    return found
+
+
+_DIFFERENT: Final[Mapping[str, str]] = {
+    "target": "was begun for {theirs}, not for {mine}: name the same mode and address",
+    "account": "was begun with another API key: use that one, or, if this one belongs to the "
+    "same merchant, say --new-key",
+    "key_column": "was begun with --key {theirs!r}, not {mine!r}: name the same column",
+    "output": "was begun with the output {theirs}, not {mine}: name the same file",
+}
+
+
+def check_same(found: Run, mine: Run, path: Path) -> None:
+    """See that a run may go on with a state file.
+
+    Raises:
+        ConfigurationError: the file is of another run, and how that differs.
+    """
+    for name, words in _DIFFERENT.items():
+        theirs, ours = getattr(found, name), getattr(mine, name)
+        if theirs != ours:
+            what = words.format(theirs=theirs, mine=ours)
+            raise ConfigurationError(f"the run of {path} {what}, or choose another state file")
