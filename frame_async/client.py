@@ -60,6 +60,8 @@ class FrameClient:
             answer: ``"raise"`` sends nothing, ``"proceed"`` sends all the same and admits
             it in ``call.store_error``.
         claim_lease: seconds after which the claim of a process that died is found in doubt.
+        remember: seconds that a key of your own is remembered at least; by default, as long
+            as its session lives, and an hour.
         tls: a TLS context of your own, for example with a private authority; by default
             TLS 1.2 or newer, verified against the system's authorities.
         observers: told what happens in each call, for metrics and traces.
@@ -84,6 +86,7 @@ class FrameClient:
         store: Store | str | None = None,
         on_store_error: Literal["raise", "proceed"] = "raise",
         claim_lease: float = 30.0,
+        remember: float = 0.0,
         tls: ssl.SSLContext | None = None,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
@@ -97,6 +100,7 @@ class FrameClient:
         _check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
         _check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
         _check_limit(max_in_flight)
+        _check_remember(remember)
         self._session = HttpSession(
             f"{self._base_url}/payment_link_sessions",
             key,
@@ -106,7 +110,7 @@ class FrameClient:
         )
         clock = SystemClock() if clock is None else clock
         policy = RetryPolicy() if retry is None else check_retry(retry)
-        scope = _scope(key, self._base_url)
+        scope = self._scope = _scope(key, self._base_url)
         if store_url is None and store is None and not isinstance(clock, SystemClock):
             store = MemoryStore(now=clock.monotonic)  # another time than that of the others
         self._store, self._owns_store = _store(store_url, store)
@@ -127,6 +131,7 @@ class FrameClient:
             scope=scope,
             clock=clock,
             lease=claim_lease,
+            keep=float(remember),
             proceed=_check_on_store_error(on_store_error) == "proceed",
             delivery=delivery,
         )
@@ -148,6 +153,11 @@ class FrameClient:
     def base_url(self) -> str:
         """The address that requests go to, with its ``/v1``."""
         return self._base_url
+
+    @property
+    def scope(self) -> str:
+        """What stands for API key and address in a store; neither can be read from it."""
+        return self._scope
 
     @property
     def closed(self) -> bool:
@@ -237,6 +247,11 @@ def _check_seconds(**values: object) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 0 < value < 1e9:  # type: ignore[operator]  # a number by now
             raise ConfigurationError(f"{name} must be a number of seconds above 0")
+
+
+def _check_remember(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise ConfigurationError("remember must be a number of seconds, 0 or more")
 
 
 def _check_limit(value: object) -> None:

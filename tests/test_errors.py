@@ -27,6 +27,7 @@ from frame_async.errors import (
     UnreadableError,
     UsageError,
     ValidationError,
+    WrongModeError,
 )
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -63,6 +64,8 @@ def made(cls: type[FrameError]) -> FrameError:
         return cls("message", CALL, ANSWER, "ses_1", PROBLEMS)
     if issubclass(cls, CallError):
         return cls("message", CALL, ANSWER)
+    if issubclass(cls, WrongModeError):
+        return cls("ses_1", livemode=True)
     return cls("message")
 
 

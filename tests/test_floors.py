@@ -25,7 +25,7 @@ FLOORS = {
     "transport": 3,
     "resources": 4,
     "client": 5,
-    "bulk": 5,
+    "bulk": 5.5,  # runs of files go through a client
     "webhooks": 5,
     "redirects": 5,
     "integrations": 6,

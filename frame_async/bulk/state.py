@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS bulk_run (
     account TEXT NOT NULL,
     key_column TEXT NOT NULL,
     output TEXT NOT NULL,
-    size INTEGER NOT NULL
+    size INTEGER NOT NULL,
+    copy TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS bulk_rows (
     row INTEGER PRIMARY KEY,
@@ -92,6 +93,8 @@ class Run:
     """A random name, which keeps the idempotency keys of runs apart."""
     size: int = 0
     """Bytes of the output that are known here."""
+    copy: str = ""
+    """Name of a file that is to take the place of the output; empty when there is none."""
 
 
 class RunState:
@@ -130,12 +133,13 @@ class RunState:
 
         await self.store.transact(write)
 
-    async def forget(self, endings: Iterable[Ending]) -> None:
-        """Forget the rows that ended so, and how far the output goes."""
+    async def forget(self, endings: Iterable[Ending], run: Run) -> None:
+        """Forget the rows that ended so, and remember the run as it is without them."""
         marks = [(int(ending),) for ending in endings]
 
         def forget(connection: sqlite3.Connection) -> None:
             connection.executemany("DELETE FROM bulk_rows WHERE ending = ?", marks)
+            _write_run(connection, run)
 
         await self.store.transact(forget)
 
@@ -181,15 +185,16 @@ def _found(connection: sqlite3.Connection) -> Run | None:
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
     row = connection.execute(
-        "SELECT target, account, key_column, output, run, size FROM bulk_run"
+        "SELECT target, account, key_column, output, run, size, copy FROM bulk_run"
     ).fetchone()
     return None if row is None else Run(*row)
 
 
 def _write_run(connection: sqlite3.Connection, run: Run) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO bulk_run (one, target, account, key_column, output, run, size)"
-        " VALUES (1, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO bulk_run"
+        " (one, target, account, key_column, output, run, size, copy)"
+        " VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
         astuple(run),  # its fields have the same order
     )
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,6 +41,118 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     from frame_async.cli.demo import run_demo
 
     sys.exit(run_demo(orders, limit=limit, concurrency=concurrency))
+
+
+@cli.command()
+@click.argument("orders", type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Where results go, one line per row: JSON Lines, or CSV if it ends in .csv.",
+)
+@click.option("--check", "check_only", is_flag=True, help="Check every row, and send nothing.")
+@click.option("--strict", is_flag=True, help="Send nothing if any row is wrong.")
+@click.option(
+    "--format",
+    "input_format",
+    type=click.Choice(["csv", "jsonl", "parquet"]),
+    help="Format of ORDERS, if its name doesn't tell.",
+)
+@click.option(
+    "--output-format",
+    type=click.Choice(["jsonl", "csv"]),
+    help="Format of the output, if its name doesn't tell.",
+)
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="COLUMN=FIELD",
+    help="A column of another name; COLUMN= leaves it out. May be repeated.",
+)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="The same value for every row. May be repeated.",
+)
+@click.option(
+    "--key",
+    "key_column",
+    default="",
+    metavar="COLUMN",
+    help="A column that tells the rows apart, so that they may move between runs. "
+    "[default: their order]",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["sandbox", "live"]),
+    help="What the API key and every session must be; live has to be said.",
+)
+@click.option("--emulator", "on_emulator", is_flag=True, help="Run on the embedded emulator.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help="Requests a minute; 0 for no limit. [default: 160 live, 50 sandbox]",
+)
+@click.option(
+    "--concurrency",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Requests in flight at a time.",
+)
+@click.option(
+    "--on-unknown",
+    default="retry",
+    show_default=True,
+    type=click.Choice(["retry", "hold"]),
+    help="For a row whose session may exist: ask again and admit it, or leave it and say so.",
+)
+@click.option(
+    "--again",
+    multiple=True,
+    type=click.Choice(["refused", "invalid", "unknown"]),
+    help="Take up rows again that ended so. May be repeated.",
+)
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file that knows what is done. [default: OUTPUT.state]",
+)
+@click.option("--store", help="Store of keys and rate window, if shared with others: a URL.")
+@click.option("--new-key", is_flag=True, help="Go on with another API key of the same merchant.")
+@click.option(
+    "--grace",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds that requests on the wire get after the first Ctrl-C.",
+)
+@click.option(
+    "--patience",
+    default=600.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds without a connection after which the run stops.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every retry.")
+def bulk(**given: Any) -> None:
+    """Create a session for each row of ORDERS, a CSV, JSON Lines or Parquet file, or - .
+
+    The whole file is checked before the first request. The same command again goes on
+    where the last run stopped, whatever stopped it.
+
+    \b
+    Exit status: 0 all created, 1 some rows refused, 3 some rows unknown, 2 usage or
+    input, 4 stopped by a condition (disk, store, key, network), 130 or 143 by a signal.
+    """  # noqa: D301  # click wants the character itself
+    from frame_async.cli.bulk import Command, run_bulk
+
+    sys.exit(run_bulk(Command(**given)))
 
 
 @cli.command(

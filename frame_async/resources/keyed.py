@@ -56,6 +56,8 @@ class KeyedCalls:
     clock: Clock
     lease: float
     """Seconds that a claim outlives its process."""
+    keep: float
+    """Seconds that a key is remembered at least."""
     proceed: bool
     """Whether to go on when the store can't answer, and admit it."""
     delivery: Delivery
@@ -160,7 +162,7 @@ class KeyedCalls:
         doubts = claim.doubts if isinstance(claim, InDoubt) else 0
         held = _Held(self.store, self._name(assignment), claim.token, self.lease, doubts + 1)
         if doubts and assignment.policy.on_unknown == _RAISE:
-            await self.store.doubt(held.name, held.token, doubts, KEEP)
+            await self.store.doubt(held.name, held.token, doubts, max(KEEP, self.keep))
             raise _in_doubt(assignment.key, doubts)
         trouble: list[str] = []
 
@@ -179,9 +181,11 @@ class KeyedCalls:
             if call.outcome is Outcome.CREATED:
                 body = delivered.exchange.body
                 packed = _packed(call.possible_duplicates, body)
-                mine = await self.store.complete(name, token, packed, keep_seconds(body, KEEP))
+                seconds = max(keep_seconds(body, KEEP), self.keep)
+                mine = await self.store.complete(name, token, packed, seconds)
             elif call.outcome is Outcome.UNKNOWN:
-                mine = await self.store.doubt(name, token, call.possible_duplicates, KEEP)
+                seconds = max(KEEP, self.keep)
+                mine = await self.store.doubt(name, token, call.possible_duplicates, seconds)
             else:
                 mine = await self.store.release(name, token)
         except StoreError as error:

@@ -102,12 +102,15 @@ class BulkResults:
     async def __anext__(self) -> BulkResult:
         return await anext(self._stream)
 
-    def stop(self) -> None:
+    def stop(self, grace: float | None = None) -> None:
         """Take no further input; what waits for the rate window comes back as not sent.
 
-        What is on the wire goes on, and its results still come.
+        What is on the wire goes on, and its results still come. What isn't finished after
+        `grace` seconds, if given, is cancelled: it has no result, its record is in the store.
         """
         self._engine.stop()
+        if grace is not None:
+            self._engine.cancel_after(grace)
 
     async def aclose(self) -> None:
         """End the run now; returns when every call in flight has left its record."""
@@ -175,6 +178,14 @@ class Engine:
         self.source.close()
         self.dismiss()
 
+    def cancel_after(self, seconds: float) -> None:
+        """Cancel what is still in flight then."""
+        asyncio.get_running_loop().call_later(seconds, self._cancel)
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
     async def take(self) -> BulkResult | None:
         """The next result; None when there will be none."""
         while not self._ready and self._tasks:
@@ -190,8 +201,7 @@ class Engine:
     async def end(self) -> None:
         """Cancel what is still in flight, and wait until it has left its record."""
         self.source.close()
-        for task in self._tasks:
-            task.cancel()
+        self._cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 

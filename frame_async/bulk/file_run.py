@@ -1,0 +1,238 @@
+"""The rows of a file, through a client, into an output, and never twice.
+
+The order of things for each row: its key is claimed in the store before the request can
+leave; its session is in the store before anybody hears of it; its line is in the output
+before the state file says so. Whatever is killed when, the next run finds out where it was.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable
+from itertools import islice
+from typing import Final, Literal
+
+from attrs import define, field, frozen
+
+from frame_async.bulk.checking import Checked, with_doubled
+from frame_async.bulk.forecast import Forecast
+from frame_async.bulk.journal import Journal
+from frame_async.bulk.lines import doubles_of, ending_of, line_of, line_of_wrong, recorded
+from frame_async.bulk.outage import Outage
+from frame_async.bulk.output import Output
+from frame_async.bulk.rows import Row
+from frame_async.bulk.sources import Input
+from frame_async.bulk.state import Ending, Run, RunState, digest, identity
+from frame_async.client import FrameClient
+from frame_async.errors import (
+    CertificateError,
+    NotSentError,
+    RateLimitedError,
+    ValidationError,
+)
+from frame_async.protocol.idempotency import IdempotencyKey
+from frame_async.protocol.retry import RetryPolicy
+from frame_async.resources.many import SENSELESS, BulkItem, BulkResult, BulkResults
+
+_CHUNK: Final = 256
+_MOST_NAMED: Final = 1_000
+
+
+@frozen(kw_only=True)
+class Options:
+    """How a run goes."""
+
+    mode: Literal["sandbox", "live"] | None
+    """What every session must be."""
+    policy: RetryPolicy
+    max_in_flight: int = 32
+    grace: float = 30.0
+    """Seconds that requests on the wire get to finish after a stop."""
+    patience: float = 600.0
+    """Seconds without a connection after which the run stops."""
+
+
+@define(eq=False)
+class Numbers:
+    """What this run did so far."""
+
+    ended: Counter[Ending] = field(factory=Counter[Ending])
+    known: int = 0
+    """Rows that had their result before."""
+    retries: int = 0
+    replayed: int = 0
+    """Sessions that an earlier run had created, and hadn't written yet."""
+    changed: list[Row] = field(factory=list[Row])
+    """Rows that say something else than when they got their result; the first of them."""
+    changes: int = 0
+    """How many there are."""
+
+    @property
+    def done(self) -> int:
+        """Rows that have a result."""
+        return self.known + self.ended.total()
+
+
+class FileRun:
+    """One run; its numbers may be read while it goes."""
+
+    def __init__(
+        self,
+        client: FrameClient,
+        source: Input,
+        checked: Checked,
+        state: RunState,
+        run: Run,
+        output: Output,
+        forecast: Forecast,
+        options: Options,
+    ) -> None:
+        self.numbers = Numbers()
+        self.forecast = forecast
+        self.outage = Outage(options.patience)
+        self.stopped = ""
+        """Why it ended before its time; empty when it didn't."""
+        self._sessions = client.payment_link_sessions
+        self._source = source
+        self._checked = checked
+        self._state = state
+        self._run = run
+        self._options = options
+        self._journal = Journal(output, state, self._halt)
+        self._again: deque[BulkItem] = deque()
+        self._results: BulkResults | None = None
+        self._stopping = asyncio.Event()
+
+    async def go(self) -> None:
+        """Work off the file; returns when all is done, or when it was stopped."""
+        try:
+            await self._pass(self._from_file())
+            while self._again and not self._stopping.is_set():
+                await self._pass(self._from_queue())
+        except SENSELESS as error:
+            self._halt(str(error))
+        except (OSError, ValidationError) as error:
+            self._halt(f"the input can't be read: {error}")
+        finally:
+            await self._journal.aclose()
+
+    def stop(self, grace: float | None = None) -> None:
+        """Take no more rows; requests on the wire get `grace` seconds, or the options'."""
+        self._stopping.set()
+        if self._results is not None:
+            self._results.stop(self._options.grace if grace is None else grace)
+
+    def _halt(self, why: str) -> None:
+        """A condition makes going on senseless."""
+        self.stopped = self.stopped or why
+        self.stop()
+
+    async def _pass(self, items: AsyncIterator[BulkItem]) -> None:
+        self._results = self._sessions.create_many(
+            items,
+            max_in_flight=self._options.max_in_flight,
+            retry=self._options.policy,
+            mode=self._options.mode,
+        )
+        async with self._results:
+            async for result in self._results:
+                self._take(result)
+
+    def _take(self, result: BulkResult) -> None:
+        row: Row = result.item.context
+        self.numbers.retries += result.call.retries
+        ending = ending_of(result)
+        if ending is None:
+            self._put_back(result)
+            return
+        self.outage.over()
+        if result.call.replayed:
+            self.numbers.replayed += 1
+        else:
+            self.forecast.finished(self._now())
+        known_as = identity(row.number, row.key)
+        fingerprint, doubles = digest(row.request), doubles_of(result)
+        told = recorded(row, known_as, fingerprint, ending, doubles)
+        if self._journal.add(line_of(result, row, ending), told):
+            self.numbers.ended[ending] += 1
+
+    def _put_back(self, result: BulkResult) -> None:
+        """Nothing was created and the row isn't to blame: it gets another turn."""
+        error = result.error
+        if isinstance(error, CertificateError):
+            self._halt(str(error))
+        elif isinstance(error, NotSentError | RateLimitedError) and not self._stopping.is_set():
+            self._again.append(result.item)
+            if self.outage.began(self._now(), str(error)):
+                self._halt(f"nothing could be sent for {self._options.patience:.0f} s: {error}")
+
+    async def _from_file(self) -> AsyncIterator[BulkItem]:
+        rows = self._source.rows()
+        while chunk := list(islice(rows, _CHUNK)):
+            async for item in self._turns(await self._to_do(chunk)):
+                yield item
+        async for item in self._from_queue():
+            yield item
+
+    async def _from_queue(self) -> AsyncIterator[BulkItem]:
+        async for item in self._turns(()):
+            yield item
+
+    async def _turns(self, items: Iterable[BulkItem]) -> AsyncIterator[BulkItem]:
+        """Whose turn it is: first those who had none, all only while there is a connection."""
+        for item in items:
+            while self._again and await self._reachable():
+                yield self._again.popleft()
+            if not await self._reachable():
+                return
+            yield item
+        while self._again and await self._reachable():
+            yield self._again.popleft()
+
+    async def _reachable(self) -> bool:
+        """Wait while there is no connection; False when the run was stopped."""
+        seconds = self.outage.pause(self._now())
+        while seconds > 0 and not self._stopping.is_set():
+            try:
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+            except TimeoutError:
+                break
+        return not self._stopping.is_set()
+
+    async def _to_do(self, rows: list[Row]) -> list[BulkItem]:
+        """What is still to be done of these rows; those found wrong get their result here."""
+        known = await self._state.known([self._known_as(row) for row in rows])
+        items: list[BulkItem] = []
+        for row in map(self._complete, rows):
+            found = known.get(self._known_as(row))
+            if found is not None:
+                self._compare(row, found[0])
+            elif row.request is None:
+                self._refuse(row)
+            else:
+                key = IdempotencyKey.derive("bulk", self._run.run, self._known_as(row))
+                items.append(BulkItem(row.request, key, row))
+        return items
+
+    def _complete(self, row: Row) -> Row:
+        return with_doubled(row, self._checked, self._run.key_column)
+
+    def _known_as(self, row: Row) -> int:
+        if row.number in self._checked.doubled:
+            return -row.number  # its key stands for another row
+        return identity(row.number, row.key)
+
+    def _compare(self, row: Row, fingerprint: int) -> None:
+        self.numbers.known += 1
+        if digest(row.request) != fingerprint:
+            self.numbers.changes += 1
+            if len(self.numbers.changed) < _MOST_NAMED:
+                self.numbers.changed.append(row)
+
+    def _refuse(self, row: Row) -> None:
+        told = recorded(row, self._known_as(row), 0, Ending.INVALID, 0)
+        if self._journal.add(line_of_wrong(row), told):
+            self.numbers.ended[Ending.INVALID] += 1
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

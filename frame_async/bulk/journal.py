@@ -1,0 +1,78 @@
+"""From results to the disk: the line first, then the knowledge that it is there."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from frame_async.bulk.output import Output
+from frame_async.bulk.state import Recorded, RunState
+from frame_async.errors import StoreError
+
+_PAUSE: Final = 0.1
+"""Seconds between two commits: rows that came meanwhile share the next."""
+
+
+class Journal:
+    """Writes lines at once, and remembers them a little later, many at a time.
+
+    When one can't be written, nothing is written any more, and `on_trouble` is called.
+    """
+
+    def __init__(self, output: Output, state: RunState, on_trouble: Callable[[str], None]) -> None:
+        self._output = output
+        self._state = state
+        self._on_trouble = on_trouble
+        self._pending: list[Recorded] = []
+        self._news = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+        self.broken = False
+        """Whether writing has failed."""
+
+    def add(self, line: Mapping[str, Any], recorded: Recorded) -> bool:
+        """Write one line; False when it can't be."""
+        if self.broken:
+            return False
+        try:
+            self._output.append(line)
+        except OSError as error:
+            self._fail(f"the output can't be written: {error.strerror}")
+            return False
+        self._pending.append(recorded)
+        self._news.set()
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._keep_writing())
+        return True
+
+    async def aclose(self) -> None:
+        """Remember what is left."""
+        if self._writing is not None:
+            self._writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._writing
+        await self._commit()
+
+    async def _keep_writing(self) -> None:
+        while not self.broken:
+            await self._news.wait()
+            self._news.clear()
+            await asyncio.sleep(_PAUSE)
+            await asyncio.shield(self._commit())
+
+    async def _commit(self) -> None:
+        rows, size = self._pending, self._output.size
+        self._pending = []
+        if not rows:
+            return
+        try:
+            await asyncio.to_thread(self._output.sync)
+            await self._state.record(rows, size)
+        except OSError as error:
+            self._fail(f"the output can't be written: {error.strerror}")
+        except StoreError as error:
+            self._fail(error.message)
+
+    def _fail(self, why: str) -> None:
+        if not self.broken:
+            self.broken = True
+            self._on_trouble(why)

@@ -1,0 +1,111 @@
+"""From a result to a line of the output, and to what the state file remembers of it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from frame_async.bulk.rows import Row
+from frame_async.bulk.state import Ending, Recorded
+from frame_async.errors import (
+    FrameError,
+    IdempotencyConflictError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RequestRefusedError,
+    SessionUnreadableError,
+    ValidationError,
+)
+from frame_async.models.sessions import PaymentLinkSession
+from frame_async.resources.many import SENSELESS, BulkResult
+
+_CHANGED: Final = (
+    "the row was changed after a request had been sent for it; for what it said before, "
+    "a session may exist"
+)
+
+
+def ending_of(result: BulkResult) -> Ending | None:
+    """What became of a row, once and for all; None when it may be tried again."""
+    match result.error:
+        case None:
+            return Ending.CREATED
+        case error if isinstance(error, (*SENSELESS, NotSentError, RateLimitedError)):
+            return None
+        case OutcomeUnknownError() | IdempotencyConflictError():
+            return Ending.UNKNOWN
+        case RequestRefusedError():
+            return Ending.REFUSED
+        case _:
+            return Ending.INVALID
+
+
+def line_of(result: BulkResult, row: Row, ending: Ending) -> dict[str, Any]:
+    """The line of a row for which a call was made; members as in `output.COLUMNS`."""
+    call = result.call
+    return {
+        **_head(row, ending),
+        **(_session(result.session) if result.session else _error(result.error)),
+        "possible_duplicates": doubles_of(result),
+        "attempts": len(call.attempts),
+        "idempotency_key": result.item.idempotency_key,
+    }
+
+
+def line_of_wrong(row: Row) -> dict[str, Any]:
+    """The line of a row that was wrong before anything was sent."""
+    problems = [{"path": p.path, "rule": p.rule, "fix": p.fix} for p in row.problems]
+    error = {"message": "; ".join(map(str, row.problems)), "problems": problems}
+    return {**_head(row, Ending.INVALID), "error": error, "possible_duplicates": 0, "attempts": 0}
+
+
+def doubles_of(result: BulkResult) -> int:
+    """Sessions that may exist beside the one handed over, or beside none."""
+    changed = isinstance(result.error, IdempotencyConflictError)
+    return 1 if changed else result.call.possible_duplicates
+
+
+def recorded(row: Row, known_as: int, fingerprint: int, ending: Ending, doubles: int) -> Recorded:
+    """What is remembered of a row; its line and reference where there is something to tell."""
+    reference = row.reference if doubles or ending is Ending.UNKNOWN else ""
+    return Recorded(known_as, fingerprint, int(ending), doubles, row.line, reference)
+
+
+def _head(row: Row, ending: Ending) -> dict[str, Any]:
+    return {
+        "row": row.number,
+        "line": row.line,
+        "reference": row.reference or None,
+        "result": ending.name.lower(),
+    }
+
+
+def _session(session: PaymentLinkSession) -> dict[str, Any]:
+    return {
+        "session_id": session.id,
+        "status": session.status,
+        "payment_status": session.payment_status,
+        "expires": session.expires.isoformat() if session.expires else None,
+        "url": session.url,
+    }
+
+
+def _error(error: FrameError | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"message": str(error)}
+    match error:
+        case IdempotencyConflictError():
+            told = {"message": f"{_CHANGED} (different: {', '.join(error.fields)})"}
+        case ValidationError():
+            told["problems"] = [
+                {"path": p.path, "rule": p.rule, "fix": p.fix} for p in error.problems
+            ]
+        case SessionUnreadableError():
+            return {"session_id": error.session_id, "error": told}
+        case RequestRefusedError():
+            told |= {"status": error.status, "fields": _fields(error.field_errors)}
+        case _:
+            pass
+    return {"error": told}
+
+
+def _fields(errors: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    return {path: list(messages) for path, messages in errors.items()}

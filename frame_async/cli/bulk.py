@@ -1,0 +1,282 @@
+"""``frame-async bulk``: a file of orders, a session for each, and never twice."""
+
+import asyncio
+import logging
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+from attrs import evolve, frozen
+
+from frame_async.bulk.checking import Checked, check
+from frame_async.bulk.file_run import FileRun, Options
+from frame_async.bulk.forecast import Forecast
+from frame_async.bulk.layouts import Layout, parse_pairs
+from frame_async.bulk.output import Output, OutputFormat, check_free
+from frame_async.bulk.reopening import finish, reopen
+from frame_async.bulk.sources import Format, Input, open_input
+from frame_async.bulk.state import Ending, Run, RunState, check_same
+from frame_async.cli.bulk_report import Report, print_report
+from frame_async.cli.bulk_screen import Screen, watch
+from frame_async.cli.stops import listening
+from frame_async.client import FrameClient
+from frame_async.emulator import Emulator
+from frame_async.errors import ConfigurationError, FrameError, StoreError
+from frame_async.protocol.credentials import Mode
+from frame_async.protocol.retry import RetryPolicy
+from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
+
+USAGE: Final = 2
+_YEAR: Final = 366 * 86_400.0
+_MINUTE: Final = 60.0
+_STDIN: Final = Path("-")
+
+
+@frozen(kw_only=True)
+class Command:
+    """The options as they were given."""
+
+    orders: Path
+    output: Path | None
+    check_only: bool
+    strict: bool
+    input_format: Format | None
+    output_format: OutputFormat | None
+    maps: tuple[str, ...]
+    sets: tuple[str, ...]
+    key_column: str
+    mode: Literal["sandbox", "live"] | None
+    on_emulator: bool
+    limit: int | None
+    concurrency: int
+    on_unknown: Literal["retry", "hold"]
+    again: tuple[str, ...]
+    state: Path | None
+    store: str | None
+    new_key: bool
+    grace: float
+    patience: float
+    as_json: bool
+    verbose: bool
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether results go to the standard output."""
+        return self.output == _STDIN
+
+    @property
+    def written_as(self) -> OutputFormat:
+        """The format of the output."""
+        suffix = self.output.suffix.lower() if self.output else ""
+        return self.output_format or ("csv" if suffix == ".csv" else "jsonl")
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How calls are retried."""
+        return RetryPolicy(on_unknown="retry" if self.on_unknown == "retry" else "raise")
+
+
+def run_bulk(command: Command) -> int:
+    """Check the file, run it, and print a summary; the exit status."""
+    screen = Screen(sys.stderr)
+    logging.getLogger("frame_async").setLevel(
+        logging.WARNING if command.verbose else logging.CRITICAL
+    )
+    try:
+        return _run(command, screen)
+    except (FrameError, OSError, _UsageError) as error:
+        screen.say(f"frame-async bulk: {error}")
+        return USAGE
+    except KeyboardInterrupt:
+        screen.say("stopped before the first request")
+        return 130
+
+
+class _UsageError(Exception):
+    """Options that don't go together."""
+
+
+def _run(command: Command, screen: Screen) -> int:
+    layout = Layout(
+        parse_pairs("--map", command.maps), parse_pairs("--set", command.sets), command.key_column
+    )
+    if command.output is None and not command.check_only:
+        raise _UsageError("where do the results go? name a file with -o, or - for the output")
+    path = None if command.orders == _STDIN else command.orders
+    with open_input(path, sys.stdin.buffer, command.input_format, layout) as source:
+        client = None if command.check_only or command.on_emulator else _client(command)
+        checked = check(source, command.key_column, screen.show_wrong, screen.show_checking)
+        screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
+        if command.check_only or (command.strict and checked.bad):
+            return USAGE if checked.bad else 0
+        del client  # it was made to find wrong options early; the real one needs a loop
+        report = asyncio.run(_go(command, source, checked, screen))
+    print_report(report, sys.stderr if command.to_stdout else sys.stdout, as_json=command.as_json)
+    return report.exit_status
+
+
+async def _go(command: Command, source: Input, checked: Checked, screen: Screen) -> Report:
+    started = time.monotonic()
+    with _state_path(command) as path:
+        state = RunState(path)
+        try:
+            async with _frame(command, state) as client:
+                run = await _begin(command, client, state)
+                going = _file_run(command, client, source, checked, state, run)
+                with listening(going.stop, screen.say) as stops:
+                    async with watch(going, checked.total, screen):
+                        await going.go()
+                report = await _report(command, going, checked, state)
+        except StoreError as error:
+            raise ConfigurationError(error.message) from None
+        finally:
+            await state.aclose()
+    return evolve(report, signal=stops.signal, seconds=time.monotonic() - started)
+
+
+async def _begin(command: Command, client: FrameClient, state: RunState) -> Run:
+    """Begin a run, or go on with the one that the state file knows."""
+    place = "the emulator" if command.on_emulator else client.base_url
+    mine = Run(
+        target=f"{command.mode or client.mode} at {place}",
+        account="emulator" if command.on_emulator else client.scope,
+        key_column=command.key_column,
+        output=f"{command.output} ({command.written_as})",
+    )
+    found = await state.find()
+    if found is None:
+        if command.output and not command.to_stdout:
+            check_free(command.output)
+        await state.write(mine)
+        return mine
+    going = evolve(found, account=mine.account) if command.new_key else found
+    check_same(going, mine, state.path)
+    await state.write(going)
+    if command.output is None or command.to_stdout:
+        return going
+    going = await finish(state, going, command.output)
+    if command.again:
+        endings = [Ending[name.upper()] for name in command.again]
+        going = await reopen(state, going, command.output, command.written_as, endings)
+    return going
+
+
+def _file_run(
+    command: Command,
+    client: FrameClient,
+    source: Input,
+    checked: Checked,
+    state: RunState,
+    run: Run,
+) -> FileRun:
+    limit = _limit(command, client.mode)
+    path = None if command.to_stdout else command.output
+    return FileRun(
+        client,
+        source,
+        checked,
+        state,
+        run,
+        Output(path, command.written_as, run.size),
+        Forecast(time.monotonic(), limit, limit.open_to(Lane.BULK) if limit else 1),
+        Options(
+            mode=command.mode,
+            policy=command.policy,
+            max_in_flight=command.concurrency,
+            grace=command.grace,
+            patience=command.patience,
+        ),
+    )
+
+
+@asynccontextmanager
+async def _frame(command: Command, state: RunState) -> AsyncIterator[FrameClient]:
+    if not command.on_emulator:
+        async with _client(command, state) as client:
+            yield client
+        return
+    limit = SANDBOX.requests if command.limit is None else command.limit or None
+    async with (
+        Emulator(limit=limit, ledger_limit=1_000) as emulator,
+        _client(command, state, api_key=emulator.api_key, base_url=emulator.base_url) as client,
+    ):
+        yield client
+
+
+def _client(
+    command: Command,
+    state: RunState | None = None,
+    api_key: str | None = None,
+    base_url: str | None = None,
+) -> FrameClient:
+    """A client for the run; without a state, only to see whether there can be one."""
+    client = FrameClient(
+        api_key,
+        base_url=base_url,
+        max_in_flight=max(100, command.concurrency),
+        rate_limit="mode" if command.limit is None else _given_limit(command.limit),
+        store=command.store or (state.store if state else None),
+        remember=_YEAR,
+    )
+    _check_mode(command, client.mode)
+    return client
+
+
+def _given_limit(requests: int) -> RateLimit | None:
+    return RateLimit(requests, _MINUTE) if requests else None
+
+
+def _check_mode(command: Command, mode: Mode) -> None:
+    if command.mode is None and mode is Mode.LIVE:
+        raise _UsageError("the API key is for live mode: say --mode live if that is meant")
+    if command.mode is None and mode is Mode.UNKNOWN:
+        raise _UsageError("the API key doesn't tell its mode: say --mode sandbox or --mode live")
+    if command.mode is not None and mode not in (Mode.UNKNOWN, Mode(command.mode)):
+        raise _UsageError(f"--mode {command.mode} was said, but the API key is for {mode} mode")
+
+
+def _limit(command: Command, mode: Mode) -> RateLimit | None:
+    if command.limit is not None:
+        return _given_limit(command.limit)
+    return LIVE if mode is Mode.LIVE else SANDBOX
+
+
+@contextmanager
+def _state_path(command: Command) -> Iterator[Path]:
+    """Where the state file is; without a name for it, one that is gone afterwards."""
+    if command.state is not None:
+        yield command.state
+    elif command.output is not None and not command.to_stdout:
+        yield command.output.with_name(f"{command.output.name}.state")
+    else:
+        with tempfile.TemporaryDirectory(prefix="frame-async-") as folder:
+            yield Path(folder) / "bulk.state"
+
+
+async def _report(command: Command, run: FileRun, checked: Checked, state: RunState) -> Report:
+    numbers = run.numbers
+    try:
+        counts, told = await state.counts(), await state.told()
+    except StoreError as error:  # it went away meanwhile: say at least what this run saw
+        run.stopped = run.stopped or error.message
+        counts, told = {ending: numbers.ended[ending] for ending in Ending}, []
+    return Report(
+        rows=checked.total,
+        counts=counts,
+        replayed=numbers.replayed,
+        retried=numbers.retries,
+        in_doubt=tuple(told),
+        changed=tuple(numbers.changed),
+        changes=numbers.changes,
+        stopped=run.stopped,
+        resume=None if command.to_stdout and not command.state else _same_command(),
+    )
+
+
+def _same_command() -> str:
+    return shlex.join(["frame-async", *sys.argv[1:]])

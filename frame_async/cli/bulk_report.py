@@ -1,0 +1,141 @@
+"""What a bulk run says at its end, for people and for machines."""
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TextIO
+
+from attrs import frozen
+
+from frame_async.bulk.rows import Row
+from frame_async.bulk.state import Ending, Recorded
+from frame_async.serialization import dump_json
+
+_SHOWN: Final = 20
+ALL_CREATED: Final = 0
+SOME_REFUSED: Final = 1
+SOME_UNKNOWN: Final = 3
+STOPPED: Final = 4
+_BY_SIGNAL: Final = 128
+
+
+@frozen(kw_only=True)
+class Report:
+    """What became of the file, in this run and in those before it."""
+
+    rows: int
+    """Rows of the input."""
+    counts: Mapping[Ending, int]
+    """Rows with a result, by what it is."""
+    replayed: int
+    """Sessions that an earlier run had created and this one wrote."""
+    retried: int
+    """Attempts after the first, in this run."""
+    in_doubt: Sequence[Recorded]
+    """Rows that are unknown or possibly doubled."""
+    changed: Sequence[Row]
+    """Rows that were changed after they got their result; the first of them."""
+    changes: int
+    """How many there are."""
+    stopped: str
+    """The condition that ended the run; empty when none did."""
+    resume: str | None
+    """The command that goes on; None when there is no way to."""
+    signal: int | None = None
+    """The signal that ended the run."""
+    seconds: float = 0.0
+    """How long this run took."""
+
+    @property
+    def pending(self) -> int:
+        """Rows without a result."""
+        return max(0, self.rows - sum(self.counts.values()))
+
+    @property
+    def exit_status(self) -> int:
+        """What the shell gets to hear."""
+        if self.signal is not None and self.pending:
+            return _BY_SIGNAL + self.signal
+        if self.stopped or self.pending:
+            return STOPPED
+        if self.counts[Ending.UNKNOWN]:
+            return SOME_UNKNOWN
+        refused = self.counts[Ending.REFUSED] + self.counts[Ending.INVALID]
+        return SOME_REFUSED if refused or self.changes else ALL_CREATED
+
+
+def print_report(report: Report, file: TextIO, *, as_json: bool) -> None:
+    """Write the report; whoever listened may be gone by now."""
+    text = dump_json(_as_json(report)).decode() if as_json else "\n".join(_lines(report))
+    try:
+        file.write(f"{text}\n")
+        file.flush()
+    except (OSError, ValueError):
+        return
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    number = report.signal
+    return {
+        "rows": report.rows,
+        **{ending.name.lower(): report.counts[ending] for ending in Ending},
+        "pending": report.pending,
+        "replayed": report.replayed,
+        "retried": report.retried,
+        "seconds": round(report.seconds, 3),
+        "in_doubt": [
+            {
+                "line": row.line,
+                "reference": row.reference or None,
+                "result": Ending(row.ending).name.lower(),
+                "possible_duplicates": row.doubles,
+            }
+            for row in report.in_doubt
+        ],
+        "changed": report.changes,
+        "changed_rows": [
+            {"line": row.line, "reference": row.reference or None} for row in report.changed
+        ],
+        "stopped": report.stopped or None,
+        "signal": signal.Signals(number).name if number is not None else None,
+        "resume": report.resume if report.pending else None,
+        "exit_status": report.exit_status,
+    }
+
+
+def _lines(report: Report) -> Iterator[str]:
+    counts = report.counts
+    parts = [f"created {counts[Ending.CREATED]:,}", f"refused {counts[Ending.REFUSED]:,}"]
+    parts += [f"invalid {counts[Ending.INVALID]:,}", f"unknown {counts[Ending.UNKNOWN]:,}"]
+    if report.pending:
+        parts.append(f"open {report.pending:,}")
+    parts += [f"retried {report.retried:,}", f"{report.seconds:.1f} s"]
+    if report.in_doubt:
+        yield "A session that nobody has may exist at Frame for these rows:"
+        yield from _some([_doubt(row) for row in report.in_doubt])
+    if report.changes:
+        yield "These rows were changed after they had their result, and keep it:"
+        yield from _some([_name(row.line, row.reference) for row in report.changed], report.changes)
+    yield f"{report.rows:,} rows: {', '.join(parts)}"
+    if report.stopped:
+        yield f"stopped: {report.stopped}"
+    if report.pending and report.resume:
+        yield f"to go on: {report.resume}"
+
+
+def _some(lines: Sequence[str], total: int | None = None) -> Iterator[str]:
+    total = len(lines) if total is None else total
+    yield from (f"  {line}" for line in lines[:_SHOWN])
+    if total > _SHOWN:
+        yield f"  and {total - _SHOWN:,} more (--json lists them)"
+
+
+def _doubt(row: Recorded) -> str:
+    name = _name(row.line, row.reference)
+    if row.ending == Ending.UNKNOWN:
+        return f"{name}: unknown, up to {max(1, row.doubles)}"
+    return f"{name}: created, and up to {row.doubles} beside it"
+
+
+def _name(line: int, reference: str) -> str:
+    shown = "".join(c if c.isprintable() else "?" for c in reference)
+    return f"line {line}" + (f" ({shown})" if shown else "")
