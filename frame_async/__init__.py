@@ -5,33 +5,38 @@ data classes in `frame_async.models`, the local stand-in for Frame in
 `frame_async.emulator`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from frame_async._version import __version__
-from frame_async.calls import Attempt, Call, Outcome
-from frame_async.client import FrameClient
-from frame_async.errors import (
-    CallError,
-    FrameError,
-    IdempotencyConflictError,
-    NothingCreatedError,
-    NotSentError,
-    OutcomeUnknownError,
-    RequestRefusedError,
-    UsageError,
-    ValidationError,
-)
-from frame_async.models import (
-    NOT_GIVEN,
-    BankAccount,
-    Card,
-    LineItem,
-    PaymentLinkSession,
-    PaymentLinkSessionRequest,
-    PaymentStatus,
-    SessionStatus,
-)
-from frame_async.protocol.idempotency import IdempotencyKey
-from frame_async.protocol.retry import RetryPolicy
-from frame_async.protocol.window import Lane, RateLimit
+
+if TYPE_CHECKING:
+    from frame_async.calls import Attempt, Call, Outcome
+    from frame_async.client import FrameClient
+    from frame_async.errors import (
+        CallError,
+        FrameError,
+        IdempotencyConflictError,
+        NothingCreatedError,
+        NotSentError,
+        OutcomeUnknownError,
+        RequestRefusedError,
+        UsageError,
+        ValidationError,
+    )
+    from frame_async.models import (
+        NOT_GIVEN,
+        BankAccount,
+        Card,
+        LineItem,
+        PaymentLinkSession,
+        PaymentLinkSessionRequest,
+        PaymentStatus,
+        SessionStatus,
+    )
+    from frame_async.protocol.idempotency import IdempotencyKey
+    from frame_async.protocol.retry import RetryPolicy
+    from frame_async.protocol.window import Lane, RateLimit
 
 __all__ = [
     "NOT_GIVEN",
@@ -61,3 +66,44 @@ __all__ = [
     "ValidationError",
     "__version__",
 ]
+
+# Loaded when they are asked for: a command line's --help needs none of them.
+_HOMES = {
+    "Attempt": "calls",
+    "BankAccount": "models",
+    "Call": "calls",
+    "CallError": "errors",
+    "Card": "models",
+    "FrameClient": "client",
+    "FrameError": "errors",
+    "IdempotencyConflictError": "errors",
+    "IdempotencyKey": "protocol.idempotency",
+    "Lane": "protocol.window",
+    "LineItem": "models",
+    "NOT_GIVEN": "models",
+    "NotSentError": "errors",
+    "NothingCreatedError": "errors",
+    "Outcome": "calls",
+    "OutcomeUnknownError": "errors",
+    "PaymentLinkSession": "models",
+    "PaymentLinkSessionRequest": "models",
+    "PaymentStatus": "models",
+    "RateLimit": "protocol.window",
+    "RequestRefusedError": "errors",
+    "RetryPolicy": "protocol.retry",
+    "SessionStatus": "models",
+    "UsageError": "errors",
+    "ValidationError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,16 +1,14 @@
-"""The client: checks what it is given, wires the house together, owns its lifetime."""
+"""The client: checks what it is given, has the house wired together, owns its lifetime."""
 
 import os
-import random
-import ssl
 from collections.abc import Sequence
 from hashlib import sha256
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden, refuse_pickling
-from frame_async.observers import Audience, Observer
+from frame_async.observers import Observer
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
     BASE_URL_VARIABLE,
@@ -20,16 +18,15 @@ from frame_async.protocol.credentials import (
     check_api_key,
     normal_base_url,
 )
-from frame_async.protocol.retry import RetryBudget, RetryPolicy
+from frame_async.protocol.retry import RetryPolicy, check_retry
 from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
-from frame_async.resources.keyed import KeyedCalls
-from frame_async.resources.payment_link_sessions import Defaults, PaymentLinkSessions, check_retry
-from frame_async.stores import MemoryStore, Store, Window, default_store, open_store
+from frame_async.stores import MemoryStore, Store, default_store, open_store
 from frame_async.transport.clock import SystemClock
-from frame_async.transport.delivery import Delivery, Turnstile
-from frame_async.transport.line import Line, OpenRoad
-from frame_async.transport.session import HttpSession
-from frame_async.transport.story import Story, complain
+
+if TYPE_CHECKING:
+    import ssl
+
+    from frame_async.resources.payment_link_sessions import PaymentLinkSessions
 
 
 class FrameClient:
@@ -87,7 +84,7 @@ class FrameClient:
         on_store_error: Literal["raise", "proceed"] = "raise",
         claim_lease: float = 30.0,
         remember: float = 0.0,
-        tls: ssl.SSLContext | None = None,
+        tls: "ssl.SSLContext | None" = None,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
     ) -> None:
@@ -101,46 +98,36 @@ class FrameClient:
         _check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
         _check_limit(max_in_flight)
         _check_remember(remember)
-        self._session = HttpSession(
-            f"{self._base_url}/payment_link_sessions",
-            key,
-            limit=max_in_flight,
-            connect_timeout=connect_timeout,
-            tls=tls,
-        )
         clock = SystemClock() if clock is None else clock
-        policy = RetryPolicy() if retry is None else check_retry(retry)
-        scope = self._scope = _scope(key, self._base_url)
         if store_url is None and store is None and not isinstance(clock, SystemClock):
             store = MemoryStore(now=clock.monotonic)  # another time than that of the others
         self._store, self._owns_store = _store(store_url, store)
-        self._turnstile: Turnstile = OpenRoad(clock, policy.jitter, random.random)
-        if (limit := _limit(rate_limit, self._mode)) is not None:
-            self._turnstile = Line(self._store, Window(scope, limit), clock)
-        delivery = Delivery(
-            session=self._session,
-            clock=clock,
-            random=random.random,
-            budget=RetryBudget(),
-            turnstile=self._turnstile,
-            audience=Audience((Story(), *observers), complain),
-            attempt_timeout=attempt_timeout,
-        )
-        keyed = KeyedCalls(
-            store=self._store,
-            scope=scope,
-            clock=clock,
-            lease=claim_lease,
-            keep=float(remember),
-            proceed=_check_on_store_error(on_store_error) == "proceed",
-            delivery=delivery,
-        )
-        self._payment_link_sessions = PaymentLinkSessions(
-            delivery, keyed, Defaults(timeout=timeout, retry=policy), key
+        self._scope = _scope(key, self._base_url)
+        from frame_async.wiring import Settings, wire  # noqa: PLC0415  # aiohttp takes a while
+
+        self._session, self._turnstile, self._payment_link_sessions = wire(
+            Settings(
+                key=key,
+                base_url=self._base_url,
+                scope=self._scope,
+                timeout=timeout,
+                attempt_timeout=attempt_timeout,
+                connect_timeout=connect_timeout,
+                max_in_flight=max_in_flight,
+                policy=RetryPolicy() if retry is None else check_retry(retry),
+                limit=_limit(rate_limit, self._mode),
+                store=self._store,
+                proceed=_check_on_store_error(on_store_error) == "proceed",
+                claim_lease=claim_lease,
+                remember=float(remember),
+                tls=tls,
+                observers=tuple(observers),
+                clock=clock,
+            )
         )
 
     @property
-    def payment_link_sessions(self) -> PaymentLinkSessions:
+    def payment_link_sessions(self) -> "PaymentLinkSessions":
         """Create payment link sessions."""
         return self._payment_link_sessions
 

@@ -24,6 +24,7 @@ FLOORS = {
     "stores": 2.5,  # a call waits for its place in the window on the way to the wire
     "transport": 3,
     "resources": 4,
+    "wiring": 4.5,
     "client": 5,
     "bulk": 5.5,  # runs of files go through a client
     "webhooks": 5,

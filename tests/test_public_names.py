@@ -1,6 +1,8 @@
 """The public surface is a list, and this is where it is read."""
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 
@@ -58,6 +60,52 @@ def test_public_modules_import(module: str) -> None:
     """The public modules can be imported by name, and everything they list exists."""
     loaded = importlib.import_module(f"frame_async.{module}")
     assert all(hasattr(loaded, name) for name in getattr(loaded, "__all__", []))
+
+
+def run(code: str) -> str:
+    """What a fresh interpreter prints for a piece of code."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_lazy_names_are_the_listed_ones() -> None:
+    """Every name that is loaded when asked for is public, and the other way round."""
+    assert set(frame_async._HOMES) == ROOT - {"__version__"}
+    assert set(frame_async.__all__) <= set(dir(frame_async))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """A name that isn't there is refused as by any module."""
+    with pytest.raises(AttributeError, match="has no attribute 'FrameClint'"):
+        _ = frame_async.FrameClint  # type: ignore[attr-defined]
+
+
+def test_aiohttp_loads_with_the_first_client() -> None:
+    """Importing the package, its client and its models loads neither aiohttp nor tenacity."""
+    code = """
+import sys
+import frame_async
+from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
+PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
+print([name for name in ("aiohttp", "tenacity", "cattrs") if name in sys.modules])
+FrameClient("sk_sandbox_x")
+print([name for name in ("aiohttp", "tenacity") if name in sys.modules])
+"""
+    assert run(code).splitlines() == ["[]", "['aiohttp', 'tenacity']"]
+
+
+def test_help_loads_nothing_of_the_library() -> None:
+    """Help needs click and nothing else."""
+    code = """
+import contextlib, io, sys
+from frame_async.cli.commands import cli
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    cli(["bulk", "--help"])
+print(sorted({name.split(".")[0] for name in sys.modules} & {"aiohttp", "attr", "rich", "msgspec"}))
+"""
+    assert run(code) == "[]"
 
 
 def test_no_third_party_type_is_public() -> None:

@@ -19,7 +19,7 @@ _WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def read_csv(source: str | Path | BinaryIO, layout: Layout = PLAIN) -> Iterator[Row]:
     """Read a CSV file in UTF-8, with or without a byte-order mark, one `Row` per record.
 
-    The first line names the columns; `layout` says what to make of names that are not a
+    The first line names the columns; ``layout`` says what to make of names that are not a
     request's. Separators are commas, or semicolons or tabs if the header has no comma.
     Blank lines are skipped. A wrong row is yielded with its problems and doesn't end the
     reading.

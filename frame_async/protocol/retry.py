@@ -28,7 +28,7 @@ from typing import Final, Literal
 from attrs import define, field, frozen
 
 from frame_async.calls import Outcome
-from frame_async.errors import ConfigurationError
+from frame_async.errors import ConfigurationError, Problem, ValidationError
 from frame_async.protocol.outcomes import TOO_MANY_REQUESTS, Ending, Evidence
 
 OnUnknown = Literal["retry", "raise"]
@@ -200,3 +200,11 @@ class RetryPlan:
     def _schedule(reaction: Reaction) -> Reaction:
         # 429 and unknown outcomes share one schedule: both say that the server has trouble.
         return Reaction.BACKOFF if reaction is Reaction.THROTTLED else reaction
+
+
+def check_retry(retry: object) -> RetryPolicy:
+    """A retry policy, or a clear refusal."""
+    if isinstance(retry, RetryPolicy):
+        return retry
+    problem = Problem("retry", "must be a RetryPolicy", "pass RetryPolicy(max_retries=...)")
+    raise ValidationError("invalid call", [problem])

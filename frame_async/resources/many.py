@@ -106,7 +106,7 @@ class BulkResults:
         """Take no further input; what waits for the rate window comes back as not sent.
 
         What is on the wire goes on, and its results still come. What isn't finished after
-        `grace` seconds, if given, is cancelled: it has no result, its record is in the store.
+        ``grace`` seconds, if given, is cancelled: it has no result, its record is in the store.
         """
         self._engine.stop()
         if grace is not None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from attrs import frozen
 
@@ -12,7 +12,7 @@ from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.fingerprints import make_fingerprint
 from frame_async.protocol.idempotency import check_key, mint
-from frame_async.protocol.retry import RetryPolicy
+from frame_async.protocol.retry import RetryPolicy, check_retry
 from frame_async.protocol.window import Lane
 from frame_async.resources.keyed import KeyedCalls
 from frame_async.resources.many import BulkItem, BulkResults, Engine, Source
@@ -206,12 +206,11 @@ def check_lane(lane: object) -> Lane:
     raise ValidationError("invalid call", [problem])
 
 
-def check_inputs(inputs: Any) -> Any:
+def check_inputs(inputs: Any) -> Iterable[Any] | AsyncIterable[Any]:
     """Inputs of a bulk run: something to iterate over, and not by mistake."""
-    if isinstance(inputs, Iterable | AsyncIterable) and not isinstance(
-        inputs, str | bytes | Mapping | BulkItem
-    ):
-        return inputs
+    by_mistake = isinstance(inputs, str | bytes | Mapping | BulkItem)
+    if isinstance(inputs, Iterable | AsyncIterable) and not by_mistake:
+        return cast("Iterable[Any] | AsyncIterable[Any]", inputs)
     found = type(inputs).__name__
     del inputs  # what follows raises, and a traceback shows local variables
     problem = Problem(
@@ -254,12 +253,4 @@ def check_timeout(timeout: object) -> float:
     if isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout < 1e9:
         return float(timeout)
     problem = Problem("timeout", "must be a number of seconds above 0", "pass for example 30.0")
-    raise ValidationError("invalid call", [problem])
-
-
-def check_retry(retry: object) -> RetryPolicy:
-    """A retry policy, or a clear refusal."""
-    if isinstance(retry, RetryPolicy):
-        return retry
-    problem = Problem("retry", "must be a RetryPolicy", "pass RetryPolicy(max_retries=...)")
     raise ValidationError("invalid call", [problem])

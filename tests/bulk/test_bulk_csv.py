@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frame_async import bulk
 from frame_async.bulk import Row, read_csv
 from frame_async.errors import Problem, ValidationError
 from frame_async.models import NOT_GIVEN, LineItem, NotGiven, PaymentLinkSessionRequest
