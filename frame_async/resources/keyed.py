@@ -169,7 +169,7 @@ class KeyedCalls:
         async def settle(delivered: Delivered) -> None:
             trouble.extend(await self._settle(held, delivered))
 
-        own = evolve(assignment, doubts=doubts, check_in=held.check_in)
+        own = evolve(assignment, doubts=doubts, claim=held)
         async with self._heartbeat(held):
             delivered = await self.delivery.deliver(own, settle)
         return finish(_admitting(delivered, *trouble))
@@ -221,9 +221,14 @@ class _Held:
     """Attempts that may have created a session if this process dies now."""
 
     async def check_in(self, at_most: int) -> bool:
-        """Before another attempt: count it, and make sure that the claim still stands."""
-        self.at_most = max(self.at_most, at_most)
+        """Before an attempt: count it, and make sure that the claim still stands."""
+        self.at_most = at_most
         return await self._renew()
+
+    async def step_back(self, at_most: int) -> None:
+        """The call begins to wait: nothing of it is under way."""
+        self.at_most = at_most
+        await self._renew()
 
     async def beat(self, clock: Clock) -> None:
         """Renew again and again, until the claim is lost or this is cancelled."""

@@ -1,8 +1,8 @@
 """Payment link sessions: ``POST /v1/payment_link_sessions``, once or many times."""
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import Any, Final, Literal, cast
+from collections.abc import AsyncIterable, Iterable
+from typing import Final, Literal
 
 from attrs import frozen
 
@@ -18,10 +18,17 @@ from frame_async.resources.keyed import KeyedCalls
 from frame_async.resources.many import BulkItem, BulkResults, Engine, Source
 from frame_async.resources.verdicts import error_of, secrets_of, session_of
 from frame_async.serialization import canonical_fields, dump
+from frame_async.shapes import is_mapping
 from frame_async.transport.delivery import Assignment, Delivered, Delivery
 
 DAY: Final = 86_400.0
 """Seconds."""
+
+Inputs = (
+    Iterable[PaymentLinkSessionRequest | BulkItem]
+    | AsyncIterable[PaymentLinkSessionRequest | BulkItem]
+)
+"""What a bulk run can be made of."""
 
 
 @frozen(kw_only=True)
@@ -94,8 +101,7 @@ class PaymentLinkSessions:
 
     def create_many(
         self,
-        inputs: Iterable[PaymentLinkSessionRequest | BulkItem]
-        | AsyncIterable[PaymentLinkSessionRequest | BulkItem],
+        inputs: Inputs,
         *,
         max_in_flight: int = 32,
         ordered: bool = False,
@@ -206,11 +212,11 @@ def check_lane(lane: object) -> Lane:
     raise ValidationError("invalid call", [problem])
 
 
-def check_inputs(inputs: Any) -> Iterable[Any] | AsyncIterable[Any]:
+def check_inputs(inputs: Inputs) -> Inputs:
     """Inputs of a bulk run: something to iterate over, and not by mistake."""
-    by_mistake = isinstance(inputs, str | bytes | Mapping | BulkItem)
-    if isinstance(inputs, Iterable | AsyncIterable) and not by_mistake:
-        return cast("Iterable[Any] | AsyncIterable[Any]", inputs)
+    iterable = hasattr(inputs, "__iter__") or hasattr(inputs, "__aiter__")
+    if iterable and not is_mapping(inputs) and not isinstance(inputs, str | bytes):
+        return inputs
     found = type(inputs).__name__
     del inputs  # what follows raises, and a traceback shows local variables
     problem = Problem(

@@ -25,7 +25,7 @@ from frame_async.protocol.retry import (
 from frame_async.protocol.retry_after import seconds_to_wait
 from frame_async.protocol.window import Lane
 from frame_async.transport.exchange import Exchange, Trail
-from frame_async.transport.line import DismissedError, NoPlaceError
+from frame_async.transport.line import BeforeWaiting, DismissedError, NoPlaceError, at_once
 from frame_async.transport.retrying import persist
 from frame_async.transport.session import HttpSession
 from frame_async.transport.story import logger
@@ -38,7 +38,13 @@ class Turnstile(Protocol):
     """Where a call waits for its turn: a `Line`, or an `OpenRoad`."""
 
     async def enter(
-        self, token: str, lane: Lane, hold: float, deadline: float, party: object = None
+        self,
+        token: str,
+        lane: Lane,
+        hold: float,
+        deadline: float,
+        party: object = None,
+        before_waiting: BeforeWaiting = at_once,
     ) -> None:
         """Wait for a place, until `deadline` at most."""
 
@@ -55,6 +61,21 @@ class Turnstile(Protocol):
         """Nobody waits any more."""
 
 
+class HeldClaim(Protocol):
+    """What a store must know of a call while it lives, in case that its process dies."""
+
+    async def check_in(self, at_most: int) -> bool:
+        """A request is about to leave: `at_most` attempts may then have created a session.
+
+        False when the claim was lost, which forbids the attempt.
+        """
+        ...
+
+    async def step_back(self, at_most: int) -> None:
+        """The call begins to wait: only that many attempts may have created a session."""
+        ...
+
+
 @frozen(kw_only=True)
 class Assignment:
     """What one call is to deliver, and how."""
@@ -69,9 +90,8 @@ class Assignment:
     """The run that the call belongs to; whoever waits for the window goes with its party."""
     doubts: int = 0
     """Attempts of earlier calls with the same key that may have created a session."""
-    check_in: Callable[[int], Awaitable[bool]] | None = None
-    """Asked before each attempt but the first, with the number of attempts that may have
-    created a session if this process dies now; False forbids the attempt."""
+    claim: "HeldClaim | None" = None
+    """The claim of its key, if the key is its caller's own."""
 
 
 @frozen
@@ -138,6 +158,8 @@ class _Course:
     _attempts: list[Attempt] = field(init=False, factory=list[Attempt])
     _slept: float = field(init=False, default=0.0)
     _slept_for: str = field(init=False, default="")
+    _going: bool = field(init=False, default=True)
+    """Whether the claim of the key still stands."""
     last: Exchange = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -159,16 +181,11 @@ class _Course:
         return await persist(first, self._attempt, self._decide, self._sleep)
 
     async def _attempt(self) -> Exchange:
-        delivery, assignment = self._delivery, self._assignment
+        delivery = self._delivery
         waiting = Trail(delivery.clock.monotonic)
         token = token_hex(8)
         try:
-            if self._attempts and not await self._check_in():
-                return waiting.end(Ending.TAKEN_OVER)
-            hold = delivery.attempt_timeout + HOLD_MARGIN
-            await delivery.turnstile.enter(
-                token, assignment.lane, hold, assignment.deadline, assignment.party
-            )
+            await self._enter(token)
         except DismissedError:
             return waiting.end(Ending.DISMISSED)
         except NoPlaceError as no:
@@ -176,13 +193,42 @@ class _Course:
             return waiting.end(Ending.NO_PLACE, detail, fits_in=no.fits_in)
         except StoreError as error:
             return waiting.end(Ending.STORE_FAILED, error.message)
+        if not self._going:
+            return waiting.end(Ending.TAKEN_OVER)
         return await self._exchange(token, delivery.clock.monotonic() - waiting.began)
 
-    async def _check_in(self) -> bool:
-        assignment = self._assignment
-        if assignment.check_in is None:
-            return True
-        return await assignment.check_in(self._doubts() + 1)
+    async def _enter(self, token: str) -> None:
+        """Take a place in the window, and see that the claim of the key still stands."""
+        assignment, turnstile = self._assignment, self._delivery.turnstile
+        hold = self._delivery.attempt_timeout + HOLD_MARGIN
+        claim = assignment.claim
+        if claim is None:
+            await turnstile.enter(
+                token, assignment.lane, hold, assignment.deadline, assignment.party
+            )
+            return
+        # Claiming the key has counted the first attempt, unless that begins with waiting.
+        counted = not self._attempts
+
+        async def step_back() -> None:
+            nonlocal counted
+            counted = False
+            await claim.step_back(self._doubts())
+
+        await turnstile.enter(
+            token, assignment.lane, hold, assignment.deadline, assignment.party, step_back
+        )
+        if not counted:
+            await self._check_in(claim, token)
+
+    async def _check_in(self, claim: HeldClaim, token: str) -> None:
+        try:
+            self._going = await claim.check_in(self._doubts() + 1)
+        except BaseException:
+            await bounded(self._delivery.turnstile.leave(token, sent=False))
+            raise
+        if not self._going:
+            await self._delivery.turnstile.leave(token, sent=False)
 
     async def _exchange(self, token: str, waited: float) -> Exchange:
         delivery = self._delivery

@@ -6,7 +6,7 @@ wait, only one asks the store, and it asks when there is something to hear.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import islice
 from typing import Final
@@ -20,6 +20,14 @@ from frame_async.protocol.window import Lane
 from frame_async.stores import Store, Window
 
 _MOST_AT_A_TIME: Final = 64
+
+
+BeforeWaiting = Callable[[], Awaitable[None]]
+"""Called before a call begins to wait: nothing of it is under way."""
+
+
+async def at_once() -> None:
+    """Nothing to do before waiting."""
 
 
 class NoPlaceError(Exception):
@@ -78,9 +86,17 @@ class Line:
         self._here: _Waiting | None = None
 
     async def enter(
-        self, token: str, lane: Lane, hold: float, deadline: float, party: object = None
+        self,
+        token: str,
+        lane: Lane,
+        hold: float,
+        deadline: float,
+        party: object = None,
+        before_waiting: BeforeWaiting = at_once,
     ) -> None:
         """Take a place, or wait for one until `deadline` (monotonic seconds).
+
+        Whoever has to wait hears it first, by `before_waiting`.
 
         Raises:
             NoPlaceError: there is none before the deadline; said at once, not then.
@@ -96,6 +112,7 @@ class Line:
             if await self._store.force(self._window, token, lane, hold):
                 return
             raise NoPlaceError(fits_in)
+        await before_waiting()
         waiting.lanes[lane].append(waiter)
         if lane is Lane.INTERACTIVE:
             waiting.news.set()
@@ -261,6 +278,7 @@ class OpenRoad:
         hold: float,  # noqa: ARG002  # as a Line's
         deadline: float,
         party: object = None,  # noqa: ARG002  # as a Line's
+        before_waiting: BeforeWaiting = at_once,  # noqa: ARG002  # as a Line's
     ) -> None:
         """Wait while a 429 to another call holds everyone back.
 

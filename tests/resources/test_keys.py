@@ -1,7 +1,10 @@
 """Idempotency that is real: one session for a key, whoever asks, however often."""
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from frame_async import (
     OutcomeUnknownError,
     PaymentLinkSession,
     PaymentLinkSessionRequest,
+    RateLimit,
     RequestRefusedError,
     RetryPolicy,
 )
@@ -75,6 +79,36 @@ async def test_clients_of_one_process_share_their_memory(
         session = await frame.payment_link_sessions.create(order, idempotency_key="k")
         assert session.id not in ids
     assert len(ids) == 1
+
+
+async def test_waiting_for_the_window_is_no_doubt(
+    connect: Connect, emulator: Emulator, order: PaymentLinkSessionRequest, tmp_path: Path
+) -> None:
+    """A call that only waited for the window when its process died left its key as good as new."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    one = RateLimit(1, 60.0)
+    async with connect(emulator, store=url, rate_limit=one, claim_lease=0.5) as dying:
+        await dying.payment_link_sessions.create(order)
+        create = dying.payment_link_sessions.create
+        waiting = asyncio.create_task(create(order, idempotency_key="k", timeout=500.0))
+        await asyncio.sleep(0.3)
+        dead = await _copy_of(tmp_path / "store.db")  # what a kill -9 would leave behind
+        waiting.cancel()
+        await asyncio.wait({waiting})
+    await asyncio.sleep(0.6)
+    async with connect(emulator, store=f"sqlite:///{dead}", claim_lease=0.5) as heir:
+        session = await heir.payment_link_sessions.create(order, idempotency_key="k", retry=RAISE)
+    assert session.call.possible_duplicates == 0
+    assert len(emulator.created()) == 2
+
+
+async def _copy_of(store: Path) -> Path:
+    with (
+        closing(sqlite3.connect(store)) as old,
+        closing(sqlite3.connect(store.with_name("dead.db"))) as new,
+    ):
+        old.backup(new)
+    return store.with_name("dead.db")
 
 
 async def test_concurrent_callers_share_one_flight(
