@@ -112,6 +112,8 @@ class RollingWindow:
     probe_at: float = 0.0
     """No request beyond `known` before then."""
     paused_until: float = 0.0
+    _soonest: float = field(init=False, default=0.0, eq=False, repr=False)
+    """No slot is free before then: until then, none need be looked at."""
 
     def __attrs_post_init__(self) -> None:
         self.known = self.limit.requests
@@ -164,7 +166,8 @@ class RollingWindow:
             del self.slots[token]
             return
         self._answered(slot, now)
-        self.known = max(self.known, min(self._got(), self.limit.requests))
+        if self.known < self.limit.requests:
+            self.known = max(self.known, min(self._got(), self.limit.requests))
 
     def refuse(self, token: str, now: float, pause: float) -> None:
         """A 429 came: everyone pauses, and what others leave to us is known.
@@ -188,6 +191,7 @@ class RollingWindow:
 
     def _answered(self, slot: Slot, now: float) -> None:
         slot.frees_at, slot.held, slot.probe = now + self.limit.per, False, False
+        self._soonest = min(self._soonest, slot.frees_at)
 
     def _may_probe(self, now: float) -> bool:
         """Whether a request may find out now.
@@ -201,8 +205,14 @@ class RollingWindow:
         return alone or now >= self.probe_at + self.limit.per
 
     def _forget(self, now: float) -> None:
+        if now < self._soonest:
+            return
         for token in [token for token, slot in self.slots.items() if slot.frees_at <= now]:
             del self.slots[token]
+        # One that is taken later is not free before a whole period has gone by.
+        soonest = now + self.limit.per
+        self._soonest = min((slot.frees_at for slot in self.slots.values()), default=soonest)
+        self._soonest = min(self._soonest, soonest)
 
     def _wait(self, surplus: int, now: float) -> float:
         """Seconds until `surplus` + 1 slots are free, as far as is known now.
