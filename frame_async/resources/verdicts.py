@@ -35,7 +35,7 @@ from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.credentials import is_safe_page
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean
-from frame_async.serialization import load_error, load_session, salvage_id
+from frame_async.serialization import life_of, load_error, load_session, salvage_id
 from frame_async.shapes import is_listing, is_mapping
 from frame_async.transport.delivery import Delivered
 from frame_async.transport.exchange import Exchange
@@ -78,13 +78,8 @@ def replayed_session(body: bytes, key: str, doubles: int) -> PaymentLinkSession:
 
 def keep_seconds(body: bytes, otherwise: float) -> float:
     """How long to remember an answer: as long as its session lives, and an hour."""
-    try:
-        session = load_session(body, Call())
-    except UnreadableError:
-        return otherwise
-    if session.expires is None or session.created is None:
-        return otherwise
-    return max(0.0, (session.expires - session.created).total_seconds()) + 3600.0
+    life = life_of(body)
+    return otherwise if life is None else max(0.0, life) + 3600.0
 
 
 def _read(body: bytes, call: Call, reason: str = "") -> PaymentLinkSession:

@@ -9,12 +9,13 @@ from frame_async.serialization._json import decode as load_json
 from frame_async.serialization._json import dump_json
 from frame_async.serialization.answers import load_error
 from frame_async.serialization.requests import canonical_fields, dump, load_request
-from frame_async.serialization.sessions import load_session, salvage_id
+from frame_async.serialization.sessions import life_of, load_session, salvage_id
 
 __all__ = [
     "canonical_fields",
     "dump",
     "dump_json",
+    "life_of",
     "load_error",
     "load_json",
     "load_request",

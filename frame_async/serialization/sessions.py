@@ -14,6 +14,7 @@ from frame_async.serialization._converter import (
     MismatchError,
     converter,
     describe,
+    moment,
     structure_session,
 )
 
@@ -41,8 +42,9 @@ def load_session(data: bytes, call: Call) -> PaymentLinkSession:
     return _structured(decoded, call)
 
 
-def _structured(decoded: dict[str, Any], call: Call) -> PaymentLinkSession:
-    known, extra = decoded, dict[str, Any]()
+def _structured(decoded: Any, call: Call) -> PaymentLinkSession:
+    known: dict[str, Any] = decoded
+    extra: dict[str, Any] = {}
     if not decoded.keys() <= _WIRE:
         known = {name: value for name, value in decoded.items() if name in _WIRE}
         extra = {name: value for name, value in decoded.items() if name not in _WIRE}
@@ -56,6 +58,15 @@ def _structured(decoded: dict[str, Any], call: Call) -> PaymentLinkSession:
     except ClassValidationError as error:
         problems = describe(error)
     raise UnreadableError(_WHAT, problems)
+
+
+def life_of(data: bytes) -> float | None:
+    """Seconds from a session's creation to its expiry; None when its body doesn't tell."""
+    try:
+        decoded = _json.decode(data, _WHAT)
+        return (moment(decoded["expires"]) - moment(decoded["created"])).total_seconds()
+    except (UnreadableError, MismatchError, KeyError, TypeError):
+        return None
 
 
 def salvage_id(data: bytes) -> str | None:
