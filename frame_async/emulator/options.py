@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from ipaddress import ip_address
 from math import inf, isfinite
+from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from attrs import Attribute
+
+from .latency import parse_latency
 
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
 """What attrs calls with an object, one of its attributes and the value for it."""
@@ -40,10 +44,27 @@ def positive(_: object, attribute: "Attribute[Any]", value: object) -> None:
         raise ValueError(f"{attribute.name} must be more than 0")
 
 
-def not_negative(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    """Check for a finite number from 0 up."""
-    if not _finite(attribute, value) >= 0:
-        raise ValueError(f"{attribute.name} must not be negative")
+def latency_setting(_: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Check for what `parse_latency` can read."""
+    if isinstance(value, bool):
+        raise TypeError(f"{attribute.name} must be a number, a text or a path")
+    parse_latency(value)
+
+
+def whole_or_text(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for a whole number, a text or nothing."""
+    if value is not None and (not isinstance(value, int | str) or isinstance(value, bool)):
+        raise TypeError(f"{attribute.name} must be a whole number or a text")
+
+
+def file_or_none(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for the path of a file or nothing."""
+    if value is None:
+        return
+    if not isinstance(value, str | PathLike):
+        raise TypeError(f"{attribute.name} must be a path")
+    if not str(value) or "\0" in str(value) or Path(value).is_dir():
+        raise ValueError(f"{attribute.name} must be the path of a file")
 
 
 def on_or_off(_: object, attribute: "Attribute[Any]", value: object) -> None:

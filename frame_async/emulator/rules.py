@@ -13,7 +13,22 @@ from . import checks
 from .answers import Problems
 from .checks import Check, is_list, is_object
 
-ITEM_FIELDS: Mapping[str, Check] = {
+ITEM_def schemas_of(checked: Mapping[str, Check]) -> dict[str, Any]:
+    """Return what JSON Schema can say of each of some fields."""
+    return {name: dict(check.schema) for name, check in checked.items()}
+
+
+def _kind_schema(kind: str, checked: Mapping[str, Check]) -> dict[str, Any]:
+    """Describe one kind of payment method."""
+    named = {"type": {"const": kind}, "billing": dict(_EITHER_KIND["billing"].schema)}
+    return {
+        "type": "object",
+        "properties": {**named, **schemas_of(checked)},
+        "required": ["type", *checked],
+    }
+
+
+FIELDS: Mapping[str, Check] = {
     "product": checks.text,
     "quantity_minimum": checks.integer(at_least=0),
     "quantity_maximum": checks.integer(at_least=0),
@@ -46,7 +61,7 @@ def problems_of(body: Mapping[str, Any]) -> dict[str, Problems]:
     List items appear under their index as a string, as dry-validation does it:
     ``{"line_items": {"2": {"quantity_minimum": ["must be an integer"]}}}``.
     """
-    problems = checks.fields(body, FIELDS, required=("line_items",))
+    problems = checks.fields(body, FIELDS, required=REQUIRED)
     for name, message in _disagreements(body):
         problems[name] = [*problems.get(name, ()), message]
     return problems
@@ -83,7 +98,7 @@ def _sound(names: tuple[str, ...], item: Mapping[str, Any], problems: Mapping[st
 
 def _payment_method_data(value: object) -> Problems:
     if not is_object(value):
-        return checks.mapping(value)
+        return checks.mapping.judge(value)
     kind = _kind_fields(value)
     return checks.fields(value, {**_EITHER_KIND, **kind}, required=("type", *kind))
 
@@ -116,6 +131,21 @@ def _unknown_paths(body: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"payment_method_data.{name}" for name in method if name not in known)
 
 
+def schemas_of(checked: Mapping[str, Check]) -> dict[str, Any]:
+    """Return what JSON Schema can say of each of some fields."""
+    return {name: dict(check.schema) for name, check in checked.items()}
+
+
+def _kind_schema(kind: str, checked: Mapping[str, Check]) -> dict[str, Any]:
+    """Describe one kind of payment method."""
+    named = {"type": {"const": kind}, "billing": dict(_EITHER_KIND["billing"].schema)}
+    return {
+        "type": "object",
+        "properties": {**named, **schemas_of(checked)},
+        "required": ["type", *checked],
+    }
+
+
 FIELDS: Mapping[str, Check] = {
     "customer": checks.text,
     "account": checks.text,
@@ -127,7 +157,24 @@ FIELDS: Mapping[str, Check] = {
     "phone_number_collection": checks.flag,
     "shipping_address_collection": checks.flag,
     "payment_method": checks.text,
-    "payment_method_data": _payment_method_data,
-    "line_items": _line_items,
+    "payment_method_data": Check(
+        _payment_method_data,
+        {"oneOf": [_kind_schema(kind, checked) for kind, checked in _KINDS.items()]},
+    ),
+    "line_items": Check(
+        _line_items,
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": schemas_of(ITEM_FIELDS),
+                "required": ["product"],
+            },
+        },
+    ),
 }
 """The parameters of the call, all that the reference names."""
+
+REQUIRED = ("line_items",)
+"""Those of them that must be given."""
