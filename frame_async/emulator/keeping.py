@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 
 from attrs import define, field
@@ -20,7 +21,7 @@ _SHARE = 20  # at most a twentieth of the time goes into saving
 class Keeper:
     """Loads the books once, and saves them whenever something happened."""
 
-    path: Path
+    state: str | PathLike[str]
     """The state file."""
     books: Books
     """What it keeps."""
@@ -30,6 +31,11 @@ class Keeper:
     _loaded: bool = field(init=False, default=False)
     _saved: tuple[int, int, float] | None = field(init=False, default=None)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
+
+    @property
+    def path(self) -> Path:
+        """Where the state file is."""
+        return Path(self.state)
 
     async def begin(self) -> None:
         """Load what there is, the first time, and begin to save.

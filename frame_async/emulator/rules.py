@@ -13,22 +13,7 @@ from . import checks
 from .answers import Problems
 from .checks import Check, is_list, is_object
 
-ITEM_def schemas_of(checked: Mapping[str, Check]) -> dict[str, Any]:
-    """Return what JSON Schema can say of each of some fields."""
-    return {name: dict(check.schema) for name, check in checked.items()}
-
-
-def _kind_schema(kind: str, checked: Mapping[str, Check]) -> dict[str, Any]:
-    """Describe one kind of payment method."""
-    named = {"type": {"const": kind}, "billing": dict(_EITHER_KIND["billing"].schema)}
-    return {
-        "type": "object",
-        "properties": {**named, **schemas_of(checked)},
-        "required": ["type", *checked],
-    }
-
-
-FIELDS: Mapping[str, Check] = {
+ITEM_FIELDS: Mapping[str, Check] = {
     "product": checks.text,
     "quantity_minimum": checks.integer(at_least=0),
     "quantity_maximum": checks.integer(at_least=0),

@@ -3,7 +3,6 @@
 import asyncio
 from ipaddress import ip_address
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -295,7 +294,7 @@ class Emulator:
         )
 
     def _make_keeper(self) -> Keeper | None:
-        return None if self.state is None else Keeper(Path(self.state), self._books)
+        return None if self.state is None else Keeper(self.state, self._books)
 
     def _running(self) -> "_Listening":
         if self._listening is None:

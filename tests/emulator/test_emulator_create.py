@@ -251,7 +251,7 @@ async def test_every_answer_has_a_request_id(
         ("GET", f"{PATH}/some-id", 404),
         ("POST", "/payment_link_sessions", 404),
         ("GET", "/v1", 404),
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("POST", "/pay/some-id", 405),
     ],
 )

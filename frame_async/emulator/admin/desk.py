@@ -16,7 +16,7 @@ from ..sessions import Session
 from . import pages, webhooks
 from .guard import refuse_strangers
 from .reading import not_found, page_size, read_object, whole, wrong
-from .views import clock_view, fault_view, limits_view, session_view, snapshot
+from .views import clock_view, entries, fault_view, limits_view, session_view, snapshot
 
 PREFIX = "/_emulator/"
 
@@ -87,20 +87,14 @@ class Desk:
 
     async def show(self, request: web.BaseRequest) -> dict[str, Any]:
         """Show everything at once, as the dashboard wants it."""
-        del request
-        return snapshot(self.books)
+        return snapshot(self.books, request.query.get("reference") or None)
 
     async def list_ledger(self, request: web.BaseRequest) -> dict[str, Any]:
         """List requests, the newest first, from before a sequence number on."""
         query, most = request.query, page_size(request.query)
-        reference = query.get("reference")
         before = whole(query, "before", least=1, most=10**15)
-        entries = (
-            entry
-            for entry in self.books.ledger.newest(before)
-            if reference is None or entry.client_reference_id == reference
-        )
-        page = list(islice(entries, most + 1))
+        found = entries(self.books, query.get("reference"), before)
+        page = list(islice(found, most + 1))
         more = page[most - 1].sequence if len(page) > most else None
         shown = [entry.dump() for entry in page[:most]]
         return {"entries": shown, "next_before": more, "requests": self.books.ledger.count}

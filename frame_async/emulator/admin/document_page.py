@@ -47,7 +47,7 @@ def _operation(
     yield '<h3 id="answers">Answers</h3>'
     yield from _answers(operation["responses"])
     yield '<h3 id="session">The session</h3>'
-    yield _fields(schemas["PaymentLinkSession"], "Fields of a session")
+    yield _fields({**schemas["PaymentLinkSession"], "required": []}, "Fields of a session")
     yield '<h3 id="errors">Errors</h3>'
     yield "<p>Every refusal has the same form:</p>"
     yield _code(
@@ -80,13 +80,15 @@ def _headers(response: Mapping[str, Any]) -> str:
 
 
 def _fields(schema: Mapping[str, Any], label: str) -> str:
+    told = any("description" in field for field in schema["properties"].values())
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code>"
         f"{' <b>required</b>' if name in schema.get('required', ()) else ''}</td>"
-        f"<td>{escape(_kind(field))}</td><td>{_prose(field.get('description', ''))}</td></tr>"
+        f"<td>{escape(_kind(field))}</td>"
+        f"{'<td>' + _prose(field.get('description', '')) + '</td>' if told else ''}</tr>"
         for name, field in schema["properties"].items()
     )
-    head = "<thead><tr><th>Field</th><th>Type</th><th>Rule</th></tr></thead>"
+    head = f"<thead><tr><th>Field</th><th>Type</th>{'<th>Rule</th>' if told else ''}</tr></thead>"
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
         f"<table>{head}<tbody>{rows}</tbody></table></div>"

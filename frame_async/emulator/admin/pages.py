@@ -42,9 +42,10 @@ def _page(html: str, style: str, script: str) -> Answer:
     common, own = _asset("common.css"), _asset(style)
     styles, scripts = common + own, _asset(script) if script else ""
     html = html.replace("{{ style }}", styles).replace("{{ script }}", scripts)
+    allowed = _digest(scripts) if scripts else "'none'"
     policy = (
         f"default-src 'none'; style-src {_digest(styles)}; "
-        f"script-src {_digest(scripts) if scripts else "'none'"}; connect-src 'self'; "
+        f"script-src {allowed}; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )

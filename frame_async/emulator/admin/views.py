@@ -1,7 +1,7 @@
 """How the emulator's parts read as JSON."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -77,9 +77,13 @@ def clock_view(books: Books) -> dict[str, Any]:
     return {"now": books.clock(), "offset": books.clock.offset}
 
 
-def snapshot(books: Books) -> dict[str, Any]:
-    """Show everything that the dashboard shows, as it is now."""
+def snapshot(books: Books, reference: str | None = None) -> dict[str, Any]:
+    """Show everything that the dashboard shows, as it is now.
+
+    With a reference, only the requests and sessions of that one.
+    """
     now = books.clock()
+    sessions = islice(books.sessions.newest(reference), _SHOWN)
     return {
         "clock": clock_view(books),
         "limits": limits_view(books),
@@ -87,12 +91,23 @@ def snapshot(books: Books) -> dict[str, Any]:
         "counts": _counts(books),
         "usage": _usage(books, now),
         "warnings": dict(books.ledger.unknown_fields.most_common(20)),
-        "requests": [_request(each) for each in islice(books.ledger.newest(), _SHOWN)],
-        "sessions": [session_view(each, now) for each in islice(books.sessions.newest(), _SHOWN)],
+        "requests": [_request(each) for each in islice(entries(books, reference), _SHOWN)],
+        "sessions": [session_view(each, now) for each in sessions],
         "faults": [fault_view(each, now) for each in books.faults.all()],
         "fault_kinds": _KINDS,
         "webhooks": None if books.webhooks is None else _webhooks(books.webhooks),
     }
+
+
+def entries(
+    books: Books, reference: str | None = None, before: int | None = None
+) -> Iterator[LedgerEntry]:
+    """Return the ledger's entries, newest first, of one reference or from before one only."""
+    return (
+        entry
+        for entry in books.ledger.newest(before)
+        if reference is None or entry.client_reference_id == reference
+    )
 
 
 def newest(deliveries: Iterable[Delivery], most: int) -> list[dict[str, Any]]:
