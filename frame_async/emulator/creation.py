@@ -11,8 +11,8 @@ from typing import Any
 from attrs import define
 
 from .answers import Answer, RefusedError, error_answer, json_answer
-from .books import Books
 from .bodies import decode_object, read_body, redact
+from .books import Books
 from .endings import SILENCE, gateway_page, replacement
 from .exchanges import Exchange
 from .faults import Fault, Stage

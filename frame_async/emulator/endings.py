@@ -178,8 +178,13 @@ async def _until_gone(request: web.BaseRequest, seconds: float | None) -> None:
     """Wait until the client leaves, or so many seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while (transport := request.transport) is not None and not transport.is_closing():
+            while _connected(request):  # noqa: ASYNC110 - aiohttp tells nobody when a client leaves
                 await asyncio.sleep(_POLL)
+
+
+def _connected(request: web.BaseRequest) -> bool:
+    transport = request.transport
+    return transport is not None and not transport.is_closing()
 
 
 def _throttled(fault: Fault, now: float) -> Answer:

@@ -17,6 +17,7 @@ from attrs import define, field, frozen, setters
 from .checks import is_integer
 
 _LONGEST = 86_400.0
+_LONGEST_HEADER = 1000
 
 
 class Stage(Enum):
@@ -70,8 +71,8 @@ always and then closes the connection without having announced it.
 """
 
 
-def _known(_: "Fault", __: object, value: object) -> None:
-    if not isinstance(value, str) or value not in ACTIONS:
+def _known(_: "Fault", __: object, value: str) -> None:
+    if value not in list(ACTIONS):  # a list: what is no text may not be hashable
         raise ValueError(f"do must be one of: {', '.join(ACTIONS)}")
 
 
@@ -95,8 +96,9 @@ def _time(_: "Fault", attribute: Any, value: object) -> None:
 
 
 def _chance(_: "Fault", attribute: Any, value: object) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (number and 0 <= value <= 1):  # type: ignore[operator]
+    if value is None:
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
         raise ValueError(f"{attribute.name} must be a number from 0 to 1")
 
 
@@ -107,23 +109,27 @@ def _status(_: "Fault", attribute: Any, value: object) -> None:
 
 def _flag(_: "Fault", attribute: Any, value: object) -> None:
     if not isinstance(value, bool):
-        raise ValueError(f"{attribute.name} must be true or false")
+        raise TypeError(f"{attribute.name} must be true or false")
 
 
 def _text(_: "Fault", attribute: Any, value: object) -> None:
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"{attribute.name} must be text")
-    if value is not None and any(ord(char) > 0x10FFFF or "\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError(f"{attribute.name} must be valid Unicode")
-
-
-def _header(fault: "Fault", attribute: Any, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        raise ValueError(f"{attribute.name} must be text")
-    if not all(" " <= char <= "~" for char in value) or len(value) > 1000:
-        raise ValueError(f"{attribute.name} must be visible ASCII, at most 1000 characters")
+        raise TypeError(f"{attribute.name} must be text")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise ValueError(f"{attribute.name} must be valid Unicode")
+
+
+def _header(_: "Fault", attribute: Any, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"{attribute.name} must be text")
+    if not all(" " <= char <= "~" for char in value) or len(value) > _LONGEST_HEADER:
+        raise ValueError(
+            f"{attribute.name} must be visible ASCII, at most {_LONGEST_HEADER} characters"
+        )
 
 
 @define(kw_only=True, eq=False, on_setattr=setters.frozen)
@@ -132,6 +138,7 @@ class Fault:
 
     Raises:
         ValueError: An option is out of its range, or the fault has no use for it.
+        TypeError: An option has the wrong type.
     """
 
     do: str = field(validator=_known)
@@ -187,7 +194,7 @@ class Fault:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} must be given for the fault {self.do}")
         if self.reference is not None and action.stage is Stage.HEAD:
-            raise ValueError(f"reference is not known yet when {self.do} happens")
+            raise ValueError(f"reference is not known yet to the fault {self.do}")
 
     @property
     def action(self) -> Action:

@@ -86,7 +86,7 @@ class LedgerEntry:
             KeyError: The same.
         """
         fault = values["fault"]
-        more = {
+        more: dict[str, Any] = {
             "unknown_fields": tuple(values["unknown_fields"]),
             "fault": None if fault is None else FaultRecord(**fault),
         }

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from ipaddress import ip_address
 from math import inf, isfinite
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from attrs import Attribute
 
@@ -63,7 +63,8 @@ def file_or_none(_: object, attribute: "Attribute[Any]", value: object) -> None:
         return
     if not isinstance(value, str | PathLike):
         raise TypeError(f"{attribute.name} must be a path")
-    if not str(value) or "\0" in str(value) or Path(value).is_dir():
+    path = fspath(cast("str | PathLike[str]", value))
+    if not path or "\0" in path or Path(path).is_dir():
         raise ValueError(f"{attribute.name} must be the path of a file")
 
 

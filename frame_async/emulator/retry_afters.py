@@ -33,7 +33,9 @@ def rfc850(when: float) -> str:
 def asctime(when: float) -> str:
     """Write a time as C does: ``Sun Nov  6 08:49:37 1994``."""
     at = _utc(when)
-    return f"{_DAYS[at.weekday()][:3]} {_MONTHS[at.month - 1]} {at.day:2} {at:%H:%M:%S} {at.year:04}"
+    return (
+        f"{_DAYS[at.weekday()][:3]} {_MONTHS[at.month - 1]} {at.day:2} {at:%H:%M:%S} {at.year:04}"
+    )
 
 
 FORMS: Mapping[str, Form] = {

@@ -21,14 +21,14 @@ from .keeping import Keeper
 from .latency import Setting, parse_latency
 from .ledger import Ledger, LedgerEntry
 from .options import (
-    latency_setting,
     file_or_none,
-    whole_or_text,
+    latency_setting,
     loopback_or_allowed,
     on_or_off,
     or_none,
     positive,
     whole,
+    whole_or_text,
 )
 from .pages import PREFIX, SessionPage
 from .sessions import Sessions

@@ -7,12 +7,19 @@ from typing import Any, Protocol, TypeAlias
 from aiohttp import web
 from attrs import define, fields_dict
 
-from ..answers import Answer, RefusedError, bad_request, error_answer, json_answer
-from ..books import Books
-from ..endings import to_response
-from ..faults import Fault
-from ..ids import new_id
-from ..sessions import Session
+from frame_async.emulator.answers import (
+    Answer,
+    RefusedError,
+    bad_request,
+    error_answer,
+    json_answer,
+)
+from frame_async.emulator.books import Books
+from frame_async.emulator.endings import to_response
+from frame_async.emulator.faults import Fault
+from frame_async.emulator.ids import new_id
+from frame_async.emulator.sessions import Session
+
 from . import pages, webhooks
 from .guard import refuse_strangers
 from .reading import not_found, page_size, read_object, whole, wrong
@@ -125,10 +132,10 @@ class Desk:
     async def add_fault(self, request: web.BaseRequest) -> dict[str, Any]:
         """Make something go wrong."""
         body = await read_object(request, _FAULT_OPTIONS)
-        given = {name: value for name, value in body.items() if value is not None}
+        given: dict[str, Any] = {name: value for name, value in body.items() if value is not None}
         try:
-            fault = self.emulator.add_fault(Fault(**{"do": None, **given}))
-        except ValueError as error:
+            fault = self.emulator.add_fault(Fault(do=given.pop("do", ""), **given))
+        except (TypeError, ValueError) as error:
             name, _, message = str(error).partition(" ")
             raise wrong(name, message) from None
         return fault_view(fault, self.books.clock())

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from ..openapi import document
+from frame_async.emulator.openapi import document
 
 
 def document_html() -> str:
@@ -104,7 +104,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if options := schema.get("anyOf") or schema.get("oneOf"):
         return " or ".join(dict.fromkeys(_kind(option) for option in options))
     kind = schema.get("type", "any")
-    words = " or ".join(kind) if isinstance(kind, list) else str(kind)
+    words = " or ".join([kind] if isinstance(kind, str) else kind)
     if "minimum" in schema:
         bounds = f"from {schema['minimum']}"
         bounds += f" to {schema['maximum']}" if "maximum" in schema else " up"

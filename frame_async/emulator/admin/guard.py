@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from ..answers import RefusedError, error_answer
+from frame_async.emulator.answers import RefusedError, error_answer
 
 _OWN = ("same-origin", "none")  # the emulator's pages, and what a person typed
 
@@ -37,9 +37,9 @@ def refuse_strangers(
     origin = request.headers.get("Origin")
     if origin is not None and not _same_place(origin, hosts[0]):
         raise _stranger("Pages from elsewhere may not use the emulator's admin API.")
-    if request.headers.get("Sec-Fetch-Site", "none") not in _OWN:
-        if not (is_page and request.headers.get("Sec-Fetch-Mode") == "navigate"):
-            raise _stranger("Pages from elsewhere may not use the emulator's admin API.")
+    followed_a_link = is_page and request.headers.get("Sec-Fetch-Mode") == "navigate"
+    if request.headers.get("Sec-Fetch-Site", "none") not in _OWN and not followed_a_link:
+        raise _stranger("Pages from elsewhere may not use the emulator's admin API.")
 
 
 def _name_of(host: str) -> str:

@@ -10,11 +10,12 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
-from ..answers import Answer
-from ..openapi import answer_document
+from frame_async.emulator.answers import Answer
+from frame_async.emulator.openapi import answer_document
+
 from .document_page import document_html
 
-_FOLDER = files(__package__).joinpath("assets")
+_FOLDER = files("frame_async.emulator.admin").joinpath("assets")
 
 
 @cache

@@ -5,8 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from ..answers import RefusedError, error_answer
-from ..bodies import decode_object, read_body
+from frame_async.emulator.answers import RefusedError, error_answer
+from frame_async.emulator.bodies import decode_object, read_body
 
 _MOST = 500
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from ..books import Books
-from ..faults import ACTIONS, Fault
-from ..ledger import LedgerEntry
-from ..sessions import Session
-from ..webhook_desk import Delivery, Endpoint, WebhookDesk
+from frame_async.emulator.books import Books
+from frame_async.emulator.faults import ACTIONS, Fault
+from frame_async.emulator.ledger import LedgerEntry
+from frame_async.emulator.sessions import Session
+from frame_async.emulator.webhook_desk import Delivery, Endpoint, WebhookDesk
 
 _SHOWN = 50
 

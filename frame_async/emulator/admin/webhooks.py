@@ -4,9 +4,10 @@ from typing import Any
 
 from aiohttp import web
 
-from ..books import Books
-from ..checks import is_list
-from ..webhook_desk import WebhookDesk
+from frame_async.emulator.books import Books
+from frame_async.emulator.checks import is_list
+from frame_async.emulator.webhook_desk import WebhookDesk
+
 from .reading import not_found, page_size, read_object, wrong
 from .views import delivery_view, endpoint_view, newest
 

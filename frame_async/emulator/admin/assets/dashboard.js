@@ -144,8 +144,8 @@ function showRequests(requests) {
   sync(byId("requests"), requests, (each) => each.sequence, (each) => h("tr", {},
     h("td", { class: "time" }, time(each.received)),
     h("td", {}, statusBadge(each.status)),
-    h("td", { class: "small full" }, called(each)),
-    h("td", { class: "full" }, each.client_reference_id || ""),
+    h("td", { class: "call small half" }, called(each)),
+    h("td", { class: "half" }, each.client_reference_id || ""),
     h("td", { class: "full" }, h("span", { class: "notes" }, notes(each))),
     h("td", { class: "end" }, h("button", {
       type: "button", class: "plain", "aria-label": `Details of request ${each.sequence}`,
@@ -299,7 +299,7 @@ function showPlot() {
     svg.append(h("svg:text", { x: left - 7, y: y(value) + 4, "text-anchor": "end" }, count(value)));
   }
   const whole = usage.step * steps;
-  for (const part of [0, 0.25, 0.5, 0.75, 1]) {
+  for (const part of width < 480 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]) {
     const anchor = part === 0 ? "start" : part === 1 ? "end" : "middle";
     const label = part === 1 ? "now" : `−${span(whole * (1 - part))}`;
     svg.append(h("svg:text", { x: x(part * (steps - 1)), y: height - 6, "text-anchor": anchor }, label));
