@@ -14,7 +14,7 @@ from attrs import define, field
 
 from .answers import Answer, RefusedError, bad_request
 from .books import Books
-from .endings import USUAL, finish, to_response
+from .endings import USUAL, finish, usual_response
 from .exchanges import Exchange
 
 Handle: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
@@ -66,7 +66,7 @@ class App:
         finally:
             exchange.settle()
         if ending is USUAL:
-            return to_response(answer, exchange.request_id)
+            return usual_response(exchange.request, answer, exchange.request_id)
         return await finish(exchange.request, answer, exchange.request_id, ending, self._idle)
 
     async def _recorded(self, exchange: Exchange) -> Answer:

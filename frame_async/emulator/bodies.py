@@ -90,8 +90,9 @@ def _require_json(request: web.BaseRequest) -> None:
 
 
 async def _patiently(request: web.BaseRequest) -> bytes:
-    if request.content.is_eof():  # the body came with the head, as it nearly always does
-        return await request.read()
+    content = request.content
+    if content.is_eof() and content.exception() is None and content.total_bytes <= LARGEST:
+        return content.read_nowait()  # it came with the head, as it nearly always does
     async with asyncio.timeout(PATIENCE):
         return await request.read()
 
