@@ -114,6 +114,8 @@ def parse_latency(setting: Setting) -> Latency:
     if not isinstance(setting, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError("latency must be a number of seconds, a text or a path")
     text = setting.strip()
+    if "\0" in text:
+        raise ValueError("latency must not hold a null character")
     if shape := _SHAPE.fullmatch(text):
         return _distribution(shape[1].lower(), shape[2])
     if re.match(r"[-+.]?[0-9]", text) and not Path(text).exists():
@@ -136,7 +138,7 @@ def read_samples(path: Path) -> Sampled:
             for number, line in enumerate(lines, 1):
                 if text := line.partition("#")[0].strip():
                     samples.append(_sample(text, path, number))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise ValueError(
             f"latency must be seconds, constant(...), uniform(...), lognormal(...) "
             f"or a file of samples; there is no file {str(path)!r}"

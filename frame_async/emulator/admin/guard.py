@@ -6,6 +6,7 @@ A page at another address is known by what browsers say of it (``Sec-Fetch-Site`
 addresses and ``localhost`` are taken for ``Host``, as no stranger can own those.
 """
 
+import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from frame_async.emulator.answers import RefusedError, error_answer
 
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^][:/@\s]+))(?::[0-9]{1,5})?", re.ASCII)
 _OWN = ("same-origin", "none")  # the emulator's pages, and what a person typed
 
 
@@ -43,10 +45,9 @@ def refuse_strangers(
 
 
 def _name_of(host: str) -> str:
-    """Return a ``Host`` header without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower().removesuffix(".")
+    """Return a ``Host`` header without its port; empty when it is none."""
+    parts = _HOST.fullmatch(host)
+    return (parts[1] or parts[2]).lower().removesuffix(".") if parts else ""
 
 
 def _is_own(name: str, own_host: str, *, remote: bool) -> bool:
