@@ -27,7 +27,7 @@ async def tell(
     http: aiohttp.ClientSession, method: str, path: str, body: object = None, status: int = 200
 ) -> Any:
     """Change something through the admin API."""
-    sent = {} if body is None else {"json": body}
+    sent: dict[str, Any] = {} if body is None else {"json": body}
     answer = await http.request(method, API + path, **sent)
     assert answer.status == status, await answer.text()
     return await answer.json()
@@ -93,9 +93,7 @@ async def test_bad_queries_are_refused(
     assert list(answer["error"]["errors"]) == list(query)
 
 
-async def test_sessions_are_paged_newest_first(
-    http: aiohttp.ClientSession, clock: Any
-) -> None:
+async def test_sessions_are_paged_newest_first(http: aiohttp.ClientSession, clock: Any) -> None:
     """Sessions come newest first, by reference or all, as they are now."""
     ids = await create(http, "a", "b", "a", expires_in=900)
     page = await ask(http, "sessions", limit=2)
@@ -214,9 +212,7 @@ async def test_limits_change_while_it_runs(
         assert [(await http.post(PATH, json=order)).status for _ in range(2)] == [201, 429]
 
 
-async def test_time_can_be_advanced(
-    connect: Connect, clock: Any, order: dict[str, Any]
-) -> None:
+async def test_time_can_be_advanced(connect: Connect, clock: Any, order: dict[str, Any]) -> None:
     """After an advance windows have rolled and sessions have expired."""
     async with Emulator(limit=1, clock=clock) as emulator, connect(emulator) as http:
         (made,) = await create(http, "a", expires_in=900)
@@ -264,7 +260,11 @@ async def test_snapshot_has_what_the_dashboard_shows(
     }
     assert shown["warnings"] == {"acount": 1}
     (series,) = shown["usage"]["series"]
-    assert (series["label"], series["accepted"][-1], series["refused"][-1]) == ("sandbox …ator", 2, 1)
+    assert (series["label"], series["accepted"][-1], series["refused"][-1]) == (
+        "sandbox …ator",
+        2,
+        1,
+    )
     assert [entry["status"] for entry in shown["requests"]] == [429, 502, 201]
     assert shown["requests"][1]["fault"]["evidence"] == "answered 502"
     assert "body" not in shown["requests"][0]

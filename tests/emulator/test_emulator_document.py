@@ -17,7 +17,7 @@ from attrs import fields_dict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.checks import CHECKS
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from frame_async import (
     NOT_GIVEN,
@@ -33,7 +33,7 @@ from frame_async.emulator import Emulator
 from frame_async.stores import MemoryStore
 
 PATH = "/v1/payment_link_sessions"
-positive_data_acceptance = CHECKS.get_one("positive_data_acceptance")
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KEY = {"Authorization": "Bearer sk_sandbox_emulator"}
 
 
@@ -77,14 +77,14 @@ def test_schemathesis_finds_nothing(base_url: str, mode: GenerationMode) -> None
     answered: set[int] = set()
 
     @settings(
-        max_examples=60,
+        max_examples=40,
         deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(case=case)
-    def run(case: schemathesis.Case) -> None:
+    def run(case: Any) -> None:
         response = case.call(headers=KEY)
         answered.add(response.status_code)
         case.validate_response(response, headers=KEY, excluded_checks=[positive_data_acceptance])
@@ -92,8 +92,7 @@ def test_schemathesis_finds_nothing(base_url: str, mode: GenerationMode) -> None
             assert set(messages_in(response.json()["error"]["errors"])) <= UNSAYABLE
 
     run()
-    assert (201 in answered) is (mode is GenerationMode.POSITIVE)
-    assert 422 in answered or mode is GenerationMode.POSITIVE
+    assert (201 if mode is GenerationMode.POSITIVE else 422) in answered
 
 
 async def document_of(http: aiohttp.ClientSession) -> dict[str, Any]:
@@ -119,13 +118,15 @@ async def test_it_is_a_document_of_openapi_3_1(http: aiohttp.ClientSession) -> N
     assert {"201", "400", "401", "422", "429"} <= set(operation["responses"])
     assert document["security"] == [{"key": []}]
     for schema in document["components"]["schemas"].values():
-        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema)
+        jsonschema_rs.meta.validate({"$schema": DIALECT} | schema)
 
 
 async def test_its_example_is_accepted(http: aiohttp.ClientSession) -> None:
     """The example creates a session whose every field is in the document."""
     document = await document_of(http)
-    example = document["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]["example"]
+    example = document["paths"][PATH]["post"]["requestBody"]["content"]["application/json"][
+        "example"
+    ]
     answer = await http.post(PATH, json=example)
     session = await answer.json()
     assert answer.status == 201
@@ -133,7 +134,7 @@ async def test_its_example_is_accepted(http: aiohttp.ClientSession) -> None:
 
 
 def test_the_client_knows_the_same_fields(base_url: str) -> None:
-    """Requests, line items and payment methods have the document's fields, none more or fewer."""
+    """Requests, line items and payment methods have just the document's fields."""
     schemas = schemathesis.openapi.from_url(f"{base_url}/openapi.json").raw_schema
     request = schemas["components"]["schemas"]["PaymentLinkSessionRequest"]["properties"]
     assert set(fields_dict(PaymentLinkSessionRequest)) == set(request)
@@ -147,7 +148,9 @@ def test_the_client_knows_the_same_fields(base_url: str) -> None:
     assert set(session) <= set(fields_dict(PaymentLinkSession))
 
 
-TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+TEXTS = st.text(
+    st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=20
+)
 COUNTS = st.integers(0, 10**6)
 ITEMS = st.builds(LineItem, product=TEXTS, quantity_minimum=COUNTS) | st.builds(
     LineItem, product=TEXTS, quantity_maximum=COUNTS
@@ -194,7 +197,7 @@ def requests(draw: st.DrawFn) -> PaymentLinkSessionRequest:
 def test_what_the_client_sends_fits_the_document(
     base_url: str, made: list[PaymentLinkSessionRequest]
 ) -> None:
-    """Every request that the client's classes let through is valid by the document, and created."""
+    """Every request that the client's classes let through fits the document, and is created."""
     asyncio.run(_create_and_compare(base_url, made))
 
 
@@ -253,7 +256,10 @@ async def test_the_page_shows_every_field_and_status(http: aiohttp.ClientSession
     document = await document_of(http)
     html = await (await http.get("/docs")).text()
     schemas = document["components"]["schemas"]
-    for name in (*schemas["PaymentLinkSessionRequest"]["properties"], *schemas["PaymentLinkSession"]["properties"]):
+    for name in (
+        *schemas["PaymentLinkSessionRequest"]["properties"],
+        *schemas["PaymentLinkSession"]["properties"],
+    ):
         assert f"<code>{name}</code>" in html
     for status in document["paths"][PATH]["post"]["responses"]:
         assert f">{status}</span>" in html

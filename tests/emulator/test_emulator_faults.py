@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from frame_async.emulator import Emulator, Fault, FaultRecord
-from frame_async.emulator.endings import serialized
 from frame_async.emulator.answers import json_answer
+from frame_async.emulator.endings import serialized
 from frame_async.emulator.faults import ACTIONS
 from frame_async.emulator.retry_afters import FORMS, asctime, imf_fixdate, rfc850
 
@@ -390,7 +390,9 @@ async def test_refused_requests_are_left_alone(
 ) -> None:
     """A request that is refused for its key or its body is none that a fault is asked about."""
     fault = emulator.add_fault("create_and_drop")
-    assert (await http.post(PATH, **({"json": {}} if "data" not in sent else {}), **sent)).status == status
+    assert (
+        await http.post(PATH, **({"json": {}} if "data" not in sent else {}), **sent)
+    ).status == status
     assert fault.seen == 0
 
 

@@ -431,7 +431,7 @@ byId("fault-form").addEventListener("submit", async (event) => {
   }
   if (await act(`The fault ${fault.do} is in force`, "POST", "faults", fault)) {
     const kind = byId("fault-do").value;
-    form.reset();
+    HTMLFormElement.prototype.reset.call(form); // a field is named "reset"
     byId("fault-do").value = kind;
   }
 });
