@@ -142,7 +142,7 @@ class Fault:
     """
 
     do: str = field(validator=_known)
-    """What happens: a name in `ACTIONS`."""
+    """What happens, such as ``create_and_drop``."""
     id: str = field(default="", init=False, on_setattr=setters.NO_OP)
     """Its name in the list, ``fault_1`` for instance; empty before it was added."""
 
@@ -167,7 +167,7 @@ class Fault:
     content_type: str | None = field(default=None, validator=_header)
     """Its ``Content-Type``; the one of the body when not given."""
     retry_after: str | None = field(default=None, validator=_header)
-    """For ``throttle``: the name of a form in `retry_afters.FORMS`, or the header's value
+    """For ``throttle``: the name of a form, such as ``rfc850``, or the header's value
     itself. ``seconds`` when not given."""
     wait: float | None = field(default=None, validator=_time)
     """For ``throttle``: how many seconds the header says; 1 when not given."""
@@ -202,7 +202,7 @@ class Fault:
         return ACTIONS[self.do]
 
     def spent(self, now: float) -> bool:
-        """Tell whether it can't happen any more at `now`."""
+        """Tell whether it can't happen any more at a time."""
         over = self.until is not None and now >= self.until
         return over or (self.times is not None and self.fired >= self.times)
 

@@ -375,7 +375,7 @@ async def test_faults_can_be_removed_and_switched(
     assert await statuses(http, order, 1) == [201]
     emulator.add_fault("refuse")
     emulator.clear_faults()
-    assert emulator.faults == ()
+    assert not emulator.faults
 
 
 @pytest.mark.parametrize(
