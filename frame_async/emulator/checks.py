@@ -14,7 +14,7 @@ from attrs import frozen
 
 from .answers import Problems
 
-Judge: TypeAlias = Callable[[Any], Problems]
+Check: TypeAlias = Callable[[Any], Problems]
 """Returns what is wrong with a value."""
 
 FILLED = "must be filled"
@@ -24,13 +24,17 @@ _NEVER_IN_A_URL = re.compile(r"[\s\x00-\x1f\x7f\\]")
 
 
 @frozen
-class Check:
-    """A rule for one value: judged here, and described in the OpenAPI document."""
+class Rule:
+    """A check that the OpenAPI document can describe."""
 
-    judge: Judge
+    judge: Check
     """Returns what is wrong with a value."""
     schema: Mapping[str, Any]
     """What JSON Schema can say of it."""
+
+    def __call__(self, value: Any) -> Problems:
+        """Return what is wrong with a value."""
+        return self.judge(value)
 
 
 def _text(value: object) -> list[str]:
@@ -53,7 +57,7 @@ def _url(value: object) -> list[str]:
     return [] if _is_http_url(str(value)) else ["must be an HTTP(S) URL"]
 
 
-def integer(at_least: int, at_most: int | None = None) -> Check:
+def integer(at_least: int, at_most: int | None = None) -> Rule:
     """Make a check for a whole number between two bounds, both allowed."""
 
     def judge(value: object) -> list[str]:
@@ -68,10 +72,10 @@ def integer(at_least: int, at_most: int | None = None) -> Check:
         return []
 
     bounds = {"minimum": at_least} | ({} if at_most is None else {"maximum": at_most})
-    return Check(judge, {"type": "integer", **bounds})
+    return Rule(judge, {"type": "integer", **bounds})
 
 
-def one_of(*allowed: str) -> Check:
+def one_of(*allowed: str) -> Rule:
     """Make a check for one of a few strings."""
 
     def judge(value: object) -> list[str]:
@@ -79,7 +83,7 @@ def one_of(*allowed: str) -> Check:
             return problems
         return [] if value in allowed else [f"must be one of: {', '.join(allowed)}"]
 
-    return Check(judge, {"type": "string", "enum": list(allowed)})
+    return Rule(judge, {"type": "string", "enum": list(allowed)})
 
 
 def _text_or_integer(value: object) -> list[str]:
@@ -101,7 +105,7 @@ def fields(
     problems: dict[str, Problems] = {}
     for name, given in value.items():
         check = checks.get(name)
-        if check is not None and (wrong := check.judge(given)):
+        if check is not None and (wrong := check(given)):
             problems[name] = wrong
     for name in required:
         if name not in value:
@@ -142,19 +146,19 @@ def _is_http_url(value: str) -> bool:
         return False
 
 
-text = Check(_text, {"type": "string", "minLength": 1})
+text = Rule(_text, {"type": "string", "minLength": 1})
 """A string that is not empty and can be written as UTF-8."""
 
-flag = Check(_flag, {"type": "boolean"})
+flag = Rule(_flag, {"type": "boolean"})
 """``true`` or ``false``; the numbers 1 and 0 are neither."""
 
-url = Check(_url, {"type": "string", "format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/]"})
+url = Rule(_url, {"type": "string", "format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/]"})
 """An absolute HTTP or HTTPS address with a host."""
 
-text_or_integer = Check(
+text_or_integer = Rule(
     _text_or_integer, {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]}
 )
 """A filled string or a whole number."""
 
-mapping = Check(_mapping, {"type": "object"})
+mapping = Rule(_mapping, {"type": "object"})
 """An object, whatever is in it."""
