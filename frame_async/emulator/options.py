@@ -1,11 +1,13 @@
 """Checks for the emulator's options."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 from math import inf, isfinite
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from attrs import Attribute
+
+from . import checks
 
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
 """What attrs calls with an object, one of its attributes and the value for it."""
@@ -50,6 +52,42 @@ def on_or_off(_: object, attribute: "Attribute[Any]", value: object) -> None:
     """Check for a boolean."""
     if not isinstance(value, bool):
         raise TypeError(f"{attribute.name} must be True or False")
+
+
+def filled(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for text that is not empty."""
+    if not isinstance(value, str):
+        raise TypeError(f"{attribute.name} must be a string")
+    if checks.text(value):
+        raise ValueError(f"{attribute.name} must not be empty")
+
+
+def delays(_: object, attribute: "Attribute[Any]", value: Sequence[object]) -> None:
+    """Check for several finite numbers from 0 up."""
+    for one in value:
+        not_negative(None, attribute, one)
+
+
+def seconds(value: Iterable[float]) -> tuple[float, ...]:
+    """Take several numbers."""
+    return tuple(value)
+
+
+def addresses(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for several addresses, some of them with a secret; what they say is not checked."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{attribute.alias} must be a sequence, of addresses or (address, secret)")
+    for one in cast("Sequence[object]", value):
+        pair = cast("tuple[object, ...]", one) if isinstance(one, tuple) else (one, "")
+        if [type(part) for part in pair] != [str, str]:
+            raise TypeError(f"{attribute.alias} must hold addresses, or pairs (address, secret)")
+
+
+def host_names(value: Iterable[str]) -> frozenset[str]:
+    """Take host names, in whatever case."""
+    if isinstance(value, str):
+        raise TypeError("allow_webhooks_to must be a set of host names")
+    return frozenset(name.lower() for name in value)
 
 
 def loopback_or_allowed(emulator: Any, attribute: "Attribute[Any]", value: object) -> None:

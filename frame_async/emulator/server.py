@@ -1,6 +1,7 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
+from collections.abc import Sequence
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
@@ -8,14 +9,29 @@ from typing import Self
 from attrs import Factory, define, field, setters
 
 from .app import App
+from .checkout import PREFIX, Checkout
 from .clocks import Clock, steady_clock
 from .connections import Acceptor
 from .creation import PATH, Creation
 from .idempotency import Idempotency
 from .ledger import Ledger, LedgerEntry
-from .options import loopback_or_allowed, not_negative, on_or_off, or_none, positive, whole
-from .pages import PREFIX, SessionPage
-from .sessions import Sessions
+from .options import (
+    addresses,
+    delays,
+    filled,
+    host_names,
+    loopback_or_allowed,
+    not_negative,
+    on_or_off,
+    or_none,
+    positive,
+    seconds,
+    whole,
+)
+from .payments import Payments
+from .sessions import Session, Sessions
+from .targets import Targets
+from .webhooks import BACKOFF, Webhooks
 from .window import Windows
 
 _GRACE = 0.1
@@ -55,12 +71,36 @@ class Emulator:
     """Seconds by which each answer is held back. What it says is decided before."""
     ledger_limit: int | None = field(default=None, validator=or_none(whole(1)))
     """Most entries that the ledger keeps, the newest; ``None`` keeps all."""
+    bank_delay: float = field(default=2.0, validator=not_negative)
+    """Seconds that a bank payment is processing, by `clock`."""
+    redirect_secret: str = field(default="emulator_redirect_secret", repr=False, validator=filled)
+    """Signs the payload on ``success_url`` and ``cancel_url``."""
+    _targets: Sequence[str | tuple[str, str]] = field(
+        default=(), alias="webhooks", repr=False, validator=addresses
+    )
+    """Endpoints to register: an address each, or an address and its secret."""
+    allow_webhooks_to: frozenset[str] = field(default=frozenset(), converter=host_names, repr=False)
+    """Names of hosts that webhooks may go to although they are not this machine."""
+    webhook_backoff: Sequence[float] = field(
+        default=BACKOFF, converter=seconds, validator=delays, repr=False
+    )
+    """Seconds before each repetition of a webhook that was not taken."""
     allow_remote: bool = field(default=False, validator=on_or_off)
     """Whether `host` may be an address that others can reach."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
-    _sessions: Sessions = field(init=False, repr=False, factory=Sessions)
+    _webhooks: Webhooks = field(
+        init=False, repr=False, default=Factory(lambda self: self._make_webhooks(), takes_self=True)
+    )
+    _sessions: Sessions = field(
+        init=False,
+        repr=False,
+        default=Factory(lambda self: Sessions(self._announce), takes_self=True),
+    )
+    _payments: Payments = field(
+        init=False, repr=False, default=Factory(lambda self: self._make_payments(), takes_self=True)
+    )
     _app: App = field(
         init=False, repr=False, default=Factory(lambda self: self._make_app(), takes_self=True)
     )
@@ -90,6 +130,11 @@ class Emulator:
         """
         return self._app.ledger.entries()
 
+    @property
+    def webhooks(self) -> Webhooks:
+        """The endpoints and the deliveries; register an endpoint here at any time."""
+        return self._webhooks
+
     def created(self, reference: str | None = None) -> tuple[str, ...]:
         """Return the ids of all sessions made, or of those with one ``client_reference_id``.
 
@@ -114,6 +159,7 @@ class Emulator:
         )
         address, port = server.sockets[0].getsockname()[:2]
         self._listening = _Listening(server, acceptor, _url(address, port))
+        self._payments.resume()
 
     async def aclose(self) -> None:
         """Stop listening and close all connections; does nothing when not running.
@@ -130,6 +176,8 @@ class Emulator:
             await listening.server.wait_closed()
         finally:
             self._listening = None
+            await self._payments.aclose()
+            await self._webhooks.aclose()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -144,10 +192,16 @@ class Emulator:
         await self.aclose()
 
     def _make_app(self) -> App:
-        page = SessionPage(self._sessions)
+        checkout = Checkout(
+            sessions=self._sessions,
+            payments=self._payments,
+            redirect_secret=self.redirect_secret,
+        )
         return App(
             routes={PATH: {"POST": self._make_creation()}},
-            families={PREFIX: {"GET": page, "HEAD": page}},
+            families={
+                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit}
+            },
             ledger=Ledger(self.ledger_limit),
             clock=self.clock,
             latency=self.latency,
@@ -160,8 +214,36 @@ class Emulator:
             windows=None if limit is None else Windows(limit, period, count_refused),
             retry_after=self.retry_after,
             idempotency=Idempotency() if self.idempotency else None,
-            page_url=lambda session_id: f"{self.base_url}{PREFIX}{session_id}",
+            page_url=self._page_url,
         )
+
+    def _make_webhooks(self) -> Webhooks:
+        webhooks = Webhooks(
+            clock=self.clock,
+            targets=Targets(self.allow_webhooks_to),
+            backoff=self.webhook_backoff,
+        )
+        for target in self._targets:
+            url, secret = (target, None) if isinstance(target, str) else target
+            webhooks.register(url, secret=secret)
+        return webhooks
+
+    def _make_payments(self) -> Payments:
+        return Payments(
+            sessions=self._sessions,
+            clock=self.clock,
+            bank_delay=self.bank_delay,
+            announce=self._webhooks.emit,
+        )
+
+    def _announce(self, session: Session) -> None:
+        if self._webhooks.wanted:  # most often there is nobody to tell
+            url = self._page_url(session.id)
+            shown = session.as_json(self.clock())
+            self._webhooks.emit("payment_link.created", {**shown, "url": url})
+
+    def _page_url(self, session_id: str) -> str:
+        return f"{self.base_url}{PREFIX}{session_id}"
 
     def _running(self) -> "_Listening":
         if self._listening is None:
