@@ -12,6 +12,7 @@
       const control = item.querySelector("select, input");
       const cents = item.dataset.price * (control ? Math.max(0, Math.trunc(control.value)) || 0 : item.dataset.count);
       show(item.querySelector("[data-line]"), cents);
+      item.querySelector("[data-each]").hidden = cents <= item.dataset.price;
       total += cents;
     }
     for (const element of document.querySelectorAll("[data-total]")) show(element, total);

@@ -116,7 +116,7 @@ def _receipt(session: Session, onward: str | None) -> Answer:
     title, text = _PAYMENTS[kind]
     facts = html(
         '<p>{text}</p>{again}<dl class="facts"><div><dt>Amount</dt><dd>{amount}</dd></div>'
-        "<div><dt>Paid by</dt><dd>{method}</dd></div>{reference}</dl>",
+        "<div><dt>Method</dt><dd>{method}</dd></div>{reference}</dl>",
         text=text,
         again=html('<p><a href="/pay/{id}">Look again</a></p>', id=session.id)
         if kind == "processing"

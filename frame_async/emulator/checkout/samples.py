@@ -40,7 +40,7 @@ def _build() -> Markup:
 def _table(caption: str, kind: str, rows: Mapping[str, Behaviour]) -> Markup:
     return html(
         '<table><caption>{caption}</caption><thead class="unseen"><tr><th scope="col">Number</th>'
-        '<th scope="col">Result</th></tr></thead><tbody>{rows}</tbody></table>',
+        '<th scope="col">Result</th><th scope="col">Fill in</th></tr></thead><tbody>{rows}</tbody></table>',
         caption=caption,
         rows=[_row(number, kind, behaviour) for number, behaviour in rows.items()],
     )
@@ -49,7 +49,7 @@ def _table(caption: str, kind: str, rows: Mapping[str, Behaviour]) -> Markup:
 def _row(number: str, kind: str, behaviour: Behaviour) -> Markup:
     spaced = _grouped(number) if kind == "card" else number
     return html(
-        "<tr><td><code>{number}</code></td><td>{result} "
+        "<tr><td><code>{number}</code></td><td>{result}</td><td>"
         '<button type="button" hidden data-{kind}="{number}" aria-label="Use {number}">Use</button>'
         "</td></tr>",
         number=spaced,

@@ -35,7 +35,7 @@ def summary_column(entered: Entered, total: str) -> Markup:
 def _reference(reference: str | None) -> Markup:
     if reference is None:
         return NOTHING
-    return html('<p class="reference">Order <b>{reference}</b></p>', reference=reference)
+    return html('<p class="reference">Reference <b>{reference}</b></p>', reference=reference)
 
 
 def _item(entered: Entered, index: int, item: Mapping[str, Any], count: int) -> Markup:
@@ -45,7 +45,7 @@ def _item(entered: Entered, index: int, item: Mapping[str, Any], count: int) -> 
     return html(
         '<li class="item" data-price="{price}" data-count="{count}">{picture}'
         '<div class="what"><p class="name">{name}</p><p class="id">{id}</p>{quantity}{error}</div>'
-        '<p class="price"><span data-line>{line}</span> <small>{each} each</small></p></li>',
+        '<p class="price"><span data-line>{line}</span> <small data-each{single}>{each} each</small></p></li>',
         price=product.price,
         count=count,
         picture=picture_of(product),
@@ -55,6 +55,7 @@ def _item(entered: Entered, index: int, item: Mapping[str, Any], count: int) -> 
         error=error_of(name, entered.errors),
         line=money(product.price * count),
         each=money(product.price),
+        single=attributes(hidden=count <= 1),
     )
 
 
