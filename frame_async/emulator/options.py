@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 from math import inf, isfinite
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from attrs import Attribute
 
@@ -73,14 +73,11 @@ def seconds(value: Iterable[float]) -> tuple[float, ...]:
     return tuple(value)
 
 
-def addresses(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    """Check for several addresses, some of them with a secret; what they say is not checked."""
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise TypeError(f"{attribute.alias} must be a sequence, of addresses or (address, secret)")
-    for one in cast("Sequence[object]", value):
-        pair = cast("tuple[object, ...]", one) if isinstance(one, tuple) else (one, "")
-        if [type(part) for part in pair] != [str, str]:
-            raise TypeError(f"{attribute.alias} must hold addresses, or pairs (address, secret)")
+def endpoints(value: Iterable[str | tuple[str, str]]) -> tuple[tuple[str, str | None], ...]:
+    """Take addresses, some with a secret; what they say is not checked here."""
+    if isinstance(value, str):
+        raise TypeError("webhooks must be several addresses, not one text")
+    return tuple(_endpoint(one) for one in value)
 
 
 def host_names(value: Iterable[str]) -> frozenset[str]:
@@ -117,3 +114,13 @@ def _finite(attribute: "Attribute[Any]", value: object) -> float:
     if not isfinite(value):
         raise ValueError(f"{attribute.name} must be finite")
     return value
+
+
+def _endpoint(value: object) -> tuple[str, str | None]:
+    match value:
+        case str():
+            return value, None
+        case (str() as url, str() as secret):
+            return url, secret
+        case _:
+            raise TypeError("webhooks must hold addresses, or pairs of an address and a secret")

@@ -91,7 +91,7 @@ class Payments:
 
     def resume(self) -> None:
         """Watch over all bank payments in progress, loaded ones too. Needs a running loop."""
-        for session in self.sessions:
+        for session in self.sessions.oldest():
             if session.payment_status == "processing":
                 self._process(session)
         self._watch()

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from io import BytesIO
 
 import aiohttp
 
@@ -42,7 +43,7 @@ class Wire:
         try:
             # What the endpoint says beyond its status is of no interest, and not read.
             async with self._session.post(
-                endpoint.url, data=delivery.body, headers=headers, allow_redirects=False
+                endpoint.url, data=BytesIO(delivery.body), headers=headers, allow_redirects=False
             ) as response:
                 return response.status, None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError

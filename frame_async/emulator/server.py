@@ -16,8 +16,8 @@ from .creation import PATH, Creation
 from .idempotency import Idempotency
 from .ledger import Ledger, LedgerEntry
 from .options import (
-    addresses,
     delays,
+    endpoints,
     filled,
     host_names,
     loopback_or_allowed,
@@ -69,14 +69,12 @@ class Emulator:
     """Whether ``Idempotency-Key`` is heeded, as the IETF draft has it. Frame V1 ignores it."""
     latency: float = field(default=0.0, validator=not_negative)
     """Seconds by which each answer is held back. What it says is decided before."""
-    ledger_limit: int | None = field(default=None, validator=or_none(whole(1)))
-    """Most entries that the ledger keeps, the newest; ``None`` keeps all."""
     bank_delay: float = field(default=2.0, validator=not_negative)
     """Seconds that a bank payment is processing, by `clock`."""
     redirect_secret: str = field(default="emulator_redirect_secret", repr=False, validator=filled)
     """Signs the payload on ``success_url`` and ``cancel_url``."""
-    _targets: Sequence[str | tuple[str, str]] = field(
-        default=(), alias="webhooks", repr=False, validator=addresses
+    _endpoints: Sequence[tuple[str, str | None]] = field(
+        default=(), alias="webhooks", repr=False, converter=endpoints
     )
     """Endpoints to register: an address each, or an address and its secret."""
     allow_webhooks_to: frozenset[str] = field(default=frozenset(), converter=host_names, repr=False)
@@ -85,6 +83,8 @@ class Emulator:
         default=BACKOFF, converter=seconds, validator=delays, repr=False
     )
     """Seconds before each repetition of a webhook that was not taken."""
+    ledger_limit: int | None = field(default=None, validator=or_none(whole(1)))
+    """Most entries that the ledger keeps, the newest; ``None`` keeps all."""
     allow_remote: bool = field(default=False, validator=on_or_off)
     """Whether `host` may be an address that others can reach."""
     clock: Clock = field(factory=steady_clock, repr=False)
@@ -223,8 +223,7 @@ class Emulator:
             targets=Targets(self.allow_webhooks_to),
             backoff=self.webhook_backoff,
         )
-        for target in self._targets:
-            url, secret = (target, None) if isinstance(target, str) else target
+        for url, secret in self._endpoints:
             webhooks.register(url, secret=secret)
         return webhooks
 

@@ -5,7 +5,7 @@ reference, create a payment link session). Payment method data is not kept.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
 from attrs import define, field
@@ -141,9 +141,9 @@ class Sessions:
         init=False, factory=lambda: defaultdict(list), repr=False
     )
 
-    def __iter__(self) -> Iterator[Session]:
-        """Go through all sessions, oldest first."""
-        return iter(self._by_id.values())
+    def oldest(self) -> tuple[Session, ...]:
+        """Return all sessions, oldest first."""
+        return tuple(self._by_id.values())
 
     def create(self, body: Mapping[str, Any], now: float) -> Session:
         """Make a session from a request body that the rules have passed."""

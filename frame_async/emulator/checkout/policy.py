@@ -1,16 +1,13 @@
 """The headers of the pages: what a browser may do with them.
 
 Nothing is loaded, the one style and the one script are allowed by their hashes, and
-forms may go to the page itself and to where a payment leads: browsers apply
-``form-action`` to the redirects that follow a form, too.
+forms go to the page itself and, when the session names a place to go to, on from there.
 """
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
-from urllib.parse import urlsplit
 
 from frame_async.emulator.sessions import Session
 
@@ -33,12 +30,11 @@ _POLICY = (
     f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; "
     "img-src data:; base-uri 'none'; frame-ancestors 'none'; form-action "
 )
-_HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
 def headers_for(session: Session | None = None) -> Mapping[str, str]:
     """Return the headers of a page; with a session its forms may be sent."""
-    targets = "'none'" if session is None else " ".join(_form_targets(session))
+    targets = "'none'" if session is None else _form_targets(session)
     return {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Security-Policy": _POLICY + targets,
@@ -49,18 +45,12 @@ def headers_for(session: Session | None = None) -> Mapping[str, str]:
     }
 
 
-def _form_targets(session: Session) -> list[str]:
-    urls = [url for url in (session.success_url, session.cancel_url) if url is not None]
-    return ["'self'", *dict.fromkeys(_source(url) for url in urls)]
+def _form_targets(session: Session) -> str:
+    """Return where the forms of a session may lead.
 
-
-def _source(url: str) -> str:
-    """Name an origin in the policy's own grammar, which has no IPv6 addresses.
-
-    A host that the grammar has no words for is let through by its scheme.
+    Browsers apply ``form-action`` to every redirect that follows, not only to the first.
+    A shop whose ``success_url`` leads on to another host (its own login, or ``www``)
+    would lose its payers if only the origin of that address were named.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if not _HOST.fullmatch(host):
-        return f"{parts.scheme}:"
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+    leaves = session.success_url is not None or session.cancel_url is not None
+    return "'self' http: https:" if leaves else "'self'"

@@ -40,7 +40,8 @@ def _build() -> Markup:
 def _table(caption: str, kind: str, rows: Mapping[str, Behaviour]) -> Markup:
     return html(
         '<table><caption>{caption}</caption><thead class="unseen"><tr><th scope="col">Number</th>'
-        '<th scope="col">Result</th><th scope="col">Fill in</th></tr></thead><tbody>{rows}</tbody></table>',
+        '<th scope="col">Result</th><th scope="col">Fill in</th></tr></thead>'
+        "<tbody>{rows}</tbody></table>",
         caption=caption,
         rows=[_row(number, kind, behaviour) for number, behaviour in rows.items()],
     )

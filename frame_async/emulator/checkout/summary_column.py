@@ -45,7 +45,8 @@ def _item(entered: Entered, index: int, item: Mapping[str, Any], count: int) -> 
     return html(
         '<li class="item" data-price="{price}" data-count="{count}">{picture}'
         '<div class="what"><p class="name">{name}</p><p class="id">{id}</p>{quantity}{error}</div>'
-        '<p class="price"><span data-line>{line}</span> <small data-each{single}>{each} each</small></p></li>',
+        '<p class="price"><span data-line>{line}</span> '
+        "<small data-each{single}>{each} each</small></p></li>",
         price=product.price,
         count=count,
         picture=picture_of(product),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 from support.payers import PAY, enter_account, enter_card, error_of, heading, pay
-from support.shops import Shop, read_payload
+from support.shops import Shop, open_shop, read_payload
 
 from frame_async.emulator import Emulator
 
@@ -82,11 +82,7 @@ async def test_paid_page(page: Page, create: Create) -> None:
     ("number", "words"),
     [
         ("4726843338079575", "Your card was declined."),  # stolen_card: not for the payer
-        ("4726848138487043", "Your card was declined."),
         ("4726846912498186", "too little money"),
-        ("4726840306461785", "has expired"),
-        ("4726840756845529", "security code"),
-        ("4111111738973695", "3-D Secure"),
     ],
 )
 async def test_decline_then_success(
@@ -188,7 +184,6 @@ async def test_challenge_of_an_old_tab(page: Page, create: Create) -> None:
     [
         ("000123456789", None, "Payment successful"),
         ("000222222227", "insufficient_funds", "Payment failed"),
-        ("000111111113", "account_closed", "Payment failed"),
     ],
 )
 async def test_bank_payment_takes_its_time(
@@ -226,7 +221,9 @@ async def until_delivered(emulator: Emulator, shop: Shop, name: str) -> None:
     import asyncio
 
     async with asyncio.timeout(10):
-        while not any(one.event_type == name for one in emulator.webhooks.deliveries()):
+        while not any(  # noqa: ASYNC110 - the emulator has no event to wait for
+            one.event_type == name for one in emulator.webhooks.deliveries()
+        ):
             await asyncio.sleep(0.01)
     await emulator.webhooks.settled()
 
@@ -318,3 +315,13 @@ async def test_no_real_card(page: Page, create: Create) -> None:
     await pay(page)
     assert "not one of Frame's test cards" in await error_of(page, "card_number")
     assert "4111" not in (await page.content()).replace("4111 11", "")
+
+
+async def test_chain_of_redirects(page: Page, create: Create, shop: Shop, watch: Any) -> None:
+    """A shop that sends its payers on to another host gets them there: no policy is in the way."""
+    async with open_shop() as other:
+        watch.allowed = (*watch.allowed, other.url)
+        await page.goto(await create(cancel_url=f"{shop.url}/onward?to={other.url}/end"))
+        await page.locator(".back").click()
+        await page.wait_for_url(f"{other.url}/end")
+    assert read_payload(shop.visits[0])["result"] == "canceled"
