@@ -55,8 +55,14 @@ def _row(number: str, kind: str, behaviour: Behaviour) -> Markup:
         "</td></tr>",
         number=spaced,
         kind=kind,
-        result=behaviour.failure_code or "succeeds",
+        result=_breakable(behaviour.failure_code or "succeeds"),
     )
+
+
+def _breakable(code: str) -> Markup:
+    """Let a code go over the end of a line after each of its words."""
+    *words, last = (html("{word}", word=word) for word in code.split("_"))
+    return Markup("".join(f"{word}_<wbr>" for word in words) + last)
 
 
 def _grouped(number: str) -> str:
