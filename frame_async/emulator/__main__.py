@@ -99,6 +99,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     _add_address(parser.add_argument)
     _add_behaviour(parser.add_argument)
+    _add_webhooks(parser.add_argument)
     _add_run(parser.add_argument)
     return parser
 
@@ -136,6 +137,24 @@ def _add_behaviour(add: Callable[..., Any]) -> None:
         help="leave Retry-After out of a 429",
     )
     add("--count-refused", action="store_true", help="let a 429 take a place in the window too")
+
+
+def _add_webhooks(add: Callable[..., Any]) -> None:
+    add(
+        "--webhook",
+        action="append",
+        default=[],
+        dest="webhooks",
+        metavar="URL",
+        help="send events to this address on this machine; may be given several times",
+    )
+    add(
+        "--allow-webhooks-to",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="let events go to this host too, which is not this machine; several times if need be",
+    )
 
 
 def _add_run(add: Callable[..., Any]) -> None:

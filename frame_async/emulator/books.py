@@ -66,6 +66,8 @@ class Books:
         self.faults.clear()
         if self.idempotency is not None:
             self.idempotency.clear()
+        if self.webhooks is not None:
+            self.webhooks.clear()
         self.clock.offset = 0.0
         self._begin()
 

@@ -64,8 +64,7 @@ class Keeper:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        if self._mark() != self._saved:
-            await self._save()
+        await self._save()  # bank payments end without a request that would tell
 
     async def _keep(self) -> None:
         took = 0.0

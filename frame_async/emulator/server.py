@@ -1,6 +1,7 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
+from collections.abc import Sequence
 from ipaddress import ip_address
 from os import PathLike
 from types import TracebackType
@@ -12,6 +13,7 @@ from .admin import Desk, is_aside
 from .app import App
 from .books import Books
 from .chances import Chances, Seed
+from .checkout import PREFIX, Checkout
 from .clocks import Clock, VirtualClock, steady_clock
 from .connections import Acceptor
 from .creation import PATH, Creation
@@ -21,19 +23,26 @@ from .keeping import Keeper
 from .latency import Setting, parse_latency
 from .ledger import Ledger, LedgerEntry
 from .options import (
+    delays,
+    endpoints,
     file_or_none,
+    filled,
+    host_names,
     latency_setting,
     loopback_or_allowed,
+    not_negative,
     on_or_off,
     or_none,
     positive,
+    seconds,
     whole,
     whole_or_text,
 )
-from .pages import PREFIX, SessionPage
-from .sessions import Sessions
+from .payments import Payments
+from .sessions import Session, Sessions
+from .targets import Targets
 from .usage import Usage
-from .webhook_desk import WebhookDesk
+from .webhooks import BACKOFF, Webhooks
 from .window import Windows
 
 _GRACE = 0.1
@@ -75,6 +84,20 @@ class Emulator:
     ``"lognormal(median=180ms, p99=900ms)"``, ``"uniform(1ms, 5ms)"`` or ``"constant(20ms)"``,
     or the path of a file with measured milliseconds, one a line. What an answer says is
     decided before."""
+    bank_delay: float = field(default=2.0, validator=not_negative)
+    """Seconds that a bank payment is processing, by `clock`."""
+    redirect_secret: str = field(default="emulator_redirect_secret", repr=False, validator=filled)
+    """Signs the payload on ``success_url`` and ``cancel_url``."""
+    _endpoints: Sequence[tuple[str, str | None]] = field(
+        default=(), alias="webhooks", repr=False, converter=endpoints
+    )
+    """Endpoints to register: an address each, or an address and its secret."""
+    allow_webhooks_to: frozenset[str] = field(default=frozenset(), converter=host_names, repr=False)
+    """Names of hosts that webhooks may go to although they are not this machine."""
+    webhook_backoff: Sequence[float] = field(
+        default=BACKOFF, converter=seconds, validator=delays, repr=False
+    )
+    """Seconds before each repetition of a webhook that was not taken."""
     ledger_limit: int | None = field(default=None, validator=or_none(whole(1)))
     """Most entries that the ledger keeps, the newest; ``None`` keeps all."""
     session_limit: int | None = field(default=None, validator=or_none(whole(1)))
@@ -92,6 +115,12 @@ class Emulator:
 
     _books: Books = field(
         init=False, repr=False, default=Factory(lambda self: self._make_books(), takes_self=True)
+    )
+    _webhooks: Webhooks = field(
+        init=False, repr=False, default=Factory(lambda self: self._make_webhooks(), takes_self=True)
+    )
+    _payments: Payments = field(
+        init=False, repr=False, default=Factory(lambda self: self._make_payments(), takes_self=True)
     )
     _app: App = field(
         init=False, repr=False, default=Factory(lambda self: self._make_app(), takes_self=True)
@@ -134,9 +163,9 @@ class Emulator:
         return self._books.faults.all()
 
     @property
-    def webhooks(self) -> WebhookDesk | None:
-        """What sends events; ``None`` when nothing does."""
-        return self._books.webhooks
+    def webhooks(self) -> Webhooks:
+        """The endpoints and the deliveries; register an endpoint here at any time."""
+        return self._webhooks
 
     def created(self, reference: str | None = None) -> tuple[str, ...]:
         """Return the ids of all sessions made, or of those with one ``client_reference_id``.
@@ -225,6 +254,7 @@ class Emulator:
             raise
         address, port = server.sockets[0].getsockname()[:2]
         self._listening = _Listening(server, acceptor, _url(address, port))
+        self._payments.resume()
 
     async def aclose(self) -> None:
         """Stop listening and close all connections; does nothing when not running.
@@ -244,6 +274,8 @@ class Emulator:
             await listening.server.wait_closed()
         finally:
             self._listening = None
+            await self._payments.aclose()
+            await self._webhooks.aclose()
             await self._end_keeping()
 
     async def __aenter__(self) -> Self:
@@ -267,7 +299,7 @@ class Emulator:
         return Books(
             clock=VirtualClock(self.clock),
             chances=chances,
-            sessions=Sessions(self.session_limit, chances.session_ids),
+            sessions=Sessions(self.session_limit, chances.session_ids, self._announce),
             ledger=Ledger(self.ledger_limit),
             windows=Windows(self.limit, self.period, self.count_refused),
             usage=Usage(self.period),
@@ -277,10 +309,17 @@ class Emulator:
         )
 
     def _make_app(self) -> App:
-        books, page = self._books, SessionPage(self._books.sessions)
+        books = self._books
+        checkout = Checkout(
+            sessions=self._books.sessions,
+            payments=self._payments,
+            redirect_secret=self.redirect_secret,
+        )
         return App(
             routes={PATH: {"POST": self._make_creation()}},
-            families={PREFIX: {"GET": page, "HEAD": page}},
+            families={
+                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit}
+            },
             aside=Desk(books, self),
             is_aside=is_aside,
             books=books,
@@ -290,8 +329,36 @@ class Emulator:
         return Creation(
             books=self._books,
             retry_after=self.retry_after,
-            page_url=lambda session_id: f"{self.base_url}{PREFIX}{session_id}",
+            page_url=self._page_url,
         )
+
+    def _make_webhooks(self) -> Webhooks:
+        webhooks = Webhooks(
+            clock=self._books.clock,
+            targets=Targets(self.allow_webhooks_to),
+            backoff=self.webhook_backoff,
+        )
+        for url, secret in self._endpoints:
+            webhooks.register(url, secret=secret)
+        self._books.webhooks = webhooks
+        return webhooks
+
+    def _make_payments(self) -> Payments:
+        return Payments(
+            sessions=self._books.sessions,
+            clock=self._books.clock,
+            bank_delay=self.bank_delay,
+            announce=self._webhooks.emit,
+        )
+
+    def _announce(self, session: Session) -> None:
+        if self._webhooks.wanted:  # most often there is nobody to tell
+            url = self._page_url(session.id)
+            shown = session.as_json(self._books.clock())
+            self._webhooks.emit("payment_link.created", {**shown, "url": url})
+
+    def _page_url(self, session_id: str) -> str:
+        return f"{self.base_url}{PREFIX}{session_id}"
 
     def _make_keeper(self) -> Keeper | None:
         return None if self.state is None else Keeper(self.state, self._books)

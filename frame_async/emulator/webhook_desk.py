@@ -122,6 +122,10 @@ class WebhookDesk(Protocol):
         """Return all deliveries, newest last."""
         ...
 
+    def clear(self) -> None:
+        """Forget all deliveries."""
+        ...
+
     def resend(self, delivery_id: str) -> Delivery | None:
         """Deliver an event once more; ``None`` when there is no such delivery."""
         ...

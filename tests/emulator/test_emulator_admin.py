@@ -270,7 +270,7 @@ async def test_snapshot_has_what_the_dashboard_shows(
     assert "body" not in shown["requests"][0]
     assert len(shown["sessions"]) == 2
     assert shown["settings"]["latency"] == "uniform(0ms, 1ms)"
-    assert shown["webhooks"] is None
+    assert shown["webhooks"] == {"endpoints": [], "deliveries": []}
     assert (of_one["requests"], of_one["sessions"]) == ([], [])
 
 
@@ -282,8 +282,8 @@ async def test_snapshot_has_what_the_dashboard_shows(
         ("GET", f"{API}faults/x", 405),
         ("POST", f"{API}snapshot", 405),
         ("GET", f"{API}reset", 405),
-        ("GET", f"{API}webhooks/endpoints", 404),
         ("POST", f"{API}webhooks/deliveries/x/resend", 404),
+        ("DELETE", f"{API}webhooks/endpoints/x", 404),
         ("POST", "/", 405),
         ("DELETE", "/docs", 405),
     ],
@@ -461,6 +461,9 @@ class FakeWebhooks:
     def deliveries(self) -> Sequence[FakeDelivery]:
         return tuple(self.sent)
 
+    def clear(self) -> None:
+        self.sent = []
+
     def resend(self, delivery_id: str) -> FakeDelivery | None:
         for delivery in self.sent:
             if delivery.id == delivery_id:
@@ -476,13 +479,12 @@ def webhooks(emulator: Emulator) -> FakeWebhooks:
 
 
 async def test_endpoints_are_registered_and_removed(
-    webhooks: FakeWebhooks, http: aiohttp.ClientSession, emulator: Emulator
+    webhooks: FakeWebhooks, http: aiohttp.ClientSession
 ) -> None:
     """An endpoint's secret is in the answer to its registration and nowhere else."""
     url = "http://127.0.0.1:9/hook"
     made = await tell(http, "POST", "webhooks/endpoints", {"url": url, "events": ["a.b"]})
     assert (made["id"], made["secret"], made["events"]) == ("we_1", "generated", ["a.b"])
-    assert emulator.webhooks is webhooks
     listed = await ask(http, "webhooks/endpoints")
     assert listed["endpoints"][0]["url"] == url
     for path in ("webhooks/endpoints", "snapshot"):
@@ -549,3 +551,33 @@ async def test_pages_allow_what_they_hold_and_nothing_else(http: aiohttp.ClientS
         assert not re.search(r"\son\w+=|style=", html)
         head = await http.head(path)
         assert (head.status, await head.read()) == (200, b"")
+
+
+async def test_a_delivery_is_seen_and_sent_again(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    """What the emulator really sent is shown with its attempts, resent, and forgotten."""
+    heard: list[bytes] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}/hook"
+        made = await tell(http, "POST", "webhooks/endpoints", {"url": url})
+        assert len(made["secret"]) == 32
+        await create(http, "a")
+        await emulator.webhooks.settled()
+        (first,) = (await ask(http, "webhooks/deliveries"))["deliveries"]
+        assert (first["event_type"], first["state"]) == ("payment_link.created", "delivered")
+        await tell(http, "POST", f"webhooks/deliveries/{first['id']}/resend")
+        await emulator.webhooks.settled()
+        assert len(heard) == 2
+        await tell(http, "POST", "reset")
+        shown = (await ask(http, "snapshot"))["webhooks"]
+        assert (len(shown["endpoints"]), shown["deliveries"]) == (1, [])
+    with pytest.raises(ValueError, match=r"loopback|machine|allow"):
+        emulator.webhooks.register("https://example.com/hook")

@@ -114,6 +114,7 @@ def test_every_option_is_passed_on(
     monkeypatch.setattr("frame_async.emulator.__main__.Emulator", make)
     options = "--host localhost --port 0 --limit None --period 5 --latency 0.01 --idempotency"
     more = "--no-retry-after --count-refused --allow-remote --seed 7 --session-limit 9"
+    more += " --webhook http://127.0.0.1:9/a --webhook http://hooks:9/b --allow-webhooks-to hooks"
     more += f" --ledger-limit none --state {tmp_path / 'state'}"
     assert run_main(*options.split(), *more.split()) == 0
     (emulator,) = made
@@ -122,6 +123,8 @@ def test_every_option_is_passed_on(
     assert (emulator.idempotency, emulator.retry_after) == (True, False)
     assert (emulator.count_refused, emulator.allow_remote) == (True, True)
     assert (emulator.seed, emulator.session_limit, emulator.ledger_limit) == ("7", 9, None)
+    urls = [endpoint.url for endpoint in emulator.webhooks.endpoints()]
+    assert urls == ["http://127.0.0.1:9/a", "http://hooks:9/b"]
     assert emulator.state == str(tmp_path / "state")
     line = LINE.fullmatch(capsys.readouterr().out)
     assert line is not None
@@ -171,6 +174,7 @@ def test_host_that_is_no_name_is_one_line(capsys: pytest.CaptureFixture[str]) ->
         (["--latency", "normal(1ms)"], "latency has no distribution 'normal'"),
         (["--latency=-1"], "latency must not be negative"),
         (["--port", "70000"], "port must be at least 0 and at most 65535"),
+        (["--webhook", "http://192.0.2.1/x"], "192.0.2.1"),
         (["extra"], "extra"),
     ],
 )

@@ -77,7 +77,7 @@ def test_schemathesis_finds_nothing(base_url: str, mode: GenerationMode) -> None
     answered: set[int] = set()
 
     @settings(
-        max_examples=40,
+        max_examples=20,
         deadline=None,
         derandomize=True,
         database=None,

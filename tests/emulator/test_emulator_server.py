@@ -87,6 +87,16 @@ def test_it_stands_apart() -> None:
         ({"count_refused": "yes"}, TypeError),
         ({"idempotency": None}, TypeError),
         ({"allow_remote": 1}, TypeError),
+        ({"bank_delay": -1}, ValueError),
+        ({"bank_delay": "2"}, TypeError),
+        ({"redirect_secret": ""}, ValueError),
+        ({"redirect_secret": b"secret"}, TypeError),
+        ({"webhooks": "http://127.0.0.1/hook"}, TypeError),
+        ({"webhooks": (b"http://127.0.0.1/hook",)}, TypeError),
+        ({"webhooks": (("http://127.0.0.1/hook", None),)}, TypeError),
+        ({"webhook_backoff": (1, -1)}, ValueError),
+        ({"webhook_backoff": ("1",)}, TypeError),
+        ({"allow_webhooks_to": "shop.example"}, TypeError),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], error: type[Exception]) -> None:
