@@ -46,7 +46,7 @@ def exactly(expected: type[T]) -> Callable[[object, object], T]:
 
 def moment(value: object, _: object = None) -> datetime:
     """Epoch seconds or ISO 8601 to an aware datetime in UTC; no offset means UTC."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if type(value) is int or type(value) is float:
         return _from_epoch(value)
     if isinstance(value, str) and _ISO_8601.fullmatch(value):
         return _from_iso(value)
@@ -79,6 +79,21 @@ def describe(error: BaseException, path: str = "") -> list[Problem]:
     return [Problem(path, str(error), "nothing is coerced")]
 
 
+def _or_none(expected: type[T]) -> Callable[[object, object], T | None]:
+    """The same as `exactly`, or None: one call instead of the three that cattrs would make."""
+
+    def hook(value: object, _: object) -> T | None:
+        if value is None or type(value) is expected:
+            return value
+        raise MismatchError(f"must be {expected.__name__}, not {type(value).__name__}")
+
+    return hook
+
+
+def _moment_or_none(value: object, _: object) -> datetime | None:
+    return None if value is None else moment(value)
+
+
 def _leave_out_the_not_given(
     converter: MsgspecJsonConverter, cls: type, **overrides: Any
 ) -> Callable[[Any], Any]:
@@ -91,11 +106,11 @@ def _make_converter() -> MsgspecJsonConverter:
     converter = make_converter(detailed_validation=True)
     for plain in (str, bool):
         converter.register_structure_hook(plain, exactly(plain))
+        converter.register_structure_hook_func(_is(plain | None), _or_none(plain))
     converter.register_structure_hook(datetime, moment)
+    converter.register_structure_hook_func(_is(datetime | None), _moment_or_none)
     converter.register_structure_hook(Call, lambda value, _: value)
-    converter.register_structure_hook_func(
-        lambda cls: cls == Mapping[str, Any], lambda value, _: value
-    )
+    converter.register_structure_hook_func(_is(Mapping[str, Any]), lambda value, _: value)
     always = {"type": override(omit=False, omit_if_default=False)}
     for cls, kept in ((LineItem, {}), (Card, always), (BankAccount, always)):
         converter.register_unstructure_hook(cls, _leave_out_the_not_given(converter, cls, **kept))
@@ -110,4 +125,13 @@ def _make_converter() -> MsgspecJsonConverter:
     return converter
 
 
+def _is(wanted: object) -> Callable[[object], bool]:
+    return lambda found: found == wanted
+
+
 converter: Final = _make_converter()
+
+structure_session: Final = make_dict_structure_fn(
+    PaymentLinkSession, converter, _cattrs_detailed_validation=False
+)
+"""Structures a session in half the time, and raises at the first thing that is wrong."""

@@ -1,7 +1,6 @@
 """Reading a session out of the body of a 2xx answer."""
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import fields
@@ -11,8 +10,12 @@ from frame_async.calls import Call
 from frame_async.errors import Problem, UnreadableError
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.serialization import _json
-from frame_async.serialization._converter import converter, describe
-from frame_async.shapes import is_mapping
+from frame_async.serialization._converter import (
+    MismatchError,
+    converter,
+    describe,
+    structure_session,
+)
 
 _WHAT: Final = "unreadable payment link session"
 # A string that is never closed is one token to the end, and nothing is ever read twice.
@@ -32,17 +35,24 @@ def load_session(data: bytes, call: Call) -> PaymentLinkSession:
         UnreadableError: not a JSON object, or a value of a wrong type, with its path.
     """
     decoded = _json.decode(data, _WHAT)
-    if not is_mapping(decoded):
+    if not isinstance(decoded, dict):
         found = type(decoded).__name__
         raise UnreadableError(_WHAT, [Problem("", f"is a JSON {found}", "expected an object")])
     return _structured(decoded, call)
 
 
-def _structured(decoded: Mapping[str, Any], call: Call) -> PaymentLinkSession:
-    known = {name: value for name, value in decoded.items() if name in _WIRE}
-    extra = {name: value for name, value in decoded.items() if name not in _WIRE}
+def _structured(decoded: dict[str, Any], call: Call) -> PaymentLinkSession:
+    known, extra = decoded, dict[str, Any]()
+    if not decoded.keys() <= _WIRE:
+        known = {name: value for name, value in decoded.items() if name in _WIRE}
+        extra = {name: value for name, value in decoded.items() if name not in _WIRE}
+    known["extra"], known["call"] = extra, call
     try:
-        return converter.structure(known | {"extra": extra, "call": call}, PaymentLinkSession)
+        return structure_session(known, PaymentLinkSession)
+    except (MismatchError, KeyError):
+        pass  # once more, to find everything that is wrong
+    try:
+        return converter.structure(known, PaymentLinkSession)
     except ClassValidationError as error:
         problems = describe(error)
     raise UnreadableError(_WHAT, problems)

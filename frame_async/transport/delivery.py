@@ -13,7 +13,7 @@ from frame_async.errors import StoreError
 from frame_async.hidden import Hidden
 from frame_async.observers import Audience
 from frame_async.protocol.clock import Clock
-from frame_async.protocol.outcomes import Ending, judge, sum_up
+from frame_async.protocol.outcomes import Ending, sum_up
 from frame_async.protocol.retry import (
     STOP,
     Reaction,
@@ -154,48 +154,44 @@ class _Course:
     _delivery: Delivery
     _assignment: Assignment
     _started: float
-    _plan: RetryPlan = field(init=False)
+    _plan: RetryPlan | None = field(init=False, default=None)
+    _first_at: float | None = field(init=False, default=None)
+    """When the first exchange began: waiting for the window is not what the policy limits."""
     _attempts: list[Attempt] = field(init=False, factory=list[Attempt])
     _slept: float = field(init=False, default=0.0)
     _slept_for: str = field(init=False, default="")
     _going: bool = field(init=False, default=True)
     """Whether the claim of the key still stands."""
-    last: Exchange = field(init=False)
+    _last: Exchange | None = field(init=False, default=None)
 
-    def __attrs_post_init__(self) -> None:
-        delivery, assignment = self._delivery, self._assignment
-        self.last = Trail(delivery.clock.monotonic).end(Ending.CANCELLED)
-        self._plan = RetryPlan(
-            assignment.policy,
-            delivery.budget,
-            delivery.random,
-            self._started,
-            assignment.deadline,
-        )
+    @property
+    def last(self) -> Exchange:
+        """How the last exchange ended; one that never began was cancelled."""
+        return self._last or Trail(self._delivery.clock.monotonic).end(Ending.CANCELLED)
 
     async def run(self) -> tuple[Exchange, Step]:
         first = await self._attempt()
-        if judge(first.evidence) is Outcome.CREATED:
+        if first.outcome is Outcome.CREATED:
             self._delivery.budget.give_back()
             return first, STOP
         return await persist(first, self._attempt, self._decide, self._sleep)
 
     async def _attempt(self) -> Exchange:
-        delivery = self._delivery
-        waiting = Trail(delivery.clock.monotonic)
+        now = self._delivery.clock.monotonic
+        began = now()
         token = token_hex(8)
         try:
             await self._enter(token)
         except DismissedError:
-            return waiting.end(Ending.DISMISSED)
+            return Trail(now).end(Ending.DISMISSED)
         except NoPlaceError as no:
             detail = f"there would be one in {no.fits_in:.1f} s"
-            return waiting.end(Ending.NO_PLACE, detail, fits_in=no.fits_in)
+            return Trail(now).end(Ending.NO_PLACE, detail, fits_in=no.fits_in)
         except StoreError as error:
-            return waiting.end(Ending.STORE_FAILED, error.message)
+            return Trail(now).end(Ending.STORE_FAILED, error.message)
         if not self._going:
-            return waiting.end(Ending.TAKEN_OVER)
-        return await self._exchange(token, delivery.clock.monotonic() - waiting.began)
+            return Trail(now).end(Ending.TAKEN_OVER)
+        return await self._exchange(token, now() - began)
 
     async def _enter(self, token: str) -> None:
         """Take a place in the window, and see that the claim of the key still stands."""
@@ -234,8 +230,8 @@ class _Course:
         delivery = self._delivery
         began = datetime.fromtimestamp(delivery.clock.time(), UTC)
         trail = Trail(delivery.clock.monotonic)
-        if not self._attempts:  # waiting for the window is not what the policy limits
-            self._plan.started = trail.began
+        if self._first_at is None:
+            self._first_at = trail.began
         left = max(0.0, self._assignment.deadline - trail.began)
         try:
             exchange = await delivery.session.post(
@@ -255,12 +251,13 @@ class _Course:
 
     async def _leave(self, token: str, exchange: Exchange) -> None:
         """Tell the window how it went; a store that can't hear it gives the place up later."""
-        turnstile, outcome = self._delivery.turnstile, judge(exchange.evidence)
-        reaction = self._plan.policy.react(outcome, exchange.evidence)
+        turnstile, policy = self._delivery.turnstile, self._assignment.policy
+        outcome = exchange.outcome
+        reaction = policy.react(outcome, exchange.evidence)
         try:
             if reaction is Reaction.THROTTLED:
                 asked = self._asked_to_wait(exchange)
-                await turnstile.refuse(token, max(asked or 0.0, self._plan.policy.backoff))
+                await turnstile.refuse(token, max(asked or 0.0, policy.backoff))
             else:
                 await turnstile.leave(token, sent=outcome is not Outcome.NOT_SENT)
         except StoreError as error:
@@ -268,17 +265,26 @@ class _Course:
 
     def _note(self, exchange: Exchange, began: datetime, waited: float) -> None:
         attempt = describe(exchange, began, waited, self._slept, self._slept_for)
-        self.last = exchange
+        self._last = exchange
         self._slept, self._slept_for = 0.0, ""
         self._attempts.append(attempt)
         self._delivery.audience.attempt_ended(self._assignment.key, len(self._attempts), attempt)
 
     def _decide(self, exchange: Exchange) -> Step:
-        self.last = exchange
-        reaction = self._plan.policy.react(judge(exchange.evidence), exchange.evidence)
+        self._last = exchange
+        reaction = self._assignment.policy.react(exchange.outcome, exchange.evidence)
         self._slept_for = f"after attempt {len(self._attempts)}: {reaction}"
         now = self._delivery.clock.monotonic()
+        if self._plan is None:  # most calls need none
+            self._plan = self._new_plan()
         return self._plan.after(reaction, self._asked_to_wait(exchange), now)
+
+    def _new_plan(self) -> RetryPlan:
+        delivery, assignment = self._delivery, self._assignment
+        started = self._started if self._first_at is None else self._first_at
+        return RetryPlan(
+            assignment.policy, delivery.budget, delivery.random, started, assignment.deadline
+        )
 
     def _asked_to_wait(self, exchange: Exchange) -> float | None:
         head = exchange.head
@@ -332,7 +338,7 @@ def describe(
     """The record of one exchange."""
     trail, head = exchange.trail, exchange.head
     return Attempt(
-        outcome=judge(exchange.evidence),
+        outcome=exchange.outcome,
         status=head.status if head else None,
         reason=exchange.reason,
         started=began,

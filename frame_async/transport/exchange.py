@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from frame_async.protocol.outcomes import Ending, Evidence, Phase
+from frame_async.calls import Outcome
+from frame_async.protocol.outcomes import Ending, Evidence, Phase, judge
 
 
 @frozen
@@ -65,7 +66,9 @@ class Trail:
         fits_in: float | None = None,
     ) -> "Exchange":
         """The exchange is over, now and like this."""
-        return Exchange(self, ending, self.now(), detail, fits_in, body)
+        status = self.head.status if self.head else None
+        evidence = Evidence(self.phase, ending, status)
+        return Exchange(self, ending, self.now(), evidence, judge(evidence), detail, fits_in, body)
 
 
 @frozen
@@ -76,6 +79,10 @@ class Exchange:
     ending: Ending
     ended: float
     """Monotonic time at which it was over."""
+    evidence: Evidence
+    """The facts that its outcome is judged by."""
+    outcome: Outcome
+    """What they prove."""
     detail: str = ""
     """More about the ending in a few words, such as "connection refused"."""
     fits_in: float | None = None
@@ -87,12 +94,6 @@ class Exchange:
     def head(self) -> Head | None:
         """The head of the answer, if one was read."""
         return self.trail.head
-
-    @property
-    def evidence(self) -> Evidence:
-        """The facts that its outcome is judged by."""
-        status = self.head.status if self.head else None
-        return Evidence(self.trail.phase, self.ending, status)
 
     @property
     def reason(self) -> str:

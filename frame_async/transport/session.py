@@ -15,6 +15,7 @@ import ssl
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
@@ -47,6 +48,14 @@ USER_AGENT: Final = (
 
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
 _NEVER: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds; its default is 5
+
+
+_HARDLY: Final = 0.001
+
+
+@lru_cache(maxsize=16)
+def _limits(total: float, connect: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, sock_connect=connect, ceil_threshold=_NEVER)
 
 
 class _StaleConnectionError(Exception):
@@ -211,7 +220,9 @@ class HttpSession:
             return trail.end(Ending.TIMED_OUT, "waiting for a connection slot to come free")
         try:
             trail.admitted = trail.now()
-            left = timeout - (trail.admitted - trail.began)
+            waited = trail.admitted - trail.began
+            # As a rule the same number, so that aiohttp's object can be kept.
+            left = timeout if waited < _HARDLY else timeout - waited
             if left <= 0:  # to aiohttp, 0 means for ever
                 return trail.end(Ending.TIMED_OUT)
             return await self._exchange(opened.session, body, headers, trail, left)
@@ -263,9 +274,7 @@ class HttpSession:
                 data=_Body(body.reveal(), trail),
                 headers=headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=timeout, sock_connect=self._connect_timeout, ceil_threshold=_NEVER
-                ),
+                timeout=_limits(timeout, self._connect_timeout),
             )
             trail.answered = trail.now()
             trail.head = _head(response, self._key)
@@ -313,13 +322,19 @@ _of_parents: Final[list[_Opened]] = []
 
 def _head(response: aiohttp.ClientResponse, key: Hidden[str]) -> Head:
     headers = response.headers
-    ids = (clean_request_id(headers.get(name), key.reveal()) for name in _REQUEST_ID_HEADERS)
     return Head(
         response.status,
         tuple(headers.getall(hdrs.RETRY_AFTER, ())),
         headers.get(hdrs.DATE),
-        next((found for found in ids if found), None),
+        _request_id(headers, key),
     )
+
+
+def _request_id(headers: Mapping[str, str], key: Hidden[str]) -> str | None:
+    for name in _REQUEST_ID_HEADERS:
+        if name in headers and (found := clean_request_id(headers[name], key.reveal())):
+            return found
+    return None
 
 
 async def _read(content: aiohttp.StreamReader, chunks: list[bytes]) -> None:
