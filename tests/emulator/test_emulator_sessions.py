@@ -156,6 +156,22 @@ async def test_payment_in_progress_survives_a_restart(
         await until(lambda: session.payment_status == "paid")
 
 
+async def test_forgotten_session_is_not_settled(
+    http: aiohttp.ClientSession, emulator: Emulator, clock: Any, until: Until
+) -> None:
+    """A session that was cleared away while its bank payment was on the way causes no event."""
+    url = (await (await http.post(PATH, json={"line_items": [{"product": "p"}]})).json())["url"]
+    await http.post(url, data=FORM)
+    session = only_session_of(emulator)
+    sessions_of(emulator).clear()
+    again = (await (await http.post(PATH, json={"line_items": [{"product": "p"}]})).json())["url"]
+    clock.now += 1
+    await http.post(again, data=FORM)
+    clock.now += 3600
+    await until(lambda: only_session_of(emulator).payment_status == "failed")
+    assert session.payment_status == "processing"
+
+
 async def test_bank_delay_of_nothing(order: dict[str, Any], until: Until, clock: Any) -> None:
     """With no delay a bank payment is processing for a moment only, even if time stands still."""
     async with (

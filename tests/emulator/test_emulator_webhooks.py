@@ -16,7 +16,7 @@ from support.shops import HOOK_SECRET, Shop, open_shop
 from frame_async.emulator import Emulator
 from frame_async.emulator import posting as posting_module
 from frame_async.emulator.targets import Resolver, TargetError, Targets
-from frame_async.emulator.webhooks import BACKOFF, Webhooks
+from frame_async.emulator.webhooks import BACKOFF, Delivery, Endpoint, Webhooks
 
 PATH = "/v1/payment_link_sessions"
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -351,6 +351,16 @@ async def test_last_look_at_the_address() -> None:
     await resolver.resolve("allowed.example", 80)
     targets.open_socket(place).close()
     await resolver.close()
+
+
+async def test_last_look_is_taken(clock: Any) -> None:
+    """An address that nobody has checked is refused before anything is sent to it."""
+    endpoint = Endpoint(id="e", url="http://192.0.2.1/hook", secret="s", created=0)
+    wire = posting_module.Wire(Targets())
+    answer = await wire.post(endpoint, Delivery.begin(endpoint, "evt_1", "a", b"{}"))
+    await wire.aclose()
+    assert answer[0] is None
+    assert "is not this machine" in str(answer[1])
 
 
 async def test_name_of_this_machine(webhooks: Webhooks, shop: Shop) -> None:

@@ -37,7 +37,8 @@ class Shop:
         """Take whatever comes."""
         if request.path == "/hook":
             self.deliveries.append((dict(request.headers), await request.read()))
-            return web.Response(status=self.answers.pop(0) if self.answers else 204)
+            status = self.answers.pop(0) if self.answers else 204
+            return web.Response(status=status, headers={"Location": "/elsewhere"})
         if request.path == "/favicon.ico":
             return web.Response(status=204)
         if request.path == "/onward":

@@ -94,6 +94,19 @@ async def test_page_is_self_contained(http: aiohttp.ClientSession) -> None:
     assert not re.search(r"\son\w+=|\sstyle=|javascript:", html)
 
 
+async def test_page_escapes_what_it_shows(http: aiohttp.ClientSession) -> None:
+    """Markup in anything that a merchant sent is shown, not obeyed, on form and result."""
+    evil = "<script>alert('1')</script>\"&"
+    shown = "&lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt;&quot;&amp;"
+    items = [{"product": evil}]
+    url = await create(http, line_items=items, client_reference_id=evil, customer_email=evil)
+    html = await (await http.get(url)).text()
+    assert (html.count("<script"), html.count(shown)) == (1, 3)
+    await send(http, url, PAID)
+    html = await (await http.get(url)).text()
+    assert (html.count("<script"), html.count(shown)) == (0, 1)
+
+
 async def test_page_with_a_way_out_may_lead_there(http: aiohttp.ClientSession) -> None:
     """A session that names an address lets its form lead on, and a page without a form nowhere."""
     url = await create(http, success_url="http://shop.example/")
@@ -392,6 +405,9 @@ async def test_challenge_can_be_answered_once_only(
     await send(http, url, {**PAID, "card_number": "4000000000003220"})
     session = only_session_of(emulator)
     assert session.challenge is not None
+    wrong = {"action": "approve", "challenge": "00000000-0000-4000-8000-000000000000"}
+    assert await send(http, url, wrong) == home
+    assert session.payment_status == "unpaid"
     form = {"action": "fail", "challenge": session.challenge.id}
     assert (await send(http, url, form))[0] == 402
     assert await send(http, url, {**form, "action": "approve"}) == home

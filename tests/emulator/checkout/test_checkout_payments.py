@@ -175,6 +175,7 @@ async def test_challenge_of_an_old_tab(page: Page, create: Create) -> None:
     await other.wait_for_url("**/challenge")
     await page.get_by_role("button", name="Approve the payment").click()
     await page.wait_for_url(url)
+    assert (await heading(page)).startswith("Pay\n")
     await other.get_by_role("button", name="Approve the payment").click()
     await other.wait_for_selector(".notice.paid")
 
