@@ -170,11 +170,6 @@ class Sessions:
         """Return the session of that id, if there is one."""
         return self._by_id.get(session_id)
 
-    def clear(self) -> None:
-        """Forget all sessions."""
-        self._by_id.clear()
-        self._by_reference.clear()
-
     def ids(self, reference: str | None = None) -> tuple[str, ...]:
         """Return the ids made, oldest first: all, or those of one merchant reference."""
         if reference is None:
