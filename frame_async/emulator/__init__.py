@@ -11,7 +11,8 @@ frame_async: it is a second reading of Frame's reference, and where the two
 readings differ a test shows it.
 """
 
-from .ledger import LedgerEntry
+from .faults import Fault
+from .ledger import FaultRecord, LedgerEntry
 from .server import Emulator
 
-__all__ = ["Emulator", "LedgerEntry"]
+__all__ = ["Emulator", "Fault", "FaultRecord", "LedgerEntry"]

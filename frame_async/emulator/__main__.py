@@ -11,12 +11,12 @@ from types import FrameType
 from typing import Any
 
 from .server import Emulator
-
-_LEDGER = 10_000  # nobody reads the ledger from here, so it need not grow for ever
+from .state import StateError
 
 _EPILOG = """\
 Any key that starts with sk_sandbox_ is accepted, and no other. The line printed
-on standard output says where the emulator listens. It ends with exit code 0 on
+on standard output says where the emulator listens: open it in a browser for a
+dashboard, and /docs there for the API. It ends with exit code 0 on
 SIGINT (Ctrl-C) or SIGTERM, and with 2 when it can't start."""
 
 
@@ -31,12 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _make_parser()
     options = vars(parser.parse_args(argv))
     try:
-        emulator = Emulator(**options, ledger_limit=_LEDGER)
-    except ValueError as error:
+        emulator = Emulator(**options)
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     try:
         asyncio.run(_serve(emulator))
+    except StateError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     except (OSError, UnicodeError) as error:  # the latter for a name that can be none
+        if isinstance(error, OSError) and error.filename is not None:
+            sys.stderr.write(f"{error.filename}: {_reason(error)}\n")
+            return 2
         sys.stderr.write(f"cannot listen on {emulator.host}:{emulator.port}: {_reason(error)}\n")
         return 2
     return 0
@@ -93,6 +99,8 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     _add_address(parser.add_argument)
     _add_behaviour(parser.add_argument)
+    _add_webhooks(parser.add_argument)
+    _add_run(parser.add_argument)
     return parser
 
 
@@ -116,7 +124,6 @@ def _add_behaviour(add: Callable[..., Any]) -> None:
         "Frame's defaults are 50 in its sandbox and 160 live",
     )
     add("--period", type=float, default=60.0, metavar="S", help="length of the window, in seconds")
-    add("--latency", type=float, default=0.0, metavar="S", help="hold each answer back, seconds")
     add(
         "--idempotency",
         action="store_true",
@@ -132,8 +139,64 @@ def _add_behaviour(add: Callable[..., Any]) -> None:
     add("--count-refused", action="store_true", help="let a 429 take a place in the window too")
 
 
+def _add_webhooks(add: Callable[..., Any]) -> None:
+    add(
+        "--webhook",
+        action="append",
+        default=[],
+        dest="webhooks",
+        metavar="URL",
+        help="send events to this address on this machine; may be given several times",
+    )
+    add(
+        "--allow-webhooks-to",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="let events go to this host too, which is not this machine; several times if need be",
+    )
+
+
+def _add_run(add: Callable[..., Any]) -> None:
+    add(
+        "--latency",
+        type=_latency,
+        default=0.0,
+        metavar="HOW",
+        help="hold each answer back: seconds, 'lognormal(median=180ms, p99=900ms)', "
+        "'uniform(1ms, 5ms)', 'constant(20ms)', or a file of measured milliseconds, one a line",
+    )
+    add("--seed", metavar="SEED", help="make ids, latencies and faults repeatable")
+    add(
+        "--state",
+        metavar="FILE",
+        help="keep sessions, ledger and windows in a file, over a restart; no secret is in it",
+    )
+    add(
+        "--ledger-limit",
+        type=_limit,
+        default=10_000,
+        metavar="N",
+        help="requests that the dashboard can look back on, or 'none' for all",
+    )
+    add(
+        "--session-limit",
+        type=_limit,
+        default=100_000,
+        metavar="N",
+        help="sessions that are kept, the newest, or 'none' for all",
+    )
+
+
 def _limit(text: str) -> int | None:
     return None if text.lower() == "none" else int(text)
+
+
+def _latency(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 if __name__ == "__main__":

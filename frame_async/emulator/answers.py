@@ -6,7 +6,7 @@ values only ``validation_error`` is known to be Frame's; the rest are the
 emulator's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from json import JSONEncoder
 from typing import TypeAlias
 
@@ -31,6 +31,16 @@ class Answer:
     """The body, encoded."""
     headers: Mapping[str, str]
     """Header fields, ``Content-Type`` included."""
+    repeated: tuple[tuple[str, str], ...] = ()
+    """More header fields, whose names may occur several times."""
+
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """Return all header fields, in the order in which they are sent."""
+        return (*self.headers.items(), *self.repeated)
+
+    def repeating(self, name: str, values: Iterable[str]) -> "Answer":
+        """Return the same answer with one more header field for each value."""
+        return evolve(self, repeated=(*self.repeated, *((name, value) for value in values)))
 
     def plus(self, headers: Mapping[str, str]) -> "Answer":
         """Return the same answer with more headers."""

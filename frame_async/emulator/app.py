@@ -1,4 +1,4 @@
-"""From a request to an answer: routes, the ledger, the latency.
+"""From a request to an answer: routes, the ledger, the latency, and how it ends.
 
 Everything about a request is decided as soon as it is complete; latency only
 holds the answer back. So a client that gives up waiting has left a session
@@ -10,18 +10,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from aiohttp import web
-from attrs import define
+from attrs import define, field
 
 from .answers import Answer, RefusedError, bad_request
-from .clocks import Clock
+from .books import Books
+from .endings import USUAL, finish, usual_response
 from .exchanges import Exchange
-from .ledger import Ledger
 
 Handle: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 """Decides the answer to one exchange; may raise `RefusedError`."""
 
 Methods: TypeAlias = Mapping[str, Handle]
 """What to do for each HTTP method of a path."""
+
+Aside: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Answers what is no call of the API: for those who run the emulator."""
 
 
 @define(kw_only=True, eq=False)
@@ -32,30 +35,48 @@ class App:
     """By exact path."""
     families: Mapping[str, Methods]
     """By the first part of the path, ``/pay/`` for instance."""
-    ledger: Ledger
-    """Gets one entry for each request."""
-    clock: Clock
-    """Says when a request arrived."""
-    latency: float
-    """Seconds by which every answer is held back."""
+    aside: Aside
+    """Answers what is at the paths that `is_aside` names, outside of the ledger."""
+    is_aside: Callable[[str], bool]
+    """Tells whether a path is none of the API's."""
+    books: Books
+    """Clock, ledger, latency and the ids of requests."""
+    _busy: set[asyncio.Transport] = field(init=False, factory=set[asyncio.Transport])
 
-    async def handle(self, request: web.BaseRequest) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request of aiohttp's."""
-        exchange = Exchange(request, self.clock())
-        answer = await self._recorded(exchange)
+        if self.is_aside(request.path):
+            return await self.aside(request)
+        exchange = Exchange(request, self.books.clock(), self.books.chances.request_ids())
+        transport = request.transport
+        if transport is not None:
+            self._busy.add(transport)
         try:
-            if self.latency:
-                await asyncio.sleep(self.latency)
+            return await self._answered(exchange)
         finally:
-            exchange.settle(answer)
-        return to_response(answer, exchange.request_id)
+            if transport is not None:
+                self._busy.discard(transport)
+
+    async def _answered(self, exchange: Exchange) -> web.StreamResponse:
+        answer = await self._recorded(exchange)
+        ending = exchange.ending
+        try:
+            if seconds := exchange.latency + ending.seconds:
+                await asyncio.sleep(seconds)
+        finally:
+            exchange.settle()
+        if ending is USUAL:
+            return usual_response(exchange.request, answer, exchange.request_id)
+        return await finish(exchange.request, answer, exchange.request_id, ending, self._idle)
 
     async def _recorded(self, exchange: Exchange) -> Answer:
         try:
             answer = await self._answer(exchange)
-            exchange.status = answer.status
+            exchange.status = answer.status or None
+            exchange.latency = self.books.latency(self.books.chances.latency)
         finally:
-            self.ledger.append(exchange.entry(self.ledger.next_sequence()))
+            ledger = self.books.ledger
+            ledger.append(exchange.entry(ledger.next_sequence()))
         return answer
 
     async def _answer(self, exchange: Exchange) -> Answer:
@@ -77,8 +98,5 @@ class App:
     def _family(self, path: str) -> Methods | None:
         return next((m for start, m in self.families.items() if path.startswith(start)), None)
 
-
-def to_response(answer: Answer, request_id: str) -> web.Response:
-    """Make aiohttp's response of an answer."""
-    headers = {**answer.headers, "X-Request-Id": request_id}
-    return web.Response(status=answer.status, body=answer.body, headers=headers)
+    def _idle(self, transport: asyncio.Transport) -> bool:
+        return transport not in self._busy

@@ -24,15 +24,15 @@ PATIENCE = 30.0
 for the rest of a body whose framing it has found to be broken."""
 
 
-async def read_body(request: web.BaseRequest) -> bytes:
-    """Read the body of a request that says it is JSON.
+async def read_body(request: web.BaseRequest, media_type: str = "application/json") -> bytes:
+    """Read the body of a request that says it is JSON, or of another media type.
 
     Raises:
         RefusedError: 415 for another type or a content coding, 413 above 1 MiB,
             400 for broken chunks, 408 when it takes too long.
         ConnectionError: The client left before the body was complete.
     """
-    _require_json(request)
+    _require(request, media_type)
     if (request.content_length or 0) > LARGEST:
         raise bad_request(413, "The body is larger than 1 MiB.")
     if request.headers.get("Expect", "").lower() == "100-continue":
@@ -81,17 +81,18 @@ def redact(body: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _require_json(request: web.BaseRequest) -> None:
-    media_type = request.headers.get("Content-Type", "").partition(";")[0]
-    if media_type.strip().lower() != "application/json":
-        raise bad_request(415, "Send the body as Content-Type: application/json.")
+def _require(request: web.BaseRequest, media_type: str) -> None:
+    given = request.headers.get("Content-Type", "").partition(";")[0]
+    if given.strip().lower() != media_type:
+        raise bad_request(415, f"Send the body as Content-Type: {media_type}.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise bad_request(415, "Send the body without a Content-Encoding.")
 
 
 async def _patiently(request: web.BaseRequest) -> bytes:
-    if request.content.is_eof():  # the body came with the head, as it nearly always does
-        return await request.read()
+    content = request.content
+    if content.is_eof() and content.exception() is None and content.total_bytes <= LARGEST:
+        return content.read_nowait()  # it came with the head, as it nearly always does
     async with asyncio.timeout(PATIENCE):
         return await request.read()
 

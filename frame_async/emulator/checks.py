@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias, TypeGuard
 from urllib.parse import urlsplit
 
+from attrs import frozen
+
 from .answers import Problems
 
 Check: TypeAlias = Callable[[Any], Problems]
@@ -21,8 +23,21 @@ MISSING = "is missing"
 _NEVER_IN_A_URL = re.compile(r"[\s\x00-\x1f\x7f\\]")
 
 
-def text(value: object) -> list[str]:
-    """Check for a string that is not empty and can be written as UTF-8."""
+@frozen
+class Rule:
+    """A check that the OpenAPI document can describe."""
+
+    judge: Check
+    """Returns what is wrong with a value."""
+    schema: Mapping[str, Any]
+    """What JSON Schema can say of it."""
+
+    def __call__(self, value: Any) -> Problems:
+        """Return what is wrong with a value."""
+        return self.judge(value)
+
+
+def _text(value: object) -> list[str]:
     if value is None or value == "":
         return [FILLED]
     if not isinstance(value, str):
@@ -30,24 +45,22 @@ def text(value: object) -> list[str]:
     return [] if value.isascii() or _encodable(value) else ["must be valid Unicode"]
 
 
-def flag(value: object) -> list[str]:
-    """Check for ``true`` or ``false``; the numbers 1 and 0 are neither."""
+def _flag(value: object) -> list[str]:
     if value is None:
         return [FILLED]
     return [] if isinstance(value, bool) else ["must be boolean"]
 
 
-def url(value: object) -> list[str]:
-    """Check for an absolute HTTP or HTTPS address with a host."""
-    if problems := text(value):
+def _url(value: object) -> list[str]:
+    if problems := _text(value):
         return problems
     return [] if _is_http_url(str(value)) else ["must be an HTTP(S) URL"]
 
 
-def integer(at_least: int, at_most: int | None = None) -> Check:
+def integer(at_least: int, at_most: int | None = None) -> Rule:
     """Make a check for a whole number between two bounds, both allowed."""
 
-    def check(value: object) -> list[str]:
+    def judge(value: object) -> list[str]:
         if value is None:
             return [FILLED]
         if not is_integer(value):
@@ -58,29 +71,28 @@ def integer(at_least: int, at_most: int | None = None) -> Check:
             return [f"must be less than or equal to {at_most}"]
         return []
 
-    return check
+    bounds = {"minimum": at_least} | ({} if at_most is None else {"maximum": at_most})
+    return Rule(judge, {"type": "integer", **bounds})
 
 
-def one_of(*allowed: str) -> Check:
+def one_of(*allowed: str) -> Rule:
     """Make a check for one of a few strings."""
 
-    def check(value: object) -> list[str]:
-        if problems := text(value):
+    def judge(value: object) -> list[str]:
+        if problems := _text(value):
             return problems
         return [] if value in allowed else [f"must be one of: {', '.join(allowed)}"]
 
-    return check
+    return Rule(judge, {"type": "string", "enum": list(allowed)})
 
 
-def text_or_integer(value: object) -> list[str]:
-    """Check for a filled string or a whole number."""
+def _text_or_integer(value: object) -> list[str]:
     if value is None or isinstance(value, str):
-        return text(value)
+        return _text(value)
     return [] if is_integer(value) else ["must be a string or an integer"]
 
 
-def mapping(value: object) -> list[str]:
-    """Check for an object, whatever is in it."""
+def _mapping(value: object) -> list[str]:
     if value is None:
         return [FILLED]
     return [] if is_object(value) else ["must be a hash"]
@@ -132,3 +144,21 @@ def _is_http_url(value: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port or an IPv6 address that is none
         return False
+
+
+text = Rule(_text, {"type": "string", "minLength": 1})
+"""A string that is not empty and can be written as UTF-8."""
+
+flag = Rule(_flag, {"type": "boolean"})
+"""``true`` or ``false``; the numbers 1 and 0 are neither."""
+
+url = Rule(_url, {"type": "string", "format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/]"})
+"""An absolute HTTP or HTTPS address with a host."""
+
+text_or_integer = Rule(
+    _text_or_integer, {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]}
+)
+"""A filled string or a whole number."""
+
+mapping = Rule(_mapping, {"type": "object"})
+"""An object, whatever is in it."""

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from .answers import Answer, error_answer
-from .app import to_response
+from .endings import to_response
 from .ids import new_id
 
 _LOGGER = logging.getLogger("frame_async.emulator")

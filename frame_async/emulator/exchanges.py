@@ -7,10 +7,11 @@ from aiohttp import web
 from attrs import define, field
 
 from .answers import Answer
+from .endings import USUAL, Ending, ending_of
+from .faults import Fault
 from .idempotency import Record
-from .ids import new_id
 from .keys import Key
-from .ledger import LedgerEntry
+from .ledger import FaultRecord, LedgerEntry
 
 
 @define(eq=False)
@@ -21,7 +22,7 @@ class Exchange:
     """The request as aiohttp parsed it."""
     received: float
     """When its head was read, in seconds since the epoch."""
-    request_id: str = field(init=False, factory=new_id)
+    request_id: str
     """A random UUID, sent back as ``X-Request-Id``."""
     key: Key | None = field(init=False, default=None)
     """What the ``Authorization`` header held, where one is asked for."""
@@ -37,35 +38,54 @@ class Exchange:
     """Whether the answer repeats an earlier one."""
     record: Record | None = field(init=False, default=None)
     """The idempotency record that this request claimed and has to complete."""
+    latency: float = field(init=False, default=0.0)
+    """Seconds by which the answer is held back, beside a fault's."""
+    ending: Ending = field(init=False, default=USUAL)
+    """How it ends on the wire."""
+    fault: FaultRecord | None = field(init=False, default=None)
+    """What a fault does to it."""
+    _true_answer: Answer | None = field(init=False, default=None)
 
     @property
     def idempotency_key(self) -> str | None:
         """The ``Idempotency-Key`` header, heeded or not."""
         return self.request.headers.get("Idempotency-Key")
 
-    def settle(self, answer: Answer) -> None:
-        """Complete the idempotency record, if one was claimed: `answer` is on its way."""
+    def suffer(self, fault: Fault, answer: Answer) -> Answer:
+        """Let a fault end this exchange, whose answer would be `answer`, in its own way."""
+        self.ending, self.fault = ending_of(fault, answer, self.request_id)
+        return answer
+
+    def processed(self, answer: Answer) -> None:
+        """Note what the request itself came to, whatever a fault makes of it."""
+        self._true_answer = answer
+
+    def settle(self) -> None:
+        """Complete the idempotency record, if one was claimed: the answer is on its way."""
         if self.record is not None:
             self.record.session_id = self.session_id
-            self.record.answer = answer
+            self.record.answer = self._true_answer
 
     def entry(self, sequence: int) -> LedgerEntry:
         """Put the notes into an entry of the ledger."""
         reference = self.body.get("client_reference_id") if self.body else None
+        headers = self.request.headers
         return LedgerEntry(
             sequence=sequence,
             request_id=self.request_id,
             received=self.received,
             method=self.request.method,
             path=self.request.path,
-            idempotency_key=self.idempotency_key,
+            idempotency_key=headers.get("Idempotency-Key"),
             client_reference_id=reference if isinstance(reference, str) else None,
             body=self.body,
             status=self.status,
             session_id=self.session_id,
             replayed=self.replayed,
             unknown_fields=self.unknown_fields,
-            user_agent=self.request.headers.get("User-Agent"),
+            user_agent=headers.get("User-Agent"),
             key_mode=self.key.mode if self.key else None,
             key_suffix=self.key.suffix if self.key else "",
+            latency=self.latency,
+            fault=self.fault,
         )

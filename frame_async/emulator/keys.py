@@ -7,13 +7,16 @@ takes any well-formed sandbox key and nothing else.
 
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from os import urandom
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from .answers import RefusedError, error_answer
 
 _SANDBOX = re.compile(r"sk_sandbox_([!-~]+)")
 _SHOWN = 4
+_REMEMBERED = 1024
 _SHORTEST_SHOWN = 8  # of a shorter secret, four characters would be too much
 
 _REFUSALS: Mapping[str, str] = {
@@ -37,12 +40,41 @@ class Key:
     suffix: str = ""
     """The last four characters of an accepted key that is long enough to show them."""
 
+    @property
+    def label(self) -> str:
+        """The key as it may be shown, such as ``sandbox …ator``."""
+        return f"{self.mode} …{self.suffix}"
+
     def require(self) -> str:
         """Return the accepted key, or raise the `RefusedError` (401) of its mode."""
         if self.mode == "sandbox":
             return self.secret
         answer = error_answer(401, "authentication_error", _REFUSALS[self.mode])
         raise RefusedError(answer.plus({"WWW-Authenticate": "Bearer"}))
+
+
+@define(eq=False)
+class KeyNames:
+    """Names for keys that can be written down: nobody gets from a name to its key."""
+
+    salt: bytes = field(factory=lambda: urandom(16), repr=False)
+    """Goes into every name, so that names of one emulator mean nothing to another."""
+    _names: dict[str, str] = field(init=False, factory=dict[str, str], repr=False)
+
+    def of(self, secret: str) -> str:
+        """Return the name of a key, always the same."""
+        name = self._names.get(secret)
+        if name is None:
+            if len(self._names) >= _REMEMBERED:
+                self._names.clear()
+            name = blake2b(secret.encode(), key=self.salt, digest_size=16).hexdigest()
+            self._names[secret] = name
+        return name
+
+    def restore(self, salt: bytes) -> None:
+        """Go on with the names of an earlier run."""
+        self.salt = salt
+        self._names.clear()
 
 
 def read_key(authorization: Sequence[str]) -> Key:

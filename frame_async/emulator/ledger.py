@@ -5,10 +5,27 @@ secret: of a key only its mode and last four characters, of a body nothing that
 may carry card or bank data.
 """
 
-from collections import deque
-from collections.abc import Mapping
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, asdict, define, field, frozen
+
+_INDEX = re.compile(r"\.[0-9]+")
+_MOST_NAMES = 200  # whoever sends ever new names shall not fill the memory
+
+
+@frozen(kw_only=True)
+class FaultRecord:
+    """What a fault did to a request."""
+
+    id: str
+    """The rule's name, ``fault_1`` for instance."""
+    do: str
+    """The kind of fault, ``create_and_drop`` for instance."""
+    evidence: str
+    """What became of answer and connection, in words and bytes."""
 
 
 @frozen(kw_only=True)
@@ -51,6 +68,29 @@ class LedgerEntry:
     ``None`` where no key is asked for."""
     key_suffix: str
     """The last four characters of an accepted key, empty when it is too short."""
+    latency: float = 0.0
+    """Seconds by which the answer was held back, a fault's delay not counted."""
+    fault: FaultRecord | None = None
+    """What a fault did to this request; ``None`` when none did anything."""
+
+    def dump(self) -> dict[str, Any]:
+        """Return the entry as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> "LedgerEntry":
+        """Make the entry that was dumped.
+
+        Raises:
+            TypeError: These are not the values of an entry.
+            KeyError: The same.
+        """
+        fault = values["fault"]
+        more: dict[str, Any] = {
+            "unknown_fields": tuple(values["unknown_fields"]),
+            "fault": None if fault is None else FaultRecord(**fault),
+        }
+        return cls(**{**values, **more})
 
 
 @define(eq=False)
@@ -65,6 +105,10 @@ class Ledger:
         default=Factory(lambda self: deque(maxlen=self.limit), takes_self=True),
     )
     _count: int = field(init=False, default=0)
+    statuses: Counter[int | None] = field(init=False, factory=Counter[int | None], repr=False)
+    """How many entries there have been of each status."""
+    unknown_fields: Counter[str] = field(init=False, factory=Counter[str], repr=False)
+    """How often Frame would have ignored a field, by its path without list indexes."""
 
     def next_sequence(self) -> int:
         """Return the number for the next entry, each only once."""
@@ -74,7 +118,39 @@ class Ledger:
     def append(self, entry: LedgerEntry) -> None:
         """Add the newest entry."""
         self._entries.append(entry)
+        self.statuses[entry.status] += 1
+        if entry.unknown_fields:
+            self._warn(entry.unknown_fields)
+
+    @property
+    def count(self) -> int:
+        """How many entries there have been, those that went too."""
+        return self._count
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """Return what is kept, oldest first."""
         return tuple(self._entries)
+
+    def newest(self, before: int | None = None) -> Iterator[LedgerEntry]:
+        """Return what is kept, newest first: all, or those with a lower sequence number."""
+        newest = reversed(self._entries)
+        return newest if before is None else (e for e in newest if e.sequence < before)
+
+    def clear(self) -> None:
+        """Forget everything and count from 1 again."""
+        self.restore((), 0)
+
+    def restore(self, entries: Iterable[LedgerEntry], count: int) -> None:
+        """Take over the entries of an earlier run and go on with its count."""
+        self._entries.clear()
+        self.statuses.clear()
+        self.unknown_fields.clear()
+        for entry in entries:
+            self.append(entry)
+        self._count = count
+
+    def _warn(self, paths: tuple[str, ...]) -> None:
+        for path in paths:
+            name = _INDEX.sub(".*", path)
+            if name in self.unknown_fields or len(self.unknown_fields) < _MOST_NAMES:
+                self.unknown_fields[name] += 1

@@ -1,11 +1,16 @@
 """Checks for the emulator's options."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 from math import inf, isfinite
-from typing import Any, TypeAlias
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 from attrs import Attribute
+
+from . import checks
+from .latency import parse_latency
 
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
 """What attrs calls with an object, one of its attributes and the value for it."""
@@ -40,6 +45,30 @@ def positive(_: object, attribute: "Attribute[Any]", value: object) -> None:
         raise ValueError(f"{attribute.name} must be more than 0")
 
 
+def latency_setting(_: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Check for what `parse_latency` can read."""
+    if isinstance(value, bool):
+        raise TypeError(f"{attribute.name} must be a number, a text or a path")
+    parse_latency(value)
+
+
+def whole_or_text(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for a whole number, a text or nothing."""
+    if value is not None and (not isinstance(value, int | str) or isinstance(value, bool)):
+        raise TypeError(f"{attribute.name} must be a whole number or a text")
+
+
+def file_or_none(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for the path of a file or nothing."""
+    if value is None:
+        return
+    if not isinstance(value, str | PathLike):
+        raise TypeError(f"{attribute.name} must be a path")
+    path = fspath(cast("str | PathLike[str]", value))
+    if not path or "\0" in path or Path(path).is_dir():
+        raise ValueError(f"{attribute.name} must be the path of a file")
+
+
 def not_negative(_: object, attribute: "Attribute[Any]", value: object) -> None:
     """Check for a finite number from 0 up."""
     if not _finite(attribute, value) >= 0:
@@ -50,6 +79,39 @@ def on_or_off(_: object, attribute: "Attribute[Any]", value: object) -> None:
     """Check for a boolean."""
     if not isinstance(value, bool):
         raise TypeError(f"{attribute.name} must be True or False")
+
+
+def filled(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for text that is not empty."""
+    if not isinstance(value, str):
+        raise TypeError(f"{attribute.name} must be a string")
+    if checks.text(value):
+        raise ValueError(f"{attribute.name} must not be empty")
+
+
+def delays(_: object, attribute: "Attribute[Any]", value: Sequence[object]) -> None:
+    """Check for several finite numbers from 0 up."""
+    for one in value:
+        not_negative(None, attribute, one)
+
+
+def seconds(value: Iterable[float]) -> tuple[float, ...]:
+    """Take several numbers."""
+    return tuple(value)
+
+
+def endpoints(value: Iterable[str | tuple[str, str]]) -> tuple[tuple[str, str | None], ...]:
+    """Take addresses, some with a secret; what they say is not checked here."""
+    if isinstance(value, str):
+        raise TypeError("webhooks must be several addresses, not one text")
+    return tuple(_endpoint(one) for one in value)
+
+
+def host_names(value: Iterable[str]) -> frozenset[str]:
+    """Take host names, in whatever case."""
+    if isinstance(value, str):
+        raise TypeError("allow_webhooks_to must be a set of host names")
+    return frozenset(name.lower() for name in value)
 
 
 def loopback_or_allowed(emulator: Any, attribute: "Attribute[Any]", value: object) -> None:
@@ -79,3 +141,13 @@ def _finite(attribute: "Attribute[Any]", value: object) -> float:
     if not isfinite(value):
         raise ValueError(f"{attribute.name} must be finite")
     return value
+
+
+def _endpoint(value: object) -> tuple[str, str | None]:
+    match value:
+        case str():
+            return value, None
+        case (str() as url, str() as secret):
+            return url, secret
+        case _:
+            raise TypeError("webhooks must hold addresses, or pairs of an address and a secret")

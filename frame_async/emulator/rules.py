@@ -11,9 +11,9 @@ from typing import Any
 
 from . import checks
 from .answers import Problems
-from .checks import Check, is_list, is_object
+from .checks import Rule, is_list, is_object
 
-ITEM_FIELDS: Mapping[str, Check] = {
+ITEM_FIELDS: Mapping[str, Rule] = {
     "product": checks.text,
     "quantity_minimum": checks.integer(at_least=0),
     "quantity_maximum": checks.integer(at_least=0),
@@ -22,19 +22,19 @@ ITEM_FIELDS: Mapping[str, Check] = {
 
 _QUANTITIES = ("quantity_minimum", "quantity_maximum")
 
-_CARD: Mapping[str, Check] = {
+_CARD: Mapping[str, Rule] = {
     "card_number": checks.text,
     "exp_month": checks.text_or_integer,
     "exp_year": checks.text_or_integer,
     "cvc": checks.text,
 }
-_ACH: Mapping[str, Check] = {
+_ACH: Mapping[str, Rule] = {
     "account_type": checks.one_of("checking", "savings"),
     "account_number": checks.text,
     "routing_number": checks.text,
 }
-_KINDS: Mapping[str, Mapping[str, Check]] = {"card": _CARD, "ach": _ACH}
-_EITHER_KIND: Mapping[str, Check] = {
+_KINDS: Mapping[str, Mapping[str, Rule]] = {"card": _CARD, "ach": _ACH}
+_EITHER_KIND: Mapping[str, Rule] = {
     "type": checks.one_of(*_KINDS),
     "billing": checks.mapping,
 }
@@ -46,7 +46,7 @@ def problems_of(body: Mapping[str, Any]) -> dict[str, Problems]:
     List items appear under their index as a string, as dry-validation does it:
     ``{"line_items": {"2": {"quantity_minimum": ["must be an integer"]}}}``.
     """
-    problems = checks.fields(body, FIELDS, required=("line_items",))
+    problems = checks.fields(body, FIELDS, required=REQUIRED)
     for name, message in _disagreements(body):
         problems[name] = [*problems.get(name, ()), message]
     return problems
@@ -88,7 +88,7 @@ def _payment_method_data(value: object) -> Problems:
     return checks.fields(value, {**_EITHER_KIND, **kind}, required=("type", *kind))
 
 
-def _kind_fields(value: Mapping[str, Any]) -> Mapping[str, Check]:
+def _kind_fields(value: Mapping[str, Any]) -> Mapping[str, Rule]:
     kind = value.get("type")
     return _KINDS.get(kind, {}) if isinstance(kind, str) else {}
 
@@ -116,7 +116,22 @@ def _unknown_paths(body: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"payment_method_data.{name}" for name in method if name not in known)
 
 
-FIELDS: Mapping[str, Check] = {
+def schemas_of(checked: Mapping[str, Rule]) -> dict[str, Any]:
+    """Return what JSON Schema can say of each of some fields."""
+    return {name: dict(check.schema) for name, check in checked.items()}
+
+
+def _kind_schema(kind: str, checked: Mapping[str, Rule]) -> dict[str, Any]:
+    """Describe one kind of payment method."""
+    named = {"type": {"const": kind}, "billing": dict(_EITHER_KIND["billing"].schema)}
+    return {
+        "type": "object",
+        "properties": {**named, **schemas_of(checked)},
+        "required": ["type", *checked],
+    }
+
+
+FIELDS: Mapping[str, Rule] = {
     "customer": checks.text,
     "account": checks.text,
     "customer_email": checks.text,
@@ -127,7 +142,24 @@ FIELDS: Mapping[str, Check] = {
     "phone_number_collection": checks.flag,
     "shipping_address_collection": checks.flag,
     "payment_method": checks.text,
-    "payment_method_data": _payment_method_data,
-    "line_items": _line_items,
+    "payment_method_data": Rule(
+        _payment_method_data,
+        {"oneOf": [_kind_schema(kind, checked) for kind, checked in _KINDS.items()]},
+    ),
+    "line_items": Rule(
+        _line_items,
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": schemas_of(ITEM_FIELDS),
+                "required": ["product"],
+            },
+        },
+    ),
 }
 """The parameters of the call, all that the reference names."""
+
+REQUIRED = ("line_items",)
+"""Those of them that must be given."""

@@ -1,21 +1,48 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
+from collections.abc import Sequence
 from ipaddress import ip_address
+from os import PathLike
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from attrs import Factory, define, field, setters
+from attrs import Factory, define, field, fields, setters
 
+from .admin import Desk, is_aside
 from .app import App
-from .clocks import Clock, steady_clock
+from .books import Books
+from .chances import Chances, Seed
+from .checkout import PREFIX, Checkout
+from .clocks import Clock, VirtualClock, steady_clock
 from .connections import Acceptor
 from .creation import PATH, Creation
+from .faults import Fault, Faults
 from .idempotency import Idempotency
+from .keeping import Keeper
+from .latency import Setting, parse_latency
 from .ledger import Ledger, LedgerEntry
-from .options import loopback_or_allowed, not_negative, on_or_off, or_none, positive, whole
-from .pages import PREFIX, SessionPage
-from .sessions import Sessions
+from .options import (
+    delays,
+    endpoints,
+    file_or_none,
+    filled,
+    host_names,
+    latency_setting,
+    loopback_or_allowed,
+    not_negative,
+    on_or_off,
+    or_none,
+    positive,
+    seconds,
+    whole,
+    whole_or_text,
+)
+from .payments import Payments
+from .sessions import Session, Sessions
+from .targets import Targets
+from .usage import Usage
+from .webhooks import BACKOFF, Webhooks
 from .window import Windows
 
 _GRACE = 0.1
@@ -29,11 +56,12 @@ class Emulator:
 
     Use it as ``async with Emulator() as emulator:`` or call `start` and `aclose`.
     It may be started again after it was closed and then still knows everything.
-    Options can't be changed once it is made.
+    Options can't be changed once it is made, except by the methods that do so.
 
     Raises:
         ValueError: An option is out of its range, or `host` is not loopback.
         TypeError: An option has the wrong type.
+        OSError: A file of latencies can't be read.
     """
 
     host: str = field(default="127.0.0.1", validator=loopback_or_allowed)
@@ -51,18 +79,54 @@ class Emulator:
     """Whether refused requests take a place in the window. Frame does not say."""
     idempotency: bool = field(default=False, validator=on_or_off)
     """Whether ``Idempotency-Key`` is heeded, as the IETF draft has it. Frame V1 ignores it."""
-    latency: float = field(default=0.0, validator=not_negative)
-    """Seconds by which each answer is held back. What it says is decided before."""
+    latency: Setting = field(default=0.0, validator=latency_setting)
+    """By how much each answer is held back: seconds, a distribution such as
+    ``"lognormal(median=180ms, p99=900ms)"``, ``"uniform(1ms, 5ms)"`` or ``"constant(20ms)"``,
+    or the path of a file with measured milliseconds, one a line. What an answer says is
+    decided before."""
+    bank_delay: float = field(default=2.0, validator=not_negative)
+    """Seconds that a bank payment is processing, by `clock`."""
+    redirect_secret: str = field(default="emulator_redirect_secret", repr=False, validator=filled)
+    """Signs the payload on ``success_url`` and ``cancel_url``."""
+    _endpoints: Sequence[tuple[str, str | None]] = field(
+        default=(), alias="webhooks", repr=False, converter=endpoints
+    )
+    """Endpoints to register: an address each, or an address and its secret."""
+    allow_webhooks_to: frozenset[str] = field(default=frozenset(), converter=host_names, repr=False)
+    """Names of hosts that webhooks may go to although they are not this machine."""
+    webhook_backoff: Sequence[float] = field(
+        default=BACKOFF, converter=seconds, validator=delays, repr=False
+    )
+    """Seconds before each repetition of a webhook that was not taken."""
     ledger_limit: int | None = field(default=None, validator=or_none(whole(1)))
     """Most entries that the ledger keeps, the newest; ``None`` keeps all."""
+    session_limit: int | None = field(default=None, validator=or_none(whole(1)))
+    """Most sessions, and idempotency keys, that are kept, the newest; ``None`` keeps all."""
+    seed: Seed = field(default=None, validator=whole_or_text)
+    """Makes ids, latencies and faults the same for the same requests in the same order;
+    ``None`` for a run that is never the same."""
+    state: str | PathLike[str] | None = field(default=None, validator=file_or_none)
+    """A file that keeps sessions, ledger and windows over a restart; for one emulator at a
+    time. Made with mode 0600 if it is not there."""
     allow_remote: bool = field(default=False, validator=on_or_off)
     """Whether `host` may be an address that others can reach."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
-    _sessions: Sessions = field(init=False, repr=False, factory=Sessions)
+    _books: Books = field(
+        init=False, repr=False, default=Factory(lambda self: self._make_books(), takes_self=True)
+    )
+    _webhooks: Webhooks = field(
+        init=False, repr=False, default=Factory(lambda self: self._make_webhooks(), takes_self=True)
+    )
+    _payments: Payments = field(
+        init=False, repr=False, default=Factory(lambda self: self._make_payments(), takes_self=True)
+    )
     _app: App = field(
         init=False, repr=False, default=Factory(lambda self: self._make_app(), takes_self=True)
+    )
+    _keeper: Keeper | None = field(
+        init=False, repr=False, default=Factory(lambda self: self._make_keeper(), takes_self=True)
     )
     _listening: "_Listening | None" = field(
         init=False, repr=False, default=None, on_setattr=setters.NO_OP
@@ -77,6 +141,8 @@ class Emulator:
     def base_url(self) -> str:
         """Where it listens, such as ``http://127.0.0.1:41234``, without ``/v1``.
 
+        Opened in a browser, it is the dashboard.
+
         Raises:
             RuntimeError: It is not running.
         """
@@ -86,40 +152,118 @@ class Emulator:
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """Every request so far, oldest first, in the order in which answers were decided.
 
-        Bytes that are no readable HTTP request are answered but not entered.
+        Bytes that are no readable HTTP request are answered but not entered, and
+        neither are the dashboard and the admin API.
         """
-        return self._app.ledger.entries()
+        return self._books.ledger.entries()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults that were added, in order; each tells how often it `fired`."""
+        return self._books.faults.all()
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The endpoints and the deliveries; register an endpoint here at any time."""
+        return self._webhooks
 
     def created(self, reference: str | None = None) -> tuple[str, ...]:
         """Return the ids of all sessions made, or of those with one ``client_reference_id``.
 
-        Oldest first. They are complete whatever `ledger_limit` is, and an answer that
-        was repeated for an idempotency key counts once.
+        Oldest first. They are complete whatever `ledger_limit` is, unless there is a
+        `session_limit`, and an answer that was repeated for an idempotency key counts once.
         """
-        return self._sessions.ids(reference)
+        return self._books.sessions.ids(reference)
+
+    def add_fault(self, fault: Fault | str, **options: Any) -> Fault:
+        """Make something go wrong: a `Fault`, or the name of a kind and its options.
+
+        ``emulator.add_fault("create_and_drop", every=3, times=2)``
+
+        Raises:
+            ValueError: An option is out of its range or means nothing to that fault.
+            TypeError: There is no such option.
+        """
+        rule = Fault(do=fault, **options) if isinstance(fault, str) else fault
+        return self._books.faults.add(rule, self._books.clock())
+
+    def remove_fault(self, fault: Fault | str) -> bool:
+        """Take a fault out, by itself or by its id; tell whether it was there."""
+        return self._books.faults.remove(fault if isinstance(fault, str) else fault.id)
+
+    def clear_faults(self) -> None:
+        """Take all faults out."""
+        self._books.faults.clear()
+
+    def change_limit(self, limit: int | None, period: float | None = None) -> None:
+        """Set another rate limit, for requests from now on; `period` stays unless given.
+
+        Requests that were let in still count. After a time without a limit none do.
+
+        Raises:
+            ValueError: A value is out of its range.
+            TypeError: A value has the wrong type.
+        """
+        options: dict[str, Any] = {"limit": limit}
+        options |= {} if period is None else {"period": period}
+        for name, value in options.items():
+            attribute = getattr(fields(Emulator), name)
+            attribute.validator(self, attribute, value)
+        for name, value in options.items():
+            object.__setattr__(self, name, value)
+        self._books.change_limit(self.limit, float(self.period))
+
+    def advance(self, seconds: float) -> None:
+        """Move the emulator's time forward: sessions expire and windows roll, at once.
+
+        Latency and delays are waited for in real time all the same.
+
+        Raises:
+            ValueError: `seconds` is negative, or the clock would be ten years ahead.
+        """
+        self._books.clock.advance(seconds)
+
+    def reset(self) -> None:
+        """Forget every request, session, idempotency key and fault, and all time advanced.
+
+        Limits, latency and webhook endpoints stay as they are. With a `seed`, ids,
+        latencies and faults are those of the beginning again.
+        """
+        self._books.reset()
 
     async def start(self) -> None:
         """Begin to listen.
 
         Raises:
             RuntimeError: It is running already.
-            OSError: The address can't be had, because its port is in use for instance.
+            OSError: The address can't be had, because its port is in use for instance,
+                or the state file can't be read or written.
+            ValueError: The state file is none, or damaged; it is left as it is.
         """
         if self._listening is not None:
             raise RuntimeError("the emulator is running already")
         acceptor = Acceptor(self._app.handle)
         host = "127.0.0.1" if self.host == "localhost" else self.host
-        server = await asyncio.get_running_loop().create_server(
-            acceptor, host, self.port, backlog=_BACKLOG
-        )
+        loop = asyncio.get_running_loop()
+        if self._keeper is not None:
+            await self._keeper.begin()
+        try:
+            server = await loop.create_server(acceptor, host, self.port, backlog=_BACKLOG)
+        except BaseException:
+            await self._end_keeping()
+            raise
         address, port = server.sockets[0].getsockname()[:2]
         self._listening = _Listening(server, acceptor, _url(address, port))
+        self._payments.resume()
 
     async def aclose(self) -> None:
         """Stop listening and close all connections; does nothing when not running.
 
         Idle connections close at once, those with a request in progress within a
         fraction of a second.
+
+        Raises:
+            OSError: The state file can't be written. Everything is closed all the same.
         """
         listening = self._listening
         if listening is None:
@@ -130,6 +274,9 @@ class Emulator:
             await listening.server.wait_closed()
         finally:
             self._listening = None
+            await self._payments.aclose()
+            await self._webhooks.aclose()
+            await self._end_keeping()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -143,25 +290,78 @@ class Emulator:
     ) -> None:
         await self.aclose()
 
+    async def _end_keeping(self) -> None:
+        if self._keeper is not None:
+            await self._keeper.end()
+
+    def _make_books(self) -> Books:
+        chances = Chances(self.seed)
+        return Books(
+            clock=VirtualClock(self.clock),
+            chances=chances,
+            sessions=Sessions(self.session_limit, chances.session_ids, self._announce),
+            ledger=Ledger(self.ledger_limit),
+            windows=Windows(self.limit, self.period, self.count_refused),
+            usage=Usage(self.period),
+            latency=parse_latency(self.latency),
+            idempotency=Idempotency(self.session_limit) if self.idempotency else None,
+            faults=Faults(chances.faults),
+        )
+
     def _make_app(self) -> App:
-        page = SessionPage(self._sessions)
+        books = self._books
+        checkout = Checkout(
+            sessions=self._books.sessions,
+            payments=self._payments,
+            redirect_secret=self.redirect_secret,
+        )
         return App(
             routes={PATH: {"POST": self._make_creation()}},
-            families={PREFIX: {"GET": page, "HEAD": page}},
-            ledger=Ledger(self.ledger_limit),
-            clock=self.clock,
-            latency=self.latency,
+            families={
+                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit}
+            },
+            aside=Desk(books, self),
+            is_aside=is_aside,
+            books=books,
         )
 
     def _make_creation(self) -> Creation:
-        limit, period, count_refused = self.limit, self.period, self.count_refused
         return Creation(
-            sessions=self._sessions,
-            windows=None if limit is None else Windows(limit, period, count_refused),
+            books=self._books,
             retry_after=self.retry_after,
-            idempotency=Idempotency() if self.idempotency else None,
-            page_url=lambda session_id: f"{self.base_url}{PREFIX}{session_id}",
+            page_url=self._page_url,
         )
+
+    def _make_webhooks(self) -> Webhooks:
+        webhooks = Webhooks(
+            clock=self._books.clock,
+            targets=Targets(self.allow_webhooks_to),
+            backoff=self.webhook_backoff,
+        )
+        for url, secret in self._endpoints:
+            webhooks.register(url, secret=secret)
+        self._books.webhooks = webhooks
+        return webhooks
+
+    def _make_payments(self) -> Payments:
+        return Payments(
+            sessions=self._books.sessions,
+            clock=self._books.clock,
+            bank_delay=self.bank_delay,
+            announce=self._webhooks.emit,
+        )
+
+    def _announce(self, session: Session) -> None:
+        if self._webhooks.wanted:  # most often there is nobody to tell
+            url = self._page_url(session.id)
+            shown = session.as_json(self._books.clock())
+            self._webhooks.emit("payment_link.created", {**shown, "url": url})
+
+    def _page_url(self, session_id: str) -> str:
+        return f"{self.base_url}{PREFIX}{session_id}"
+
+    def _make_keeper(self) -> Keeper | None:
+        return None if self.state is None else Keeper(self.state, self._books)
 
     def _running(self) -> "_Listening":
         if self._listening is None:

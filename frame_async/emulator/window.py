@@ -5,6 +5,8 @@ Frame counts requests in a 60-second rolling window per key, endpoint and mode
 """
 
 from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from attrs import Factory, define, field
 
@@ -40,6 +42,18 @@ class Window:
             wait = self._until_free(now)
         return wait
 
+    def entries(self) -> tuple[float, ...]:
+        """Return when the entries came that may still be inside, oldest first."""
+        return tuple(self._latest)
+
+    def restore(self, entries: Iterable[float]) -> None:
+        """Take over the entries of another window."""
+        self._latest.extend(entries)
+
+    def empty(self, now: float) -> bool:
+        """Tell whether every entry has left."""
+        return not self._latest or now - self._latest[-1] >= self.period
+
     def _until_free(self, now: float) -> float:
         if len(self._latest) < self.limit:
             return 0.0
@@ -48,10 +62,14 @@ class Window:
 
 @define(eq=False)
 class Windows:
-    """One window for each API key and endpoint, made when first asked for."""
+    """One window for each API key and endpoint, made when first asked for.
 
-    limit: int
-    """Most requests in each window."""
+    Keys of the two modes differ, so each mode has its own too. A key is named by
+    its digest: see `keys.KeyNames`.
+    """
+
+    limit: int | None
+    """Most requests in each window; ``None`` for no limit."""
     period: float
     """Seconds that each window spans."""
     count_refused: bool
@@ -59,11 +77,49 @@ class Windows:
     _windows: dict[tuple[str, str], Window] = field(
         init=False, factory=dict[tuple[str, str], Window], repr=False
     )
+    _room: int = field(init=False, default=1024)
 
     def enter(self, key: str, endpoint: str, now: float) -> float:
         """Ask the window of `key` and `endpoint` for a place, as `Window.enter`."""
+        if self.limit is None:
+            return 0.0
         window = self._windows.get((key, endpoint))
         if window is None:
+            self._tidy(now)
             window = Window(self.limit, self.period, self.count_refused)
             self._windows[key, endpoint] = window
         return window.enter(now)
+
+    def change(self, limit: int | None, period: float) -> None:
+        """Set another limit or period, for what is inside already too.
+
+        What had left the window before counts no more, even if the period is longer now.
+        """
+        before = self.dump()
+        self.limit, self.period = limit, period
+        self.load(before)
+
+    def clear(self) -> None:
+        """Empty all windows."""
+        self._windows.clear()
+
+    def dump(self) -> list[list[Any]]:
+        """Return all windows as plain JSON values, each with its key, endpoint and entries."""
+        return [[*name, list(window.entries())] for name, window in self._windows.items()]
+
+    def load(self, windows: Sequence[Sequence[Any]]) -> None:
+        """Take over windows that were dumped, under the limit and period of now."""
+        self._windows.clear()
+        if self.limit is None:
+            return
+        for key, endpoint, entries in windows:
+            window = Window(self.limit, self.period, self.count_refused)
+            window.restore(float(entry) for entry in entries)
+            self._windows[str(key), str(endpoint)] = window
+
+    def _tidy(self, now: float) -> None:
+        """Drop empty windows once there are many, so that new keys cost no memory for ever."""
+        if len(self._windows) >= self._room:
+            left = {name: each for name, each in self._windows.items() if not each.empty(now)}
+            self._windows = left
+            self._room = max(1024, 2 * len(left))

@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -101,7 +102,7 @@ def run_main(*options: str) -> int:
 
 
 def test_every_option_is_passed_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Each option of the command line is one of the emulator's, with the value given."""
     made: list[Emulator] = []
@@ -112,13 +113,19 @@ def test_every_option_is_passed_on(
 
     monkeypatch.setattr("frame_async.emulator.__main__.Emulator", make)
     options = "--host localhost --port 0 --limit None --period 5 --latency 0.01 --idempotency"
-    more = "--no-retry-after --count-refused --allow-remote"
+    more = "--no-retry-after --count-refused --allow-remote --seed 7 --session-limit 9"
+    more += " --webhook http://127.0.0.1:9/a --webhook http://hooks:9/b --allow-webhooks-to hooks"
+    more += f" --ledger-limit none --state {tmp_path / 'state'}"
     assert run_main(*options.split(), *more.split()) == 0
     (emulator,) = made
     assert (emulator.host, emulator.port, emulator.limit) == ("localhost", 0, None)
     assert (emulator.period, emulator.latency) == (5.0, 0.01)
     assert (emulator.idempotency, emulator.retry_after) == (True, False)
     assert (emulator.count_refused, emulator.allow_remote) == (True, True)
+    assert (emulator.seed, emulator.session_limit, emulator.ledger_limit) == ("7", 9, None)
+    urls = [endpoint.url for endpoint in emulator.webhooks.endpoints()]
+    assert urls == ["http://127.0.0.1:9/a", "http://hooks:9/b"]
+    assert emulator.state == str(tmp_path / "state")
     line = LINE.fullmatch(capsys.readouterr().out)
     assert line is not None
     assert line[2] == "no rate limit"
@@ -164,8 +171,10 @@ def test_host_that_is_no_name_is_one_line(capsys: pytest.CaptureFixture[str]) ->
         (["--limit", "0"], "limit must be at least 1"),
         (["--limit", "many"], "--limit"),
         (["--period", "nan"], "period must be finite"),
-        (["--latency", "-1"], "latency must not be negative"),
+        (["--latency", "normal(1ms)"], "latency has no distribution 'normal'"),
+        (["--latency=-1"], "latency must not be negative"),
         (["--port", "70000"], "port must be at least 0 and at most 65535"),
+        (["--webhook", "http://192.0.2.1/x"], "192.0.2.1"),
         (["extra"], "extra"),
     ],
 )
@@ -195,6 +204,11 @@ def test_help_tells_what_a_user_needs(capsys: pytest.CaptureFixture[str]) -> Non
         "--idempotency",
         "--no-retry-after",
         "--count-refused",
+        "--seed",
+        "--state",
+        "--ledger-limit",
+        "--session-limit",
+        "lognormal",
         "sk_sandbox_",
         "SIGTERM",
         "8642",

@@ -124,3 +124,46 @@ async def test_replays_take_places_in_the_window(connect: Connect, order: dict[s
     async with Emulator(idempotency=True, limit=2) as emulator, connect(emulator) as http:
         sent = [await http.post(PATH, json=order, headers=KEY) for _ in range(3)]
         assert [answer.status for answer in sent] == [201, 201, 429]
+
+
+@pytest.mark.parametrize(
+    ("sent", "same"),
+    [('"key-1"', True), ("key-1", True), ('"key-2"', False), ('"a \\"b\\" \\\\"', False)],
+)
+async def test_quotes_are_not_part_of_a_key(
+    http: aiohttp.ClientSession, order: dict[str, Any], sent: str, same: bool
+) -> None:
+    """The draft's quoted string and the bare one that most clients send are the same key."""
+    await http.post(PATH, json=order, headers=KEY)
+    answer = await http.post(PATH, json=order, headers={"Idempotency-Key": sent})
+    assert answer.status == 201
+    assert ("Idempotent-Replayed" in answer.headers) is same
+
+
+@pytest.mark.parametrize("key", ['"key', '"ke"y"', '"key\\a"', '"key";a=1', '""', '"é"'])
+async def test_broken_strings_are_refused(
+    http: aiohttp.ClientSession, order: dict[str, Any], key: str
+) -> None:
+    """What begins with a quote must be a string as RFC 8941 has it, and not empty."""
+    answer = await http.post(PATH, json=order, headers={"Idempotency-Key": key})
+    assert answer.status == 400
+
+
+async def test_two_keys_are_refused(http: aiohttp.ClientSession, order: dict[str, Any]) -> None:
+    """A request with two keys has none that counts."""
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    assert (await http.post(PATH, json=order, headers=headers)).status == 400
+
+
+async def test_a_key_is_free_again_after_a_failure(
+    http: aiohttp.ClientSession, order: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the emulator itself fails, the same request can be sent again with its key."""
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("frame_async.emulator.creation.problems_of", fail)
+        assert (await http.post(PATH, json=order, headers=KEY)).status == 500
+    assert (await http.post(PATH, json=order, headers=KEY)).status == 201

@@ -26,17 +26,22 @@ Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 def test_public_names() -> None:
-    """The package shows the emulator and its ledger's entry, and nothing else."""
-    assert frame_async.emulator.__all__ == ["Emulator", "LedgerEntry"]
+    """The package shows the emulator, its faults and its ledger's entry, and nothing else."""
+    assert frame_async.emulator.__all__ == ["Emulator", "Fault", "FaultRecord", "LedgerEntry"]
 
 
 def test_it_stands_apart() -> None:
     """Its modules import the standard library, aiohttp, attrs and each other, nothing else."""
-    for path in Path(frame_async.emulator.__file__).parent.rglob("*.py"):
+    folder = Path(frame_async.emulator.__file__).parent
+    own = "frame_async.emulator."
+    for path in folder.rglob("*.py"):
+        depth = len(path.relative_to(folder).parts)
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.level:
-                assert node.level == 1, path
+                assert node.level <= depth, path
             elif isinstance(node, ast.ImportFrom | ast.Import):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith(own):
+                    continue
                 names = [alias.name for alias in node.names]
                 module = node.module if isinstance(node, ast.ImportFrom) else names[0]
                 top = str(module).split(".")[0]
@@ -67,11 +72,31 @@ def test_it_stands_apart() -> None:
         ({"period": True}, TypeError),
         ({"latency": -0.1}, ValueError),
         ({"latency": float("inf")}, ValueError),
+        ({"latency": "lognormal(median=1ms)"}, ValueError),
+        ({"latency": True}, TypeError),
+        ({"latency": None}, TypeError),
+        ({"latency": "/nowhere/at/all"}, ValueError),
         ({"ledger_limit": 0}, ValueError),
+        ({"session_limit": 0}, ValueError),
+        ({"seed": 1.5}, TypeError),
+        ({"seed": True}, TypeError),
+        ({"state": 5}, TypeError),
+        ({"state": ""}, ValueError),
+        ({"state": "/"}, ValueError),
         ({"retry_after": 5}, TypeError),
         ({"count_refused": "yes"}, TypeError),
         ({"idempotency": None}, TypeError),
         ({"allow_remote": 1}, TypeError),
+        ({"bank_delay": -1}, ValueError),
+        ({"bank_delay": "2"}, TypeError),
+        ({"redirect_secret": ""}, ValueError),
+        ({"redirect_secret": b"secret"}, TypeError),
+        ({"webhooks": "http://127.0.0.1/hook"}, TypeError),
+        ({"webhooks": (b"http://127.0.0.1/hook",)}, TypeError),
+        ({"webhooks": (("http://127.0.0.1/hook", None),)}, TypeError),
+        ({"webhook_backoff": (1, -1)}, ValueError),
+        ({"webhook_backoff": ("1",)}, TypeError),
+        ({"allow_webhooks_to": "shop.example"}, TypeError),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], error: type[Exception]) -> None:
@@ -89,6 +114,10 @@ def test_options_are_checked(options: dict[str, Any], error: type[Exception]) ->
         {"limit": None},
         {"period": 0.25},
         {"latency": 0},
+        {"latency": "uniform(1ms, 5ms)"},
+        {"session_limit": 1},
+        {"seed": -3},
+        {"seed": "a run"},
         {"ledger_limit": 1},
         {"host": "example.com", "allow_remote": True},
     ],
@@ -119,7 +148,7 @@ async def test_loopback_hosts_are_taken(host: str) -> None:
     """Each loopback address works, and the base URL leads there."""
     try:
         async with Emulator(host=host) as emulator, aiohttp.ClientSession() as http:
-            assert (await http.get(emulator.base_url)).status == 404
+            assert (await http.get(emulator.base_url)).status == 200
             expected = "127.0.0.1" if host == "localhost" else host
             assert urlsplit(emulator.base_url).hostname == expected
     except OSError:
@@ -132,7 +161,7 @@ async def test_remote_hosts_must_be_allowed(host: str) -> None:
     """With `allow_remote` it listens everywhere, and the base URL works on this machine."""
     emulator = Emulator(host=host, allow_remote=True)
     async with emulator, aiohttp.ClientSession() as http:
-        assert (await http.get(emulator.base_url)).status == 404
+        assert (await http.get(emulator.base_url)).status == 200
         assert urlsplit(emulator.base_url).hostname in ("127.0.0.1", "::1")
 
 
@@ -146,7 +175,7 @@ def test_options_stay_as_they_are() -> None:
 def test_repr_shows_options_only() -> None:
     """The repr tells how the emulator is set, in one line."""
     assert repr(Emulator(limit=3)).startswith("Emulator(host='127.0.0.1', port=0, limit=3,")
-    assert repr(Emulator()).endswith("ledger_limit=None, allow_remote=False)")
+    assert repr(Emulator()).endswith("seed=None, state=None, allow_remote=False)")
 
 
 async def test_base_url_needs_a_running_emulator() -> None:

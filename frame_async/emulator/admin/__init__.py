@@ -1,0 +1,9 @@
+"""What the emulator shows to those who run it: the admin API, the dashboard, its document.
+
+None of it is Frame's, none of it is in the ledger, and no web page from elsewhere gets
+at it.
+"""
+
+from .desk import Desk, is_aside
+
+__all__ = ["Desk", "is_aside"]
