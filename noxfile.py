@@ -15,6 +15,8 @@ PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 def tests(session: nox.Session) -> None:
     """Run the whole suite against the built wheel, and report branch coverage."""
     session.install(".[test]")
+    # A file of its own, because two Pythons may run side by side.
+    session.env["COVERAGE_FILE"] = f".coverage.{session.python}"
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
     # Workers that tests kill leave torn files, which combine names and leaves out.
