@@ -322,6 +322,31 @@ class TestFaults:
         assert isinstance(await store.claim("k", "a=1", 60), Claimed)
         await store.aclose()
 
+    async def test_made_by_another_at_the_same_moment(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A file that another process fills while this one looks at it is no foreign file."""
+        others: list[threading.Thread] = []
+
+        class Slow(sqlite3.Connection):
+            """Lets another store make the tables between its first look and its second."""
+
+            def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+                rows = super().execute(statement, *values)
+                if statement == "PRAGMA application_id" and not others:
+                    others.append(threading.Thread(target=asyncio.run, args=[done(path, "other")]))
+                    others[0].start()
+                    others[0].join(0.3)  # it may have to wait until this look is over
+                return rows
+
+        connect = sqlite3.connect
+        monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, factory=Slow, **k))
+        store = SQLiteStore(path)
+        await complete(store, "k")
+        await asyncio.to_thread(others[0].join)
+        assert await store.claim("other", "a=1", 60) == Done(b"{}")
+        await store.aclose()
+
     async def test_a_mended_fault(self, path: Path) -> None:
         """After the fault is mended the same store works."""
         path.write_bytes(b"not ours" * 100)
