@@ -121,10 +121,12 @@ class RollingWindow:
     def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
         """Take a slot for `token`: 0.0 when it is taken, else seconds until asking makes sense.
 
-        A slot that is never left is given up `hold` seconds later and freed one period
+        A token that holds a slot has it, and takes no second one. A slot that is never left is given up `hold` seconds later and freed one period
         after that: by then its request can't arrive any more.
         """
         self._forget(now)
+        if self._holds(token):
+            return 0.0
         if now < self.paused_until:
             return self.paused_until - now
         used = len(self.slots)
@@ -145,6 +147,8 @@ class RollingWindow:
         must not refuse a call.
         """
         self._forget(now)
+        if self._holds(token):
+            return True
         if now < self.paused_until or len(self.slots) >= self.limit.open_to(lane):
             return False
         self.slots[token] = Slot(now + hold + self.limit.per, probe=True)
@@ -184,6 +188,10 @@ class RollingWindow:
         self._answered(slot, now)
         slot.refused = True
         self.known = max(1, min(self.known, self._got()))
+
+    def _holds(self, token: str) -> bool:
+        slot = self.slots.get(token)
+        return slot is not None and slot.held
 
     def _got(self) -> int:
         """How many requests the server took in the last period, as far as is known."""

@@ -178,9 +178,18 @@ local function got()
   end
   return count
 end
-local function answered(letter)
-  redis.call('ZREM', key, held, trying)
-  redis.call('ZADD', key, now + per, letter .. string.format('%.0f', now) .. token)
+local function settle(letter)
+  local probed = redis.call('ZREM', key, trying) == 1
+  redis.call('ZREM', key, held)
+  if letter then
+    redis.call('ZADD', key, now + per, letter .. string.format('%.0f', now) .. token)
+  end
+  if not probed then return end
+  fact('probing', 0)
+  local slots = redis.call('ZRANGE', key, facts, -1, 'WITHSCORES')
+  for i = 1, #slots, 2 do
+    if slots[i]:sub(1, 1) == 'p' then fact('probing', tonumber(slots[i + 1])) end
+  end
 end
 """
 )
@@ -189,6 +198,7 @@ ENTER: Final = Script(
     _WINDOW
     + """
 local open, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local forced = ARGV[7] == '1'
 if holds() then return 0 end
 if now < paused then return paused - now end
 local used = redis.call('ZCARD', key) - facts
@@ -208,12 +218,12 @@ local function may_probe()
 end
 local ours = known
 if reserve > 0 and known > 1 then ours = known - math.max(1, math.floor(known * reserve)) end
-local probe = used >= ours
-if probe and not may_probe() then
+local probe = forced or used >= ours
+if probe and not forced and not may_probe() then
   return math.min(wait(used - ours), math.max(probe_at - now, 100000))
 end
 local frees_at = now + hold + per
-if probe then fact('probing', frees_at) end
+if probe then fact('probing', math.max(probing, frees_at)) end
 redis.call('ZADD', key, frees_at, probe and trying or held)
 live_on(hold + per)
 return 0
@@ -224,10 +234,11 @@ LEAVE: Final = Script(
     _WINDOW
     + """
 if not holds() then return 0 end
-local probe = redis.call('ZSCORE', key, trying)
-if probe then fact('probing', 0) end
-if ARGV[4] == '0' then return redis.call('ZREM', key, held, trying) end
-answered('a')
+if ARGV[4] == '0' then
+  settle()
+  return 1
+end
+settle('a')
 if known < requests then fact('known', math.max(known, math.min(got(), requests))) end
 live_on(per)
 return 1
@@ -242,8 +253,7 @@ fact('paused', math.max(paused, now + pause))
 fact('probe_at', now + per)
 live_on(math.max(pause, per))
 if not holds() then return 0 end
-if redis.call('ZSCORE', key, trying) then fact('probing', 0) end
-answered('r')
+settle('r')
 fact('known', math.max(1, math.min(known, got())))
 return 1
 """

@@ -23,7 +23,7 @@ from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight
 
 _CLAIM: Final = "SELECT * FROM frame_async_1_claim(%s, %s, %s, %s, %s, %s)"
 _CHANGE: Final = "SELECT frame_async_1_change(%s, %s, %s, %s, %s, %s, %s, %s)"
-_ENTER: Final = "SELECT frame_async_1_enter(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_ENTER: Final = "SELECT frame_async_1_enter(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _LEAVE: Final = "SELECT frame_async_1_leave(%s, %s, %s, %s, %s, %s, %s)"
 _REFUSE: Final = "SELECT frame_async_1_refuse(%s, %s, %s, %s, %s, %s, %s)"
 _KEEP: Final = round(LAPSED_KEEP * 1e6)
@@ -37,12 +37,10 @@ class PostgresStore:
     hosts and ``target_session_attrs=read-write`` follow a failover. Tables and functions
     are created when first needed, where the connection's ``search_path`` begins; where
     its user may not, let one who may run ``SCHEMA``. No operation takes longer than
-    ```timeout``` seconds; at most ``connections`` connections are open for each event loop.
+    ``timeout`` seconds; at most ``connections`` connections are open for each event loop.
 
-    An operation whose answer was lost raises `StoreError` and may have happened. Every
-    operation can be repeated with the same token: what it did before isn't done twice,
-    except that a repeated `release` says False and a repeated `claim` finds the lost one
-    in flight.
+    An operation whose answer was lost raises `StoreError` and may have happened; see `Store`
+    for what can be repeated.
 
     Raises:
         ConfigurationError: the URL or a number can't be used.
@@ -133,15 +131,20 @@ class PostgresStore:
         return bool(changed)
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
-        """See `Store.enter`; a token that holds a slot has it."""
+        """See `Store.enter`."""
+        return await self._enter(window, token, lane, hold, forced=False)
+
+    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
+        """See `Store.force`."""
+        return await self._enter(window, token, lane, hold, forced=True) == 0
+
+    async def _enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, forced: bool
+    ) -> float:
         lanes = (window.limit.open_to(lane), BULK_RESERVE if lane is Lane.BULK else 0.0)
-        values = (*_window(window, token), *lanes, _micro(hold), _KEEP)
+        values = (*_window(window, token), *lanes, _micro(hold), forced, _KEEP)
         (wait,) = await self._ask(token, _ENTER, *values)
         return float(wait) / 1e6
-
-    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:  # noqa: ARG002
-        """See `Store.force`; this store never does."""
-        return False
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""

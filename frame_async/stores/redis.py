@@ -169,12 +169,10 @@ class RedisStore:
 
     `url` is ``redis://``, ``rediss://`` (TLS) or ``unix://`` with what redis-py knows of
     them; of its options, ``db``, ``username``, ``password``, ``client_name`` and
-    ``ssl_...`` are accepted. No operation takes longer than ```timeout``` seconds.
+    ``ssl_...`` are accepted. No operation takes longer than ``timeout`` seconds.
 
-    An operation whose answer was lost raises `StoreError` and may have happened. Every
-    operation can be repeated with the same token: what it did before isn't done twice,
-    except that a repeated `release` says False and a repeated `claim` finds the lost one
-    in flight.
+    An operation whose answer was lost raises `StoreError` and may have happened; see `Store`
+    for what can be repeated.
 
     Raises:
         ConfigurationError: the URL or the timeout can't be used.
@@ -236,14 +234,19 @@ class RedisStore:
         return await self._ask(RELEASE, key_name(key), token) == 1
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
-        """See `Store.enter`; a token that holds a slot has it."""
-        values = (*window_arguments(window, token), *lane_arguments(window, lane), micro(hold))
-        wait = await self._ask(ENTER, *values)
-        return cast("int", wait) / 1e6
+        """See `Store.enter`."""
+        return await self._enter(window, token, lane, hold, forced=False)
 
-    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:  # noqa: ARG002
-        """See `Store.force`; this store never does."""
-        return False
+    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
+        """See `Store.force`."""
+        return await self._enter(window, token, lane, hold, forced=True) == 0
+
+    async def _enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, forced: bool
+    ) -> float:
+        lanes = lane_arguments(window, lane)
+        values = (*window_arguments(window, token), *lanes, micro(hold), int(forced))
+        return cast("int", await self._ask(ENTER, *values)) / 1e6
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""

@@ -33,6 +33,7 @@ LIMIT = 5
 KEYS = st.sampled_from(["k", "k\x00", "'; --"])
 UNITS = st.integers(1, 6)
 TOKENS = st.integers(0, 9)
+BODIES = st.sampled_from([b"{}", b"{}", b"\x00", b""])
 
 
 @define
@@ -112,6 +113,12 @@ class Model:
         late = now >= self.probing + period
         may = now >= self.probing and not any(r.probe for r in waiting) and (late or not waiting)
         return may, True
+
+    def forces(self, lane: Lane, now: float) -> bool:
+        """Whether a request may go that has no time to wait."""
+        self.enters(lane, now)
+        most = LIMIT - 1 if lane is Lane.BULK else LIMIT
+        return now >= self.paused and len(self.requests) < most
 
     def got(self) -> int:
         """How many requests were answered, and not refused."""
@@ -207,6 +214,14 @@ class StoreMachine(RuleBasedStateMachine):
         if isinstance(answer, Claimed | InDoubt):
             assert answer.token not in self.tokens.get(name, [])
 
+    def ended(self, name: str, token: str, *so: object) -> bool:
+        """Whether a claim ended in just this way before, and that is still remembered."""
+        key = self.model.keys.get(name)
+        if key is None or key.state == "claimed" or key.token != token:
+            return False
+        end = (key.state, key.body if key.state == "done" else key.doubts)
+        return end == so and self.now() < key.until
+
     def token_of(self, name: str, number: int) -> tuple[str, bool]:
         """One of the tokens that a key had, mostly the last; and whether it is good."""
         tokens = self.tokens.get(name, ["made up"])
@@ -225,13 +240,14 @@ class StoreMachine(RuleBasedStateMachine):
             key = self.model.keys[name]
             key.until, key.doubts = now + units * self.unit, doubts
 
-    @rule(name=KEYS, number=TOKENS, units=UNITS, body=st.binary(max_size=9))
+    @rule(name=KEYS, number=TOKENS, units=UNITS, body=BODIES)
     def complete(self, name: str, number: int, units: int, body: bytes) -> None:
         """A session was created."""
         token, good = self.token_of(name, number)
         now = self.now()
+        again = self.ended(name, token, "done", body)
         answer = self.run(0, "complete", self.prefix + name, token, body, units * self.unit)
-        assert answer is good
+        assert answer is (good or again)
         if good:
             key = self.model.keys[name]
             key.state, key.until, key.body = "done", now + units * self.unit, body
@@ -241,8 +257,9 @@ class StoreMachine(RuleBasedStateMachine):
         """A session may have been created."""
         token, good = self.token_of(name, number)
         now = self.now()
+        again = self.ended(name, token, "doubt", doubts)
         answer = self.run(1, "doubt", self.prefix + name, token, doubts, units * self.unit)
-        assert answer is good
+        assert answer is (good or again)
         if good:
             key = self.model.keys[name]
             key.state, key.until, key.doubts = "doubt", now + units * self.unit, doubts
@@ -268,6 +285,26 @@ class StoreMachine(RuleBasedStateMachine):
         assert 0 <= wait <= max(PERIOD * self.unit, self.model.paused - now) + MARGIN
         if expected:
             self.model.requests[token] = Request(now, units * self.unit, probe)
+
+    @rule(lane=st.sampled_from(Lane), units=UNITS)
+    def force(self, lane: Lane, units: int) -> None:
+        """A request that has no time to wait wants to go."""
+        now = self.now()
+        token = f"request {len(self.tokens.setdefault('', []))}"
+        self.tokens[""].append(token)
+        expected = self.model.forces(lane, now)
+        assert self.run(0, "force", self.window, token, lane, units * self.unit) is expected
+        if expected:
+            self.model.requests[token] = Request(now, units * self.unit, probe=True)
+
+    @rule(number=TOKENS, lane=st.sampled_from(Lane), operation=st.sampled_from(["enter", "force"]))
+    def repeat(self, number: int, lane: Lane, operation: str) -> None:
+        """A request that has its place asks for it again."""
+        token, request = self.request_of(number)
+        if request is None:
+            return
+        answer = self.run(1, operation, self.window, token, lane, 9 * self.unit)
+        assert answer == (0.0 if operation == "enter" else True)
 
     def request_of(self, number: int) -> tuple[str, Request | None]:
         """A request that entered, or none; and what it may still change."""

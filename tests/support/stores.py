@@ -110,3 +110,9 @@ class Bench:
     ) -> bool:
         """Ask for a slot, to be held for at most `hold` units; whether it was given."""
         return await self.store.enter(window, token, lane, hold * self.unit) == 0
+
+    async def force(
+        self, window: Window, token: str, lane: Lane = Lane.INTERACTIVE, hold: float = 100
+    ) -> bool:
+        """Ask for a slot beyond what was learned, to be held for at most `hold` units."""
+        return await self.store.force(window, token, lane, hold * self.unit)
