@@ -121,8 +121,9 @@ class RollingWindow:
     def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
         """Take a slot for `token`: 0.0 when it is taken, else seconds until asking makes sense.
 
-        A token that holds a slot has it, and takes no second one. A slot that is never left is given up `hold` seconds later and freed one period
-        after that: by then its request can't arrive any more.
+        A token that holds a slot has it, and takes no second one. A slot that is never left
+        is given up `hold` seconds later and freed one period after that: by then its
+        request can't arrive any more.
         """
         self._forget(now)
         if self._holds(token):

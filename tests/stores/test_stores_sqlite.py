@@ -19,7 +19,7 @@ from support.stores import HandClock
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.protocol.window import Lane, RateLimit
 from frame_async.stores import Claimed, Done, InDoubt, InFlight, Window, _sqlite_file, _sqlite_time
-from frame_async.stores._keys import State
+from frame_async.stores._keys import Change, State
 from frame_async.stores._sqlite_file import StoreFile
 from frame_async.stores._sqlite_rows import Rows
 from frame_async.stores.sqlite import SQLiteStore
@@ -685,9 +685,8 @@ async def claimed(store: SQLiteStore, key: str) -> Claimed:
 
 async def submit(store: SQLiteStore, key: str, token: str) -> None:
     """Ask for something, and don't wait for it."""
-    store._writer().submit(
-        lambda rows: rows.change(key, token, State.DONE, 600, doubts=0, body=b"{}")
-    )
+    change = Change(state=State.DONE, seconds=600, body=b"{}")
+    store._writer().submit(lambda rows: rows.change(key, token, change))
 
 
 class Host:
