@@ -50,6 +50,11 @@ BACKENDS: Final[Mapping[str, Backend]] = {
 }
 
 
+def store_url(kind: str, address: str) -> str:
+    """What to give a client as its store, for a store at an address."""
+    return f"sqlite:///{address}" if kind == "sqlite" else address
+
+
 @define
 class Bench:
     """One empty store on the bench, and its time."""
