@@ -22,6 +22,7 @@ from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden
 from frame_async.protocol.window import BULK_RESERVE, Lane
 from frame_async.stores._keys import LAPSED_KEEP
+from frame_async.stores._links import Failure, encoded, micro
 from frame_async.stores.interface import Window
 
 try:
@@ -41,8 +42,6 @@ except ImportError:
 
 PREFIX: Final = "frame_async:"
 """What every key in Redis begins with."""
-
-_MOST_MICROSECONDS: Final = 10**15
 
 Argument = bytes | str | int
 
@@ -284,13 +283,6 @@ class Pool(Protocol):
     async def disconnect(self) -> None: ...
 
 
-@frozen
-class Failure:
-    """Why there is no answer."""
-
-    reason: str
-
-
 @define(eq=False)
 class Ask:
     """One operation, and the caller who waits for it."""
@@ -376,7 +368,7 @@ def make_pool(url: Hidden[str], timeout: float) -> Pool:
 
 
 def _hashed(text: str) -> str:
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(encoded(text)).hexdigest()
 
 
 def key_name(key: str) -> str:
@@ -388,17 +380,12 @@ def window_arguments(window: Window, token: str) -> tuple[str, int, int, bytes]:
     """What every script of a window begins with."""
     name = f"{PREFIX}window:{_hashed(window.name)}"
     per = max(1, micro(window.limit.per))
-    return name, window.limit.requests, per, token.encode("utf-8", "surrogatepass")
+    return name, window.limit.requests, per, encoded(token)
 
 
 def lane_arguments(window: Window, lane: Lane) -> tuple[int, str]:
     """How many slots a lane may fill, and the share that it leaves of those known to be ours."""
     return window.limit.open_to(lane), str(BULK_RESERVE if lane is Lane.BULK else 0)
-
-
-def micro(seconds: float) -> int:
-    """Whole microseconds, within what the scripts can add up exactly."""
-    return min(max(0, round(seconds * 1e6)), _MOST_MICROSECONDS)
 
 
 def is_hopeless(error: BaseException) -> bool:

@@ -295,7 +295,7 @@ class TestTrouble:
                 assert all(isinstance(answer, StoreError) for answer in answers)
             assert time.monotonic() - started < 2 * 0.8 + 0.7
             assert "no answer within 0.8 s" in str(answers[0])
-            (link,) = store._links.values()
+            (link,) = store._links._by_loop.values()
             assert not link._running, "an operation lingers"
         finally:
             own.thaw()
@@ -364,7 +364,7 @@ class TestTrouble:
         """Who is cancelled while entering and leaves at once leaves no slot behind."""
         window = Window("w", RateLimit(1))
         await store.leave(window, "nobody", sent=False)
-        (link,) = store._links.values()
+        (link,) = store._links._by_loop.values()
         usable, delays = link._usable, iter([0.1])
 
         async def slow_at_first(deadline: float) -> Any:

@@ -88,5 +88,5 @@ def simulated(
         trail.head = Head(status)
         return trail.end(Ending.COMPLETE, body=session_body("pls_1"))
 
-    client._session.post = post  # type: ignore[method-assign]
+    client._session.post = post  # type: ignore[assignment,method-assign]
     return client
