@@ -11,6 +11,7 @@ set, under names that begin with ``!`` and with scores of 0 and below.
 """
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import sha1, sha256
@@ -389,5 +390,6 @@ def lane_arguments(window: Window, lane: Lane) -> tuple[int, str]:
 
 
 def is_hopeless(error: BaseException) -> bool:
-    """Whether connecting again soon can't help: wrong password, no such database."""
-    return isinstance(error, ResponseError | AuthenticationError)
+    """Whether connecting again soon can't help: wrong password, certificate or database."""
+    refused = isinstance(error.__context__, ssl.SSLCertVerificationError)
+    return refused or isinstance(error, ResponseError | AuthenticationError)

@@ -11,14 +11,15 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -310,6 +311,26 @@ class Doorman:
     async def _turn_away(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.visits += 1
         writer.close()
+
+
+@asynccontextmanager
+async def tls_before(server: Server, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """A port at which a server that knows no TLS (no wheel has one that does) speaks it."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while piece := await reader.read(65_536):
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(carry(reader, back), carry(there, writer))
+
+    listening = await asyncio.start_server(join, "127.0.0.1", 0, ssl=context)
+    async with listening:
+        yield listening.sockets[0].getsockname()[1]
 
 
 def in_a_child(work: Callable[[], bool]) -> bool:
