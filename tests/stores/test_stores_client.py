@@ -2,17 +2,25 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from support.faults import FaultServer, Wire, framed
-from support.servers import Server, new_postgres, new_valkey, postgres_url, redis_url
+from support.servers import (
+    new_postgres,
+    new_valkey,
+    open_postgres,
+    open_redis,
+    postgres_url,
+    redis_url,
+)
 from support.stores import store_url
 
-from frame_async import FrameClient, PaymentLinkSession, PaymentLinkSessionRequest
+from frame_async import FrameClient, PaymentLinkSessionRequest
 from frame_async.emulator import Emulator
 from frame_async.errors import CallInFlightError, StoreError
+from frame_async.stores import Store
 
 KEY = "order-42"
 
@@ -106,44 +114,49 @@ async def test_a_spoilt_file_stops_the_call(
 
 
 @pytest.fixture(params=["redis", "postgres"])
-def own(request: pytest.FixtureRequest) -> Iterator[tuple[Server, str]]:
-    """A server that nobody else uses, and its URL."""
+async def hung(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """A store on a server that answered once, and now hangs."""
     redis = request.param == "redis"
     server = new_valkey() if redis else new_postgres()
-    yield server, (redis_url(server) if redis else postgres_url(server))
+    url = redis_url(server) if redis else postgres_url(server)
+    warm, store = ((open_redis if redis else open_postgres)(url, seconds) for seconds in (10, 0.4))
+    await warm.claim("before", "a=1", 60)
+    await warm.aclose()
+    server.freeze()
+    yield store
+    server.thaw()
+    await store.aclose()
     server.stop()
 
 
-@pytest.fixture
-async def hung(
-    own: tuple[Server, str], emulator: Emulator, order: PaymentLinkSessionRequest
-) -> AsyncIterator[str]:
-    """The URL of a store that answered once, and now hangs."""
-    server, url = own
-    async with FrameClient(emulator.api_key, base_url=emulator.base_url, store=url) as frame:
-        await frame.payment_link_sessions.create(order, idempotency_key="before")
-    server.freeze()
-    yield url
-    server.thaw()
-
-
 async def test_a_hung_server_hangs_no_call(
-    emulator: Emulator, order: PaymentLinkSessionRequest, hung: str
+    emulator: Emulator, order: PaymentLinkSessionRequest, hung: Store
 ) -> None:
     """A call whose store hangs ends, and nothing was sent; or goes on and admits it."""
-    seen = len(emulator.ledger)
-    async with FrameClient(emulator.api_key, base_url=emulator.base_url, store=hung) as frame:
+    url, key = emulator.base_url, emulator.api_key
+    async with FrameClient(key, base_url=url, store=hung) as frame:
         with pytest.raises(StoreError, match="nothing was sent"):
             await frame.payment_link_sessions.create(order, idempotency_key=KEY, timeout=60)
-        assert len(emulator.ledger) == seen
+        assert not emulator.ledger
+    async with FrameClient(key, base_url=url, store=hung, on_store_error="proceed") as frame:
+        session = await frame.payment_link_sessions.create(order, idempotency_key=KEY, timeout=60)
+    assert "can't answer" in session.call.store_error
+    assert len(emulator.ledger) == 1
+
+
+async def test_proceeding_without_a_window(
+    emulator: Emulator, order: PaymentLinkSessionRequest, tmp_path: Path
+) -> None:
+    """With "proceed" a call without a key goes on too, and says once what the store couldn't do."""
+    path = tmp_path / "store.sqlite"
+    foreign(path)
     async with FrameClient(
         emulator.api_key,
         base_url=emulator.base_url,
-        store=hung,
-        rate_limit=None,
+        store=f"sqlite:///{path}",
         on_store_error="proceed",
     ) as frame:
-        session = await frame.payment_link_sessions.create(order, idempotency_key=KEY, timeout=60)
-    assert isinstance(session, PaymentLinkSession)
-    assert session.call.store_error
-    assert len(emulator.ledger) == seen + 1
+        for key in (None, KEY):
+            session = await frame.payment_link_sessions.create(order, idempotency_key=key)
+            assert session.call.store_error.count("belongs to another application") == 1
+    assert len(emulator.ledger) == 2

@@ -18,9 +18,9 @@ from support.stores import store_url
 
 from frame_async import FrameClient
 
-ORDERS = 60
+ORDERS = 40
 """Orders for each kill."""
-SHORT = {"sqlite": 12, "redis": 6, "postgres": 6}
+SHORT = {"sqlite": 8, "redis": 4, "postgres": 4}
 """Kills in the short form; FRAME_SOAK_KILLS says how many in the long one."""
 
 

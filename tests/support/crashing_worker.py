@@ -16,6 +16,7 @@ from frame_async import (
     LineItem,
     PaymentLinkSession,
     PaymentLinkSessionRequest,
+    RateLimit,
     RetryPolicy,
 )
 from frame_async.errors import StoreError
@@ -52,8 +53,9 @@ async def main(store: str, base_url: str, results: str, count: int) -> None:
         "sk_sandbox_crash",
         base_url=base_url,
         store=store,
-        rate_limit=None,
+        rate_limit=RateLimit(200, 0.4),
         claim_lease=0.6,
+        attempt_timeout=2,  # what a killed worker held in the window comes back soon
         timeout=60,
         retry=RetryPolicy(backoff=0.01, jitter=0.01, not_sent_backoff=0.01),
     ) as frame:

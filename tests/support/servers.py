@@ -183,11 +183,11 @@ def empty_redis() -> str:
     return url
 
 
-def open_redis(url: str) -> Store:
+def open_redis(url: str, timeout: float = 10) -> Store:
     """A store on a Redis or Valkey server."""
     from frame_async.stores.redis import RedisStore
 
-    return RedisStore(url, timeout=10)
+    return RedisStore(url, timeout=timeout)
 
 
 def _runner() -> str | None:
@@ -251,11 +251,11 @@ def empty_postgres() -> str:
     return url
 
 
-def open_postgres(url: str) -> Store:
+def open_postgres(url: str, timeout: float = 10) -> Store:
     """A store on a PostgreSQL server."""
     from frame_async.stores.postgres import PostgresStore
 
-    return PostgresStore(url, timeout=10)
+    return PostgresStore(url, timeout=timeout)
 
 
 def shown(error: BaseException) -> str:
