@@ -8,10 +8,10 @@ import json
 import os
 import random
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from frame_async import (
+    CallError,
     FrameClient,
     LineItem,
     PaymentLinkSession,
@@ -19,7 +19,6 @@ from frame_async import (
     RateLimit,
     RetryPolicy,
 )
-from frame_async.errors import StoreError
 
 
 def order(number: int) -> PaymentLinkSessionRequest:
@@ -38,12 +37,14 @@ def work_left(results: str, count: int) -> list[int]:
 
 
 async def created(frame: FrameClient, number: int) -> PaymentLinkSession:
-    """The session of an order, as soon as the store can answer (machines can be slow)."""
+    """The session of an order: whatever happens, one asks again with the same key."""
     while True:
-        with suppress(StoreError):
+        try:
             return await frame.payment_link_sessions.create(
                 order(number), idempotency_key=f"order-{number}"
             )
+        except CallError as error:  # a slow machine, for instance
+            sys.stderr.write(f"order-{number}: {error}\n")
 
 
 async def main(store: str, base_url: str, results: str, count: int) -> None:
