@@ -219,6 +219,8 @@ DECLARE
   v_probe boolean;
   v_wait bigint := 0;
 BEGIN
+  -- The row is locked until the commit, so that one after the other would wait for the disk.
+  PERFORM set_config('synchronous_commit', 'off', true);
   v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
   v_now := frame_async_1_now();
   v_ours := v_window.known;
@@ -248,9 +250,6 @@ BEGIN
         ELSE probing END,
       forget_at = greatest(forget_at, v_now + p_hold + p_per + p_keep)
     WHERE name = p_name;
-  ELSE
-    -- Forgetting that somebody has to wait does no harm, so nobody waits for the disk.
-    PERFORM set_config('synchronous_commit', 'off', true);
   END IF;
   RETURN v_wait;
 END $$;

@@ -1,7 +1,8 @@
 """The store of a fleet that has PostgreSQL 13 or later.
 
 Claims and their outcomes are as durable as the server's ``synchronous_commit`` says: with
-its default, what was promised survives a crash of the server.
+its default, what was promised survives a crash of the server. Places in a window don't wait
+for the disk: a crash may forget those of its last second, and a request more may arrive.
 """
 
 import math

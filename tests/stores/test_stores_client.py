@@ -2,8 +2,11 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.faults import FaultServer, Wire, framed
@@ -15,12 +18,14 @@ from support.servers import (
     postgres_url,
     redis_url,
 )
-from support.stores import store_url
+from support.stores import BACKENDS, store_url
 
-from frame_async import FrameClient, PaymentLinkSessionRequest
+from frame_async import FrameClient, Lane, PaymentLinkSessionRequest, RateLimit
 from frame_async.emulator import Emulator
 from frame_async.errors import CallInFlightError, StoreError
-from frame_async.stores import Store
+from frame_async.stores import Store, Window
+from frame_async.transport.clock import SystemClock
+from frame_async.transport.line import Line, NoPlaceError
 
 KEY = "order-42"
 
@@ -50,6 +55,30 @@ async def test_what_was_learned_refuses_no_call(
         third = await frame.payment_link_sessions.create(order)
     assert [a.status for a in second.call.attempts] == [429, 201]
     assert third.call.attempts[-1].status == 201
+
+
+async def test_a_crowd_asks_one_by_one(kind: str, address: str) -> None:
+    """Two thousand who come at once get what there is; the others hear at once, of few asks."""
+    store = BACKENDS[kind].open(address, None)
+    asked, enter = count(1), store.enter
+    most = 0
+
+    async def counted(*arguments: Any) -> float:
+        nonlocal most
+        most = next(asked)
+        return await enter(*arguments)
+
+    store.enter = counted  # type: ignore[assignment,method-assign]
+    line = Line(store, Window("w", RateLimit(30)), SystemClock())
+    deadline = time.monotonic() + 30
+    crowd = (line.enter(f"t{n}", Lane.INTERACTIVE, 1.0, deadline) for n in range(2000))
+    ended = await asyncio.gather(*crowd, return_exceptions=True)
+    line.close()
+    assert ended.count(None) == 30
+    assert all(isinstance(one, NoPlaceError) for one in ended if one is not None)
+    assert time.monotonic() < deadline, "they heard it when it was too late anyway"
+    assert most < 300 or not store.shared
+    await store.aclose()
 
 
 async def slowly(wire: Wire) -> None:
