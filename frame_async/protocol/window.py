@@ -159,6 +159,8 @@ class RollingWindow:
         """Go on under another limit: what is inside stays inside, what was learned holds."""
         learned = self.known < self.limit.requests
         self.known = min(self.known, limit.requests) if learned else limit.requests
+        if limit.per < self.limit.per:
+            self._soonest = 0.0  # slots are free sooner than was thought
         self.limit = limit
 
     def leave(self, token: str, now: float, *, sent: bool) -> None:
