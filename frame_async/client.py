@@ -53,9 +53,9 @@ class FrameClient:
             (``memory://``, ``sqlite:///path`` for the processes of a host, ``redis://`` or
             ``postgresql://`` for a fleet) or a `Store`; by default, one memory for all
             clients of this process.
-        on_store_error: what a call with a key of its own does when the store can't
-            answer: ``"raise"`` sends nothing, ``"proceed"`` sends all the same and admits
-            it in ``call.store_error``.
+        on_store_error: what a call does when the store can't answer: ``"raise"`` sends
+            nothing, ``"proceed"`` sends all the same, without key or place in the rate
+            window, and admits it in ``call.store_error``.
         claim_lease: seconds after which the claim of a process that died is found in doubt.
         remember: seconds that a key of your own is remembered at least; by default, as long
             as its session lives, and an hour.

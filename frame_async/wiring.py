@@ -59,6 +59,7 @@ def wire(settings: Settings) -> tuple[HttpSession, Turnstile, PaymentLinkSession
         turnstile=turnstile,
         audience=Audience((Story(), *settings.observers), complain),
         attempt_timeout=settings.attempt_timeout,
+        proceed=settings.proceed,
     )
     keyed = KeyedCalls(
         store=settings.store,

@@ -121,10 +121,13 @@ class RollingWindow:
     def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
         """Take a slot for `token`: 0.0 when it is taken, else seconds until asking makes sense.
 
-        A slot that is never left is given up `hold` seconds later and freed one period
-        after that: by then its request can't arrive any more.
+        A token that holds a slot has it, and takes no second one. A slot that is never left
+        is given up `hold` seconds later and freed one period after that: by then its
+        request can't arrive any more.
         """
         self._forget(now)
+        if self._holds(token):
+            return 0.0
         if now < self.paused_until:
             return self.paused_until - now
         used = len(self.slots)
@@ -145,6 +148,8 @@ class RollingWindow:
         must not refuse a call.
         """
         self._forget(now)
+        if self._holds(token):
+            return True
         if now < self.paused_until or len(self.slots) >= self.limit.open_to(lane):
             return False
         self.slots[token] = Slot(now + hold + self.limit.per, probe=True)
@@ -154,6 +159,8 @@ class RollingWindow:
         """Go on under another limit: what is inside stays inside, what was learned holds."""
         learned = self.known < self.limit.requests
         self.known = min(self.known, limit.requests) if learned else limit.requests
+        if limit.per < self.limit.per:
+            self._soonest = 0.0  # slots are free sooner than was thought
         self.limit = limit
 
     def leave(self, token: str, now: float, *, sent: bool) -> None:
@@ -184,6 +191,10 @@ class RollingWindow:
         self._answered(slot, now)
         slot.refused = True
         self.known = max(1, min(self.known, self._got()))
+
+    def _holds(self, token: str) -> bool:
+        slot = self.slots.get(token)
+        return slot is not None and slot.held
 
     def _got(self) -> int:
         """How many requests the server took in the last period, as far as is known."""

@@ -273,6 +273,6 @@ def _unpacked(packed: bytes) -> tuple[int, bytes]:
 
 def _admitting(delivered: Delivered, *trouble: str) -> Delivered:
     """The same end, with what the store couldn't do in its record."""
-    if not trouble:
-        return delivered
-    return evolve(delivered, call=evolve(delivered.call, store_error="; ".join(trouble)))
+    known = delivered.call.store_error
+    told = dict.fromkeys([*trouble, known] if known else trouble)
+    return evolve(delivered, call=evolve(delivered.call, store_error="; ".join(told)))

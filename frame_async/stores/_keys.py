@@ -40,6 +40,22 @@ class KeyRecord:
         return self.until + (LAPSED_KEEP if self.state is State.CLAIMED else 0.0) <= now
 
 
+@frozen(kw_only=True)
+class Change:
+    """How a claim goes on, or ends."""
+
+    state: State
+    seconds: float
+    """How long the lease runs, or the record is kept, from now."""
+    doubts: int = 0
+    body: bytes = b""
+
+    def ended_as(self, record: KeyRecord) -> bool:
+        """Whether a claim ended in just this way before."""
+        asked = (self.state, self.doubts, self.body)
+        return asked == (record.state, record.doubts, record.body)
+
+
 def claim(
     found: KeyRecord | None, key: str, fingerprint: str, token: str, now: float, lease: float
 ) -> tuple[Claim, KeyRecord | None]:
@@ -73,10 +89,21 @@ def owned(found: KeyRecord | None, token: str) -> KeyRecord | None:
 
 
 def change(
-    found: KeyRecord | None, token: str, state: State, until: float, doubts: int, body: bytes
-) -> KeyRecord | None:
-    """The record to write when a claim goes on or ends; None when the claim was lost."""
+    found: KeyRecord | None, token: str, change: Change, now: float
+) -> tuple[bool, KeyRecord | None]:
+    """Whether a claim goes on or ends as asked for, and the record to write, if any.
+
+    Ending it again in the very same way is fine, and changes nothing.
+    """
     mine = owned(found, token)
-    if mine is None:
-        return None
-    return evolve(mine, state=state, until=until, doubts=doubts, body=body)
+    if mine is not None:
+        return True, evolve(
+            mine,
+            state=change.state,
+            until=now + change.seconds,
+            doubts=change.doubts,
+            body=change.body,
+        )
+    if found is None or found.token != token or found.expired(now):
+        return False, None
+    return change.ended_as(found), None

@@ -6,16 +6,15 @@ No exception of psycopg leaves this module: `Link.ask` returns a row or a `Failu
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from random import random
 from typing import Any, Final, Self, cast
 from weakref import WeakSet
 
-from attrs import frozen
-
 from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden
+from frame_async.stores._links import Failure, Link
 from frame_async.stores._postgres_schema import SCHEMA, VERSION
 
 try:
@@ -35,19 +34,12 @@ Value = bytes | str | int | float | bool | None
 Row = tuple[Any, ...]
 
 
-@frozen
-class Failure:
-    """Why there is no answer."""
-
-    reason: str
-
-
 class _Connection(AsyncConnection[Row]):
     """A connection that tells its link of itself, or why there is none; the pool does neither."""
 
     @classmethod
     async def connect(  # type: ignore[override]
-        cls, conninfo: str = "", *, link: "Link", **kwargs: Any
+        cls, conninfo: str = "", *, link: "PostgresLink", **kwargs: Any
     ) -> Self:
         try:
             connection = await super().connect(conninfo, **kwargs)
@@ -65,7 +57,7 @@ class _Connection(AsyncConnection[Row]):
         _cut(self)
 
 
-class Link:
+class PostgresLink(Link):
     """The connections of one event loop.
 
     Every operation runs in a task of its own, which ends by itself: a caller who is
@@ -73,6 +65,7 @@ class Link:
     """
 
     def __init__(self, options: Hidden[dict[str, Any]], timeout: float, connections: int) -> None:
+        super().__init__()
         self._timeout = timeout
         self.trouble = ""
         """Why the last attempt to connect failed."""
@@ -88,33 +81,17 @@ class Link:
             reconnect_timeout=timeout,
             name="frame_async",
         )
-        self._end = self._last_until_the_loop_ends()
-        self._closing: asyncio.Future[None] | None = None
         self._giving_up: asyncio.Future[None] | None = None
 
     @property
     def has_ended(self) -> bool:
         """Whether it gave up, or was closed."""
-        return self._closing is not None or self._giving_up is not None
+        return super().has_ended or self._giving_up is not None
 
     async def open(self) -> None:
         """Arrange to be closed with the event loop, at the latest."""
         await self._pool.open()
-        await anext(self._end)
-
-    async def _last_until_the_loop_ends(self) -> AsyncGenerator[None]:
-        # An event loop that ends closes its asynchronous generators: the only moment at
-        # which connections that were left open can still be closed properly.
-        try:
-            yield
-        finally:
-            await self._close()
-
-    async def close(self) -> None:
-        """Close the connections, once what is on its way has been answered."""
-        if self._closing is None:
-            self._closing = asyncio.ensure_future(self._end.aclose())
-        await asyncio.shield(self._closing)
+        await super().open()
 
     def give_up(self) -> None:
         """Stop the pool, because its tasks are being cancelled.

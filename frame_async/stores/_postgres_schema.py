@@ -201,9 +201,16 @@ LANGUAGE sql STABLE AS $$
   WHERE window_name = p_name AND NOT held AND NOT refused
 $$;
 
+CREATE OR REPLACE FUNCTION frame_async_1_probing(p_name bytea) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+  SELECT coalesce(max(frees_at), 0) FROM frame_async_slots
+  WHERE window_name = p_name AND held AND probe
+$$;
+
 CREATE OR REPLACE FUNCTION frame_async_1_enter(
   p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_open integer,
-  p_reserve double precision, p_hold bigint, p_keep bigint, p_patience integer) RETURNS bigint
+  p_reserve double precision, p_hold bigint, p_force boolean, p_keep bigint,
+  p_patience integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
   v_window frame_async_windows;
@@ -212,13 +219,15 @@ DECLARE
   v_probe boolean;
   v_wait bigint := 0;
 BEGIN
+  -- The row is locked until the commit, so that one after the other would wait for the disk.
+  PERFORM set_config('synchronous_commit', 'off', true);
   v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
   v_now := frame_async_1_now();
   v_ours := v_window.known;
   IF p_reserve > 0 AND v_ours > 1 THEN
     v_ours := v_ours - greatest(1, floor(v_ours * p_reserve)::integer);
   END IF;
-  v_probe := v_window.used >= v_ours;
+  v_probe := p_force OR v_window.used >= v_ours;
   IF EXISTS (SELECT FROM frame_async_slots
              WHERE window_name = p_name AND token = p_token AND held) THEN
     RETURN 0;
@@ -226,7 +235,7 @@ BEGIN
     v_wait := v_window.paused - v_now;
   ELSIF v_window.used >= p_open THEN
     v_wait := frame_async_1_wait(v_window, v_window.used - p_open, v_now);
-  ELSIF v_probe AND (v_now < v_window.probe_at OR v_now < v_window.probing OR (
+  ELSIF v_probe AND NOT p_force AND (v_now < v_window.probe_at OR v_now < v_window.probing OR (
       v_now < v_window.probe_at + p_per AND EXISTS (
         SELECT FROM frame_async_slots WHERE window_name = p_name AND held))) THEN
     v_wait := least(frame_async_1_wait(v_window, v_window.used - v_ours, v_now),
@@ -237,12 +246,10 @@ BEGIN
   END IF;
   IF v_wait = 0 THEN
     UPDATE frame_async_windows SET used = used + 1,
-      probing = CASE WHEN v_probe THEN v_now + p_hold + p_per ELSE probing END,
+      probing = CASE WHEN v_probe THEN greatest(probing, v_now + p_hold + p_per)
+        ELSE probing END,
       forget_at = greatest(forget_at, v_now + p_hold + p_per + p_keep)
     WHERE name = p_name;
-  ELSE
-    -- Forgetting that somebody has to wait does no harm, so nobody waits for the disk.
-    PERFORM set_config('synchronous_commit', 'off', true);
   END IF;
   RETURN v_wait;
 END $$;
@@ -272,7 +279,7 @@ BEGIN
     v_window.known := greatest(v_window.known, least(frame_async_1_got(p_name), p_requests));
   END IF;
   UPDATE frame_async_windows SET used = used - (NOT p_sent)::integer, known = v_window.known,
-    probing = CASE WHEN v_probe THEN 0 ELSE probing END,
+    probing = CASE WHEN v_probe THEN frame_async_1_probing(p_name) ELSE probing END,
     forget_at = greatest(forget_at, v_now + p_per + p_keep)
   WHERE name = p_name;
   RETURN 1;
@@ -296,7 +303,7 @@ BEGIN
   END IF;
   UPDATE frame_async_windows SET paused = greatest(paused, v_now + p_pause),
     probe_at = v_now + p_per, known = v_window.known,
-    probing = CASE WHEN v_probe THEN 0 ELSE probing END,
+    probing = CASE WHEN v_probe THEN frame_async_1_probing(p_name) ELSE probing END,
     forget_at = greatest(forget_at, v_now + greatest(p_pause, p_per) + p_keep)
   WHERE name = p_name;
   RETURN 1;

@@ -11,6 +11,7 @@ set, under names that begin with ``!`` and with scores of 0 and below.
 """
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import sha1, sha256
@@ -22,6 +23,7 @@ from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden
 from frame_async.protocol.window import BULK_RESERVE, Lane
 from frame_async.stores._keys import LAPSED_KEEP
+from frame_async.stores._links import Failure, encoded, micro
 from frame_async.stores.interface import Window
 
 try:
@@ -41,8 +43,6 @@ except ImportError:
 
 PREFIX: Final = "frame_async:"
 """What every key in Redis begins with."""
-
-_MOST_MICROSECONDS: Final = 10**15
 
 Argument = bytes | str | int
 
@@ -178,9 +178,18 @@ local function got()
   end
   return count
 end
-local function answered(letter)
-  redis.call('ZREM', key, held, trying)
-  redis.call('ZADD', key, now + per, letter .. string.format('%.0f', now) .. token)
+local function settle(letter)
+  local probed = redis.call('ZREM', key, trying) == 1
+  redis.call('ZREM', key, held)
+  if letter then
+    redis.call('ZADD', key, now + per, letter .. string.format('%.0f', now) .. token)
+  end
+  if not probed then return end
+  fact('probing', 0)
+  local slots = redis.call('ZRANGE', key, facts, -1, 'WITHSCORES')
+  for i = 1, #slots, 2 do
+    if slots[i]:sub(1, 1) == 'p' then fact('probing', tonumber(slots[i + 1])) end
+  end
 end
 """
 )
@@ -189,6 +198,7 @@ ENTER: Final = Script(
     _WINDOW
     + """
 local open, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local forced = ARGV[7] == '1'
 if holds() then return 0 end
 if now < paused then return paused - now end
 local used = redis.call('ZCARD', key) - facts
@@ -208,12 +218,12 @@ local function may_probe()
 end
 local ours = known
 if reserve > 0 and known > 1 then ours = known - math.max(1, math.floor(known * reserve)) end
-local probe = used >= ours
-if probe and not may_probe() then
+local probe = forced or used >= ours
+if probe and not forced and not may_probe() then
   return math.min(wait(used - ours), math.max(probe_at - now, 100000))
 end
 local frees_at = now + hold + per
-if probe then fact('probing', frees_at) end
+if probe then fact('probing', math.max(probing, frees_at)) end
 redis.call('ZADD', key, frees_at, probe and trying or held)
 live_on(hold + per)
 return 0
@@ -224,10 +234,11 @@ LEAVE: Final = Script(
     _WINDOW
     + """
 if not holds() then return 0 end
-local probe = redis.call('ZSCORE', key, trying)
-if probe then fact('probing', 0) end
-if ARGV[4] == '0' then return redis.call('ZREM', key, held, trying) end
-answered('a')
+if ARGV[4] == '0' then
+  settle()
+  return 1
+end
+settle('a')
 if known < requests then fact('known', math.max(known, math.min(got(), requests))) end
 live_on(per)
 return 1
@@ -242,8 +253,7 @@ fact('paused', math.max(paused, now + pause))
 fact('probe_at', now + per)
 live_on(math.max(pause, per))
 if not holds() then return 0 end
-if redis.call('ZSCORE', key, trying) then fact('probing', 0) end
-answered('r')
+settle('r')
 fact('known', math.max(1, math.min(known, got())))
 return 1
 """
@@ -272,13 +282,6 @@ class Pool(Protocol):
     async def release(self, connection: Connection) -> None: ...
 
     async def disconnect(self) -> None: ...
-
-
-@frozen
-class Failure:
-    """Why there is no answer."""
-
-    reason: str
 
 
 @define(eq=False)
@@ -366,7 +369,7 @@ def make_pool(url: Hidden[str], timeout: float) -> Pool:
 
 
 def _hashed(text: str) -> str:
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(encoded(text)).hexdigest()
 
 
 def key_name(key: str) -> str:
@@ -378,7 +381,7 @@ def window_arguments(window: Window, token: str) -> tuple[str, int, int, bytes]:
     """What every script of a window begins with."""
     name = f"{PREFIX}window:{_hashed(window.name)}"
     per = max(1, micro(window.limit.per))
-    return name, window.limit.requests, per, token.encode("utf-8", "surrogatepass")
+    return name, window.limit.requests, per, encoded(token)
 
 
 def lane_arguments(window: Window, lane: Lane) -> tuple[int, str]:
@@ -386,11 +389,7 @@ def lane_arguments(window: Window, lane: Lane) -> tuple[int, str]:
     return window.limit.open_to(lane), str(BULK_RESERVE if lane is Lane.BULK else 0)
 
 
-def micro(seconds: float) -> int:
-    """Whole microseconds, within what the scripts can add up exactly."""
-    return min(max(0, round(seconds * 1e6)), _MOST_MICROSECONDS)
-
-
 def is_hopeless(error: BaseException) -> bool:
-    """Whether connecting again soon can't help: wrong password, no such database."""
-    return isinstance(error, ResponseError | AuthenticationError)
+    """Whether connecting again soon can't help: wrong password, certificate or database."""
+    refused = isinstance(error.__context__, ssl.SSLCertVerificationError)
+    return refused or isinstance(error, ResponseError | AuthenticationError)

@@ -190,7 +190,10 @@ def _settle(connection: sqlite3.Connection) -> None:
     """Refuse what isn't ours before changing anything, then say how to write."""
     connection.execute("PRAGMA cell_size_check = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
+    # In one transaction: between two looks another process may make the tables.
+    _patiently(connection, "BEGIN")
     new = _is_new(connection)
+    connection.execute("COMMIT")
     if new:
         # Only takes effect before there are tables.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")

@@ -15,7 +15,7 @@ from attrs import define, field
 from frame_async.errors import ConfigurationError
 from frame_async.protocol.window import Lane, RateLimit, RollingWindow, Slot
 from frame_async.stores import _keys
-from frame_async.stores._keys import LAPSED_KEEP, KeyRecord, State
+from frame_async.stores._keys import LAPSED_KEEP, Change, KeyRecord, State
 from frame_async.stores._sqlite_faults import DAMAGED, FaultError
 from frame_async.stores.interface import Claim, Window
 
@@ -71,16 +71,12 @@ class Rows:
             self._write(key, record)
         return answer
 
-    def change(
-        self, key: str, token: str, state: State, seconds: float, *, doubts: int, body: bytes
-    ) -> bool:
+    def change(self, key: str, token: str, change: Change) -> bool:
         """Write what became of a claim; False when it was lost."""
-        record = _keys.change(
-            self._find(key), token, state, until=self._now + seconds, doubts=doubts, body=body
-        )
+        good, record = _keys.change(self._find(key), token, change, self._now)
         if record is not None:
             self._write(key, record)
-        return record is not None
+        return good
 
     def release(self, key: str, token: str) -> bool:
         """See `Store.release`."""

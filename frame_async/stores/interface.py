@@ -66,6 +66,11 @@ class Window:
 class Store(Protocol):
     """Where keys and windows are remembered. Every method is one round trip at most.
 
+    An operation whose answer was lost may have happened, so it may be repeated with the
+    same token: what it did before isn't done twice, and the answer is the same. Two can't
+    promise that: a repeated `release` says False, because the key may be another's by
+    then, and a repeated `claim` finds the lost one in flight.
+
     Raises, from every method:
         StoreError: the store can't answer; nothing is known to have changed.
     """
@@ -94,12 +99,17 @@ class Store(Protocol):
         """A session was created; remember ``body`` for ``keep`` seconds.
 
         Returns once it would survive a crash, as far as the store survives any.
-        False when the claim was lost to another call.
+        False when the claim was lost to another call, or ended otherwise. Repeated with
+        the same token and body it is True, and changes nothing.
         """
         ...
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
-        """``doubts`` attempts may have created a session; remember that for ``keep`` seconds."""
+        """``doubts`` attempts may have created a session; remember that for ``keep`` seconds.
+
+        False when the claim was lost to another call, or ended otherwise. Repeated with
+        the same token and number it is True, and changes nothing.
+        """
         ...
 
     async def release(self, key: str, token: str) -> bool:
@@ -109,14 +119,16 @@ class Store(Protocol):
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
         """Take a slot: 0.0 when it is taken, else seconds until asking again makes sense.
 
-        See ``RollingWindow.enter``.
+        ``token`` stands for one request. While it holds a slot, entering again gives 0.0
+        and takes no second one. See ``RollingWindow.enter``.
         """
         ...
 
     async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
         """Take a slot beyond what was learned of others, within the limit; False if not.
 
-        For a call whose deadline leaves no time to wait. A store may always say False.
+        For a call whose deadline leaves no time to wait. A pause holds all the same. True
+        for a token that holds a slot already, and takes no second one.
         """
         ...
 

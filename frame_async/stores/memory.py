@@ -8,7 +8,7 @@ from time import monotonic
 
 from frame_async.protocol.window import Lane, RollingWindow
 from frame_async.stores import _keys
-from frame_async.stores._keys import KeyRecord, State
+from frame_async.stores._keys import Change, KeyRecord, State
 from frame_async.stores.interface import Claim, Window
 
 
@@ -41,15 +41,15 @@ class MemoryStore:
 
     async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:
         """See `Store.renew`."""
-        return self._change(key, token, State.CLAIMED, lease, doubts=doubts)
+        return self._change(key, token, Change(state=State.CLAIMED, seconds=lease, doubts=doubts))
 
     async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
         """See `Store.complete`."""
-        return self._change(key, token, State.DONE, keep, body=body)
+        return self._change(key, token, Change(state=State.DONE, seconds=keep, body=body))
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
         """See `Store.doubt`."""
-        return self._change(key, token, State.DOUBT, keep, doubts=doubts)
+        return self._change(key, token, Change(state=State.DOUBT, seconds=keep, doubts=doubts))
 
     async def release(self, key: str, token: str) -> bool:
         """See `Store.release`."""
@@ -59,24 +59,14 @@ class MemoryStore:
                 del self._keys[key]
             return mine is not None
 
-    def _change(
-        self,
-        key: str,
-        token: str,
-        state: State,
-        seconds: float,
-        doubts: int = 0,
-        body: bytes = b"",
-    ) -> bool:
+    def _change(self, key: str, token: str, change: Change) -> bool:
         with self._lock:
-            until = self._now() + seconds
-            record = _keys.change(self._keys.get(key), token, state, until, doubts, body)
-            if record is None:
-                return False
-            self._keys[key] = record
-            if state is not State.CLAIMED:
-                heapq.heappush(self._expiries, (until, key))
-            return True
+            good, record = _keys.change(self._keys.get(key), token, change, self._now())
+            if record is not None:
+                self._keys[key] = record
+                if record.state is not State.CLAIMED:
+                    heapq.heappush(self._expiries, (record.until, key))
+            return good
 
     def _forget(self, now: float) -> None:
         """Drop what has expired; each record is looked at once, when its time has come."""

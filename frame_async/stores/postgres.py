@@ -1,15 +1,13 @@
 """The store of a fleet that has PostgreSQL 13 or later.
 
 Claims and their outcomes are as durable as the server's ``synchronous_commit`` says: with
-its default, what was promised survives a crash of the server.
+its default, what was promised survives a crash of the server. Places in a window don't wait
+for the disk: a crash may forget those of its last second, and a request more may arrive.
 """
 
-import asyncio
 import math
-import os
 from hashlib import sha256
 from secrets import token_hex
-from threading import Lock
 from typing import Any, Final
 
 from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
@@ -18,16 +16,23 @@ from frame_async.protocol.fingerprints import differing_fields
 from frame_async.protocol.window import BULK_RESERVE, Lane
 from frame_async.stores import _postgres_schema
 from frame_async.stores._keys import LAPSED_KEEP
-from frame_async.stores._postgres_link import Failure, Link, Row, Value, read_options
+from frame_async.stores._links import (
+    Failure,
+    Links,
+    checked_timeout,
+    encoded,
+    micro,
+    without_secrets,
+)
+from frame_async.stores._postgres_link import PostgresLink, Row, Value, read_options
 from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight, Window
 
 _CLAIM: Final = "SELECT * FROM frame_async_1_claim(%s, %s, %s, %s, %s, %s)"
 _CHANGE: Final = "SELECT frame_async_1_change(%s, %s, %s, %s, %s, %s, %s, %s)"
-_ENTER: Final = "SELECT frame_async_1_enter(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_ENTER: Final = "SELECT frame_async_1_enter(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _LEAVE: Final = "SELECT frame_async_1_leave(%s, %s, %s, %s, %s, %s, %s)"
 _REFUSE: Final = "SELECT frame_async_1_refuse(%s, %s, %s, %s, %s, %s, %s)"
 _KEEP: Final = round(LAPSED_KEEP * 1e6)
-_MOST_MICROSECONDS: Final = 10**15
 
 
 class PostgresStore:
@@ -37,12 +42,10 @@ class PostgresStore:
     hosts and ``target_session_attrs=read-write`` follow a failover. Tables and functions
     are created when first needed, where the connection's ``search_path`` begins; where
     its user may not, let one who may run ``SCHEMA``. No operation takes longer than
-    ```timeout``` seconds; at most ``connections`` connections are open for each event loop.
+    ``timeout`` seconds; at most ``connections`` connections are open for each event loop.
 
-    An operation whose answer was lost raises `StoreError` and may have happened. Every
-    operation can be repeated with the same token: what it did before isn't done twice,
-    except that a repeated `release` says False and a repeated `claim` finds the lost one
-    in flight.
+    An operation whose answer was lost raises `StoreError` and may have happened; see `Store`
+    for what can be repeated.
 
     Raises:
         ConfigurationError: the URL or a number can't be used.
@@ -55,7 +58,7 @@ class PostgresStore:
         given = Hidden(url)
         del url  # a traceback may show variables
         self._address = ""
-        self._timeout = _checked_timeout(timeout)
+        self._timeout = checked_timeout(timeout)
         if isinstance(connections, bool) or not 1 <= connections <= 1000:
             raise ConfigurationError("PostgresStore.connections must be from 1 to 1000")
         self._connections = connections
@@ -68,11 +71,7 @@ class PostgresStore:
             # Behind a pooler the next statement may meet another session.
             prepare_threshold=None,
         )
-        self._closed = False
-        self._process = os.getpid()
-        self._lock = Lock()
-        self._links: dict[asyncio.AbstractEventLoop, Link] = {}
-        self._inherited: list[object] = []
+        self._links = Links(self._make_link)
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._address})"
@@ -85,7 +84,7 @@ class PostgresStore:
     async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
         """See `Store.claim`; a few claims that are long forgotten are deleted on the way."""
         token = token_hex(8)
-        values = (_hashed(key), fingerprint, token.encode(), _micro(lease), _KEEP)
+        values = (_hashed(key), fingerprint, token.encode(), micro(lease), _KEEP)
         row = await self._ask(token, _CLAIM, *values)
         match row:
             case ("claimed", *_):
@@ -128,20 +127,25 @@ class PostgresStore:
         body: bytes | None = None,
         keep: int = 0,
     ) -> bool:
-        values = (_hashed(key), _encoded(token), state, _micro(seconds), doubts, body, keep)
+        values = (_hashed(key), encoded(token), state, micro(seconds), doubts, body, keep)
         (changed,) = await self._ask(token, _CHANGE, *values)
         return bool(changed)
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
-        """See `Store.enter`; a token that holds a slot has it."""
+        """See `Store.enter`."""
+        return await self._enter(window, token, lane, hold, forced=False)
+
+    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
+        """See `Store.force`."""
+        return await self._enter(window, token, lane, hold, forced=True) == 0
+
+    async def _enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, forced: bool
+    ) -> float:
         lanes = (window.limit.open_to(lane), BULK_RESERVE if lane is Lane.BULK else 0.0)
-        values = (*_window(window, token), *lanes, _micro(hold), _KEEP)
+        values = (*_window(window, token), *lanes, micro(hold), forced, _KEEP)
         (wait,) = await self._ask(token, _ENTER, *values)
         return float(wait) / 1e6
-
-    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:  # noqa: ARG002
-        """See `Store.force`; this store never does."""
-        return False
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""
@@ -149,46 +153,24 @@ class PostgresStore:
 
     async def refuse(self, window: Window, token: str, pause: float) -> None:
         """See `Store.refuse`."""
-        await self._ask(token, _REFUSE, *_window(window, token), _micro(pause), _KEEP)
+        await self._ask(token, _REFUSE, *_window(window, token), micro(pause), _KEEP)
 
     async def aclose(self) -> None:
         """Close the connections of every event loop; operations raise `StoreError` from now."""
-        self._closed = True
-        if self._process != os.getpid():
-            return
-        here = asyncio.get_running_loop()
-        for loop, link in list(self._links.items()):
-            if loop is here:
-                await link.close()
-            elif not loop.is_closed():
-                asyncio.run_coroutine_threadsafe(link.close(), loop)
+        await self._links.aclose()
+
+    def _make_link(self) -> PostgresLink:
+        return PostgresLink(self._options, self._timeout, self._connections)
 
     async def _ask(self, token: str, statement: str, *values: Value) -> Row:
-        if self._closed:
+        if self._links.closed:
             raise StoreError(f"{self} is closed")
-        link = await self._link()
+        link = await self._links.here()
         patience = math.ceil(self._timeout * 1000)
-        answer = await link.ask(_encoded(token), statement, (*values, patience))
+        answer = await link.ask(encoded(token), statement, (*values, patience))
         if isinstance(answer, Failure):
             raise StoreError(f"{self} can't answer: {_shown(answer.reason, self._options)}")
         return answer
-
-    async def _link(self) -> Link:
-        loop = asyncio.get_running_loop()
-        if self._process != os.getpid():
-            # The parent's connections: closing them here would end the parent's sessions.
-            self._inherited += [self._links, self._lock]
-            self._process, self._links, self._lock = os.getpid(), {}, Lock()
-        link = self._links.get(loop)
-        if link is None or link.has_ended:
-            link = Link(self._options, self._timeout, self._connections)
-            with self._lock:
-                ended = [other for other in self._links if other.is_closed()]
-                for other in ended:
-                    del self._links[other]
-                self._links[loop] = link
-            await link.open()
-        return link
 
 
 def _address(options: dict[str, Any]) -> str:
@@ -198,30 +180,15 @@ def _address(options: dict[str, Any]) -> str:
     return f"postgresql://{place}{port}/{options.get('dbname', '')}"
 
 
-def _checked_timeout(timeout: float) -> float:
-    if isinstance(timeout, bool) or not 0 < timeout <= 3600:
-        raise ConfigurationError("the timeout of a store must be above 0, and 3600 s at most")
-    return timeout
-
-
 def _shown(reason: str, options: Hidden[dict[str, Any]]) -> str:
     """The reason, unless it holds the password."""
-    password = options.reveal().get("password")
-    return "the reason would show the password" if password and password in reason else reason
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    return without_secrets(reason, [options.reveal().get("password", "")])
 
 
 def _hashed(text: str) -> bytes:
-    return sha256(_encoded(text)).digest()
+    return sha256(encoded(text)).digest()
 
 
 def _window(window: Window, token: str) -> tuple[bytes, int, int, bytes]:
-    per = max(1, _micro(window.limit.per))
-    return _hashed(window.name), window.limit.requests, per, _encoded(token)
-
-
-def _micro(seconds: float) -> int:
-    return min(max(0, round(seconds * 1e6)), _MOST_MICROSECONDS)
+    per = max(1, micro(window.limit.per))
+    return _hashed(window.name), window.limit.requests, per, encoded(token)

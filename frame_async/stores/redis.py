@@ -7,12 +7,9 @@ forgotten is simply unknown, so its next call sends. Let the server never evict
 """
 
 import asyncio
-import os
 from collections import deque
-from collections.abc import AsyncGenerator
 from random import random
 from secrets import token_hex
-from threading import Lock
 from typing import Final, cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -20,6 +17,7 @@ from frame_async.errors import ConfigurationError, IdempotencyConflictError, Sto
 from frame_async.hidden import Hidden
 from frame_async.protocol.fingerprints import differing_fields
 from frame_async.protocol.window import Lane
+from frame_async.stores._links import Failure, Link, Links, checked_timeout, micro, without_secrets
 from frame_async.stores._redis_scripts import (
     CLAIM,
     COMPLETE,
@@ -32,7 +30,6 @@ from frame_async.stores._redis_scripts import (
     Argument,
     Ask,
     Connection,
-    Failure,
     Pool,
     Script,
     find_move,
@@ -40,7 +37,6 @@ from frame_async.stores._redis_scripts import (
     key_name,
     lane_arguments,
     make_pool,
-    micro,
     run,
     window_arguments,
     words,
@@ -54,7 +50,7 @@ _SCHEMES: Final = ("redis", "rediss", "unix")
 _OPTIONS: Final = ("db", "username", "password", "client_name")
 
 
-class _Link:
+class _Link(Link):
     """One connection, for one event loop.
 
     What is asked while it is busy travels together, so one connection serves many callers
@@ -62,32 +58,13 @@ class _Link:
     """
 
     def __init__(self, pool: Pool, timeout: float) -> None:
+        super().__init__()
         self._pool = pool
         self._timeout = timeout
         self._asked: deque[Ask] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._failures = 0
         self._trouble = ""
-        self._end = self._last_until_the_loop_ends()
-        self._closing: asyncio.Future[None] | None = None
-
-    async def open(self) -> None:
-        """Arrange to be closed with the event loop, at the latest."""
-        await anext(self._end)
-
-    async def _last_until_the_loop_ends(self) -> AsyncGenerator[None]:
-        # An event loop that ends closes its asynchronous generators: the only moment at
-        # which a connection that was left open can still be closed properly.
-        try:
-            yield
-        finally:
-            await self._close()
-
-    async def close(self) -> None:
-        """Close the connection, once what is on its way has been answered."""
-        if self._closing is None:
-            self._closing = asyncio.ensure_future(self._end.aclose())
-        await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
         self._tell_all(Failure("it was closed"))
@@ -169,12 +146,10 @@ class RedisStore:
 
     `url` is ``redis://``, ``rediss://`` (TLS) or ``unix://`` with what redis-py knows of
     them; of its options, ``db``, ``username``, ``password``, ``client_name`` and
-    ``ssl_...`` are accepted. No operation takes longer than ```timeout``` seconds.
+    ``ssl_...`` are accepted. No operation takes longer than ``timeout`` seconds.
 
-    An operation whose answer was lost raises `StoreError` and may have happened. Every
-    operation can be repeated with the same token: what it did before isn't done twice,
-    except that a repeated `release` says False and a repeated `claim` finds the lost one
-    in flight.
+    An operation whose answer was lost raises `StoreError` and may have happened; see `Store`
+    for what can be repeated.
 
     Raises:
         ConfigurationError: the URL or the timeout can't be used.
@@ -184,13 +159,9 @@ class RedisStore:
         self._url = Hidden(url)
         del url  # a traceback may show variables
         self._address = ""
-        self._timeout = _checked_timeout(timeout)
+        self._timeout = checked_timeout(timeout)
         self._address = _checked(self._url)
-        self._closed = False
-        self._process = os.getpid()
-        self._lock = Lock()
-        self._links: dict[asyncio.AbstractEventLoop, _Link] = {}
-        self._inherited: list[object] = []
+        self._links = Links(self._make_link)
         make_pool(self._url, timeout)  # says now what doesn't fit
 
     def __repr__(self) -> str:
@@ -236,14 +207,19 @@ class RedisStore:
         return await self._ask(RELEASE, key_name(key), token) == 1
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
-        """See `Store.enter`; a token that holds a slot has it."""
-        values = (*window_arguments(window, token), *lane_arguments(window, lane), micro(hold))
-        wait = await self._ask(ENTER, *values)
-        return cast("int", wait) / 1e6
+        """See `Store.enter`."""
+        return await self._enter(window, token, lane, hold, forced=False)
 
-    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:  # noqa: ARG002
-        """See `Store.force`; this store never does."""
-        return False
+    async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
+        """See `Store.force`."""
+        return await self._enter(window, token, lane, hold, forced=True) == 0
+
+    async def _enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, forced: bool
+    ) -> float:
+        lanes = lane_arguments(window, lane)
+        values = (*window_arguments(window, token), *lanes, micro(hold), int(forced))
+        return cast("int", await self._ask(ENTER, *values)) / 1e6
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""
@@ -255,41 +231,19 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections of every event loop; operations raise `StoreError` from now."""
-        self._closed = True
-        if self._process != os.getpid():
-            return
-        here = asyncio.get_running_loop()
-        for loop, link in list(self._links.items()):
-            if loop is here:
-                await link.close()
-            elif not loop.is_closed():
-                asyncio.run_coroutine_threadsafe(link.close(), loop)
+        await self._links.aclose()
+
+    def _make_link(self) -> _Link:
+        return _Link(make_pool(self._url, self._timeout), self._timeout)
 
     async def _ask(self, script: Script, *arguments: Argument) -> object:
-        if self._closed:
+        if self._links.closed:
             raise StoreError(f"{self} is closed")
-        link = await self._link()
+        link = await self._links.here()
         answer = await link.ask(script, *arguments)
         if isinstance(answer, Failure):
             raise StoreError(f"{self} can't answer: {_shown(answer.reason, self._url)}")
         return answer
-
-    async def _link(self) -> _Link:
-        loop = asyncio.get_running_loop()
-        if self._process != os.getpid():
-            # The parent's connections: closing them here would disturb the parent.
-            self._inherited += [self._links, self._lock]
-            self._process, self._links, self._lock = os.getpid(), {}, Lock()
-        link = self._links.get(loop)
-        if link is None:
-            link = _Link(make_pool(self._url, self._timeout), self._timeout)
-            with self._lock:
-                ended = [other for other in self._links if other.is_closed()]
-                for other in ended:
-                    del self._links[other]
-                self._links[loop] = link
-            await link.open()
-        return link
 
 
 def _checked(url: Hidden[str]) -> str:
@@ -335,17 +289,8 @@ def _is_ambiguous(parts: SplitResult) -> bool:
     return bool(parts.fragment) or "@" in parts.path or "@" in parts.query
 
 
-def _checked_timeout(timeout: float) -> float:
-    if isinstance(timeout, bool) or not 0 < timeout <= 3600:
-        raise ConfigurationError("the timeout of a store must be above 0, and 3600 s at most")
-    return timeout
-
-
 def _shown(reason: str, url: Hidden[str]) -> str:
     """The reason, unless it holds the password."""
     parts = urlsplit(url.reveal())
-    options = dict(parse_qsl(parts.query))
-    secrets = {parts.password or "", options.get("password", "")}
-    secrets |= {unquote(secret) for secret in secrets}
-    told = any(secret in reason for secret in secrets if secret)
-    return "the reason would show the password" if told else reason
+    secrets = {parts.password or "", dict(parse_qsl(parts.query)).get("password", "")}
+    return without_secrets(reason, secrets | {unquote(secret) for secret in secrets})

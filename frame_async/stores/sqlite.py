@@ -15,7 +15,7 @@ from weakref import finalize
 
 from frame_async.errors import ConfigurationError
 from frame_async.protocol.window import Lane
-from frame_async.stores._keys import State
+from frame_async.stores._keys import Change, State
 from frame_async.stores._sqlite_faults import CLOSED
 from frame_async.stores._sqlite_file import StoreFile
 from frame_async.stores._sqlite_rows import Rows
@@ -79,15 +79,18 @@ class SQLiteStore:
 
     async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:
         """See `Store.renew`."""
-        return await self._change(key, token, State.CLAIMED, lease, doubts=doubts)
+        change = Change(state=State.CLAIMED, seconds=lease, doubts=doubts)
+        return await self._run(lambda rows: rows.change(key, token, change))
 
     async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
         """See `Store.complete`."""
-        return await self._change(key, token, State.DONE, keep, body=body)
+        change = Change(state=State.DONE, seconds=keep, body=body)
+        return await self._run(lambda rows: rows.change(key, token, change))
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
         """See `Store.doubt`."""
-        return await self._change(key, token, State.DOUBT, keep, doubts=doubts)
+        change = Change(state=State.DOUBT, seconds=keep, doubts=doubts)
+        return await self._run(lambda rows: rows.change(key, token, change))
 
     async def release(self, key: str, token: str) -> bool:
         """See `Store.release`."""
@@ -129,19 +132,6 @@ class SQLiteStore:
         writer = self._writers.get(os.getpid())
         if writer is not None:
             await writer.aclose()
-
-    async def _change(
-        self,
-        key: str,
-        token: str,
-        state: State,
-        seconds: float,
-        doubts: int = 0,
-        body: bytes = b"",
-    ) -> bool:
-        return await self._run(
-            lambda rows: rows.change(key, token, state, seconds, doubts=doubts, body=body)
-        )
 
     async def _run(self, operation: Callable[[Rows], T]) -> T:
         return await self._writer().submit(operation)

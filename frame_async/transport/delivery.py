@@ -116,6 +116,8 @@ class Delivery:
     audience: Audience
     attempt_timeout: float
     """Seconds for one attempt, at most."""
+    proceed: bool = False
+    """Whether to send without a place in the window when the store can't answer, and admit it."""
 
     async def deliver(
         self, assignment: Assignment, settle: Callable[[Delivered], Awaitable[None]] | None = None
@@ -160,6 +162,8 @@ class _Course:
     _attempts: list[Attempt] = field(init=False, factory=list[Attempt])
     _slept: float = field(init=False, default=0.0)
     _slept_for: str = field(init=False, default="")
+    _trouble: dict[str, None] = field(init=False, factory=dict[str, None])
+    """What the store couldn't do, in the order in which that was heard, each once."""
     _going: bool = field(init=False, default=True)
     """Whether the claim of the key still stands."""
     _last: Exchange | None = field(init=False, default=None)
@@ -188,7 +192,11 @@ class _Course:
             detail = f"there would be one in {no.fits_in:.1f} s"
             return Trail(now).end(Ending.NO_PLACE, detail, fits_in=no.fits_in)
         except StoreError as error:
-            return Trail(now).end(Ending.STORE_FAILED, error.message)
+            if not self._delivery.proceed:
+                return Trail(now).end(Ending.STORE_FAILED, error.message)
+            self._trouble[error.message] = None
+            key = self._assignment.key
+            logger.warning("%s: sent without a place in the window: %s", key, error)
         if not self._going:
             return Trail(now).end(Ending.TAKEN_OVER)
         return await self._exchange(token, now() - began)
@@ -308,6 +316,7 @@ class _Course:
             outcome=sum_up([a.outcome for a in self._attempts], self._assignment.doubts),
             possible_duplicates=self._doubts(),
             cancelled=cancelled,
+            store_error="; ".join(self._trouble),
             elapsed=self._delivery.clock.monotonic() - self._started,
         )
 

@@ -63,6 +63,10 @@ class _Waiting:
     asker: asyncio.Task[None] | None = None
     next_at: float = 0.0
     """When the store last said that there may be a place, on the clock."""
+    asking: int = 0
+    """How many newcomers ask the store themselves."""
+    unsure: list[_Waiter] = field(factory=list[_Waiter])
+    """Those who came when it wasn't known how long they would have to wait."""
 
     def heads(self, most: int) -> list[_Waiter]:
         """Whose turn it is, up to so many; those who have their place or gave up are dropped."""
@@ -104,7 +108,9 @@ class Line:
             StoreError: the store can't answer.
         """
         waiting = self._waiting()
-        if self._ahead(waiting, lane) == 0 and await self._ask(waiting, token, lane, hold):
+        # Many may come at once: a shared store isn't asked by each, but by some of them.
+        asks = self._ahead(waiting, lane) == 0 and waiting.asking < _MOST_AT_A_TIME
+        if asks and await self._ask_first(waiting, token, lane, hold):
             return
         waiter = _Waiter(token, lane, hold, deadline, waiting.loop.create_future(), party)
         fits_in = self._fits_in(waiting, waiter)
@@ -114,6 +120,8 @@ class Line:
             raise NoPlaceError(fits_in)
         await before_waiting()
         waiting.lanes[lane].append(waiter)
+        if not asks and waiting.next_at <= self._clock.monotonic():
+            waiting.unsure.append(waiter)
         if lane is Lane.INTERACTIVE:
             waiting.news.set()
         if waiting.asker is None or waiting.asker.done():
@@ -169,6 +177,14 @@ class Line:
         rounds = self._ahead(waiting, waiter.lane) // limit.open_to(waiter.lane)
         return max(0.0, waiting.next_at - self._clock.monotonic()) + rounds * limit.per
 
+    async def _ask_first(self, waiting: _Waiting, token: str, lane: Lane, hold: float) -> bool:
+        """Ask for a newcomer."""
+        waiting.asking += 1
+        try:
+            return await self._ask(waiting, token, lane, hold)
+        finally:
+            waiting.asking -= 1
+
     async def _ask(self, waiting: _Waiting, token: str, lane: Lane, hold: float) -> bool:
         """Ask the store for a place; whoever gives up meanwhile gives a place back."""
         try:
@@ -207,6 +223,8 @@ class Line:
             try:
                 admitted = [await self._serve(waiting, heads[0])]
                 admitted += await asyncio.gather(*(self._serve(waiting, w) for w in heads[1:]))
+                if not all(admitted):
+                    await self._decide_unsure(waiting)
             except StoreError as error:
                 _turn_away(waiting, str(error))
                 return
@@ -219,8 +237,33 @@ class Line:
         """Ask for one who waits; False when there is no place yet."""
         admitted = await self._ask(waiting, waiter.token, waiter.lane, waiter.hold)
         if not admitted and waiting.next_at >= waiter.deadline:
-            # There was time when it came; now there is none, so go beyond what was learned.
-            admitted = await self._store.force(self._window, waiter.token, waiter.lane, waiter.hold)
+            # There was time when it came; now there is none.
+            return await self._force(waiter)
+        if admitted and waiter.place.done():  # gave up while the store was answering
+            await self._store.leave(self._window, waiter.token, sent=False)
+        elif admitted:
+            waiter.place.set_result(None)
+        return admitted
+
+    async def _decide_unsure(self, waiting: _Waiting) -> None:
+        """Now that it is known how long they wait: whoever can't wait so long hears it."""
+        unsure, waiting.unsure = waiting.unsure, []
+        ahead, full = dict.fromkeys(Lane, 0), set[Lane]()
+        for waiter in unsure:
+            lane, limit = waiter.lane, self._window.limit
+            rounds, ahead[lane] = ahead[lane] // limit.open_to(lane), ahead[lane] + 1
+            at = waiting.next_at + rounds * limit.per
+            if waiter.place.done() or at < waiter.deadline:
+                continue
+            if lane not in full and await self._force(waiter):
+                continue
+            full.add(lane)
+            if not waiter.place.done():
+                waiter.place.set_exception(NoPlaceError(at - self._clock.monotonic()))
+
+    async def _force(self, waiter: _Waiter) -> bool:
+        """Go beyond what was learned, for one who has no time to wait."""
+        admitted = await self._store.force(self._window, waiter.token, waiter.lane, waiter.hold)
         if admitted and waiter.place.done():  # gave up while the store was answering
             await self._store.leave(self._window, waiter.token, sent=False)
         elif admitted:

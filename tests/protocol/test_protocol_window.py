@@ -105,6 +105,16 @@ class TestSlots:
         assert window.enter("b", INTERACTIVE, 1, 5) > 0
         assert window.enter("b", INTERACTIVE, 10, 5) == 0
 
+    def test_a_shorter_period(self) -> None:
+        """Slots that are taken under a shorter period are free after that, not the old one."""
+        window = RollingWindow(RateLimit(1, 60))
+        assert not window.enter("a", INTERACTIVE, 0, 5)
+        window.leave("a", 0, sent=False)
+        window.resize(RateLimit(1, 2))
+        assert not window.enter("b", INTERACTIVE, 1, 0)
+        assert window.enter("c", INTERACTIVE, 2.9, 5) > 0
+        assert window.enter("c", INTERACTIVE, 3, 5) == 0
+
     def test_a_wider_limit(self) -> None:
         """What was learned holds under a wider limit; what wasn't grows with it."""
         window = RollingWindow(RateLimit(5, 10))

@@ -292,9 +292,34 @@ class TestComplete:
         assert not await bench.store.release("k", token)
         assert await bench.other.claim("k", "a=1", bench.unit) == Done(b"{}")
 
+    async def test_completing_again_changes_nothing(self, bench: Bench) -> None:
+        """The same answer with the same token again is fine, and is kept no longer for it."""
+        token = await bench.claimed("k")
+        assert await bench.store.complete("k", token, b"{}", 4 * bench.unit)
+        assert await bench.other.complete("k", token, b"{}", 100 * bench.unit) is True
+        assert await bench.other.claim("k", "a=1", bench.unit) == Done(b"{}")
+        await bench.wait(5)
+        assert await bench.store.complete("k", token, b"{}", 100 * bench.unit) is False
+        assert isinstance(await bench.other.claim("k", "b=2", bench.unit), Claimed)
+
 
 class TestDoubt:
     """A session may exist."""
+
+    async def test_doubting_again_changes_nothing(self, bench: Bench) -> None:
+        """The same doubt with the same token again is fine; any other is refused."""
+        token = await bench.claimed("k")
+        assert await bench.store.doubt("k", token, 2, 100 * bench.unit)
+        assert await bench.other.doubt("k", token, 2, bench.unit) is True
+        assert not await bench.store.doubt("k", token, 3, 100 * bench.unit)
+        assert not await bench.store.complete("k", token, b"{}", 100 * bench.unit)
+        assert not await bench.store.renew("k", token, 100 * bench.unit, 1)
+        assert not await bench.store.release("k", token)
+        await bench.wait(2)
+        answer = await bench.other.claim("k", "a=1", 100 * bench.unit)
+        assert isinstance(answer, InDoubt)
+        assert answer.doubts == 2
+        assert not await bench.store.doubt("k", token, 2, 100 * bench.unit)
 
     async def test_the_next_claim_learns_the_doubts(self, bench: Bench) -> None:
         """A claim of a doubted key gets it at once, with the number of doubts."""
@@ -406,6 +431,27 @@ class TestWindow:
         )
         assert waits.count(0) == 20
         assert all(wait > 0 for wait in waits if wait)
+
+    async def test_entering_again_takes_no_second_slot(self, bench: Bench) -> None:
+        """A token that holds a slot is given it again, when the window is full or paused too."""
+        window = bench.window(2)
+        for lane in Lane:
+            assert await bench.enter(window, "a", lane)
+        assert await bench.enter(window, "b")
+        assert await bench.enter(window, "a")
+        assert await bench.other.force(window, "a", Lane.BULK, bench.unit) is True
+        assert not await bench.enter(window, "c")
+        await bench.store.refuse(window, "b", 100 * bench.unit)
+        assert await bench.enter(window, "a")
+        assert await bench.other.force(window, "a", Lane.BULK, bench.unit) is True
+
+    async def test_entering_again_holds_no_longer(self, bench: Bench) -> None:
+        """A slot is given up when it was first said, however often its token asks again."""
+        window = bench.window(1, units=3)
+        assert await bench.enter(window, "a", hold=1)
+        assert await bench.enter(window, "a", hold=100)
+        await bench.wait(5)
+        assert await bench.enter(window, "b")
 
     async def test_being_turned_away_takes_no_slot(self, bench: Bench) -> None:
         """Who was told to wait has no slot, and leaving changes nothing."""
@@ -643,6 +689,69 @@ class TestRefuse:
         """A wider limit doesn't give more than others leave to us."""
         await learned(bench, held=1)
         assert not await bench.enter(bench.window(20), "beyond")
+
+
+class TestForce:
+    """What was learned of others is a guess, and refuses no call that has no time to wait."""
+
+    async def test_it_goes_beyond_what_was_learned(self, bench: Bench) -> None:
+        """Beyond what is known to be ours a slot can be taken; beyond the limit none."""
+        window = await learned(bench, held=1)
+        assert not await bench.enter(window, "no time")
+        forced = [await bench.force(window, f"{n}") for n in range(6)]
+        assert forced == [True] * 5 + [False]
+
+    async def test_bulk_leaves_its_reserve(self, bench: Bench) -> None:
+        """The bulk lane leaves the reserve of the limit, in a hurry too."""
+        window = await learned(bench, held=1)
+        forced = [await bench.force(window, f"{n}", Lane.BULK) for n in range(5)]
+        assert forced == [True] * 4 + [False]
+        assert await bench.force(window, "payer")
+
+    async def test_a_full_window_is_not_forced(self, bench: Bench) -> None:
+        """Where nothing was learned, the limit is the limit."""
+        window = bench.window(2)
+        assert await bench.enter(window, "a")
+        assert await bench.force(window, "b")
+        assert not await bench.force(window, "c")
+        await bench.store.leave(window, "b", sent=False)
+        assert await bench.force(window, "c")
+
+    async def test_a_pause_is_not_forced(self, bench: Bench) -> None:
+        """A 429 speaks for those in a hurry too."""
+        window = bench.window(5)
+        await bench.store.refuse(window, "unknown", 1 * bench.unit)
+        assert not await bench.force(window, "a")
+        await bench.wait(2)
+        assert await bench.force(window, "a")
+
+    async def test_what_is_forced_finds_out(self, bench: Bench) -> None:
+        """While a forced request is under way nobody probes; its answer teaches as a probe's."""
+        window = await learned(bench)
+        assert await bench.force(window, "one")
+        assert await bench.force(window, "two")
+        assert not await bench.enter(window, "probe")
+        await bench.store.leave(window, "one", sent=True)
+        assert not await bench.enter(window, "probe"), "two is still finding out"
+        await bench.store.leave(window, "two", sent=True)
+        assert await bench.enter(window, "probe")
+        assert not await bench.enter(window, "beyond")
+
+    async def test_a_forced_slot_that_was_not_used_is_free(self, bench: Bench) -> None:
+        """When certainly nothing was sent, a forced slot is free, and others may probe."""
+        window = await learned(bench)
+        assert await bench.force(window, "one")
+        await bench.other.leave(window, "one", sent=False)
+        assert await bench.enter(window, "probe")
+
+    async def test_a_forced_slot_is_given_up(self, bench: Bench) -> None:
+        """A forced slot that nobody leaves is free `hold` and one period after it was taken."""
+        window = bench.window(1, units=3)
+        assert await bench.force(window, "a", hold=1)
+        await bench.wait(3)
+        assert not await bench.enter(window, "b")
+        await bench.wait(2)
+        assert await bench.enter(window, "b")
 
 
 async def learned(bench: Bench, enters: int = 5, held: int = 0) -> Window:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -295,7 +296,7 @@ class TestTrouble:
                 assert all(isinstance(answer, StoreError) for answer in answers)
             assert time.monotonic() - started < 2 * 0.8 + 0.7
             assert "no answer within 0.8 s" in str(answers[0])
-            (link,) = store._links.values()
+            (link,) = store._links._by_loop.values()
             assert not link._running, "an operation lingers"
         finally:
             own.thaw()
@@ -332,6 +333,42 @@ class TestTrouble:
         assert_tells_no_secret(caught.value)
         await store.aclose()
 
+    async def test_tls_that_is_asked_for_is_needed(self, url: str) -> None:
+        """With ``sslmode=require`` a server without TLS is refused, and hears no password."""
+        store = PostgresStore(f"{url}?sslmode=require", timeout=1)
+        with pytest.raises(StoreError, match="SSL") as caught:
+            await store.claim("k", "a=1", 60)
+        assert_tells_no_secret(caught.value)
+        await store.aclose()
+
+    async def test_a_restart_in_the_middle(self, own: Server) -> None:
+        """While the server restarts under load nothing hangs, nothing is lost or had by two."""
+        store = PostgresStore(postgres_url(own), timeout=15)
+        await patiently(store, "warm")
+        answers: dict[str, str] = {}
+
+        async def work(number: int) -> None:
+            for turn in range(40):
+                key = f"middle {number} {turn}"
+                with suppress(StoreError):  # what may have happened is known from the server
+                    claim = await store.claim(key, "a=1", 60)
+                    assert isinstance(claim, Claimed)
+                    answers[key] = "claimed"
+                    assert await store.complete(key, claim.token, key.encode(), 60)
+                    answers[key] = "done"
+
+        working = asyncio.gather(*(work(number) for number in range(8)))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(own.stop)  # SIGINT: PostgreSQL ends what runs
+        await asyncio.to_thread(own.start)
+        await asyncio.wait_for(working, 30)
+        assert sum(state == "done" for state in answers.values()) > 300
+        for key, state in answers.items():
+            found = await store.claim(key, "a=1", 60)
+            assert isinstance(found, Done) or state == "claimed", (key, found)
+            assert not isinstance(found, Claimed), (key, found)
+        await store.aclose()
+
     async def test_no_error_tells_the_password(self, own: Server) -> None:
         """Whatever goes wrong, no error, with all variables of its traceback, shows it."""
         store = PostgresStore(postgres_url(own), timeout=0.5)
@@ -364,7 +401,7 @@ class TestTrouble:
         """Who is cancelled while entering and leaves at once leaves no slot behind."""
         window = Window("w", RateLimit(1))
         await store.leave(window, "nobody", sent=False)
-        (link,) = store._links.values()
+        (link,) = store._links._by_loop.values()
         usable, delays = link._usable, iter([0.1])
 
         async def slow_at_first(deadline: float) -> Any:

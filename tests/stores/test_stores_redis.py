@@ -5,14 +5,18 @@ import gc
 import importlib
 import random
 import socket
+import ssl
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from support.servers import (
+    ENCODED_PASSWORD,
     Doorman,
     Server,
     assert_tells_no_secret,
@@ -24,6 +28,7 @@ from support.servers import (
     new_valkey,
     redis_url,
     shown,
+    tls_before,
     valkey_server,
     without_frames_of_tests,
 )
@@ -402,6 +407,57 @@ class TestLoopsAndProcesses:
 
         store = RedisStore(url)
         asyncio.run(parent(store))
+
+
+class TestTLS:
+    """``rediss://``: nobody but the server that was meant gets password and keys."""
+
+    async def test_a_trusted_server(self, tmp_path: Path) -> None:
+        """With the authority that signed its certificate, everything works."""
+        authority = trustme.CA()
+        trusted = tmp_path / "authority.pem"
+        authority.cert_pem.write_to_path(trusted)
+        empty_redis()
+        async with tls_before(valkey_server(), certified(authority, "localhost")) as port:
+            store = RedisStore(f"{tls_url(port)}?ssl_ca_certs={trusted}", timeout=5)
+            await use_everything(store, "tls")
+            assert repr(store) == f"RedisStore(rediss://localhost:{port})"
+            await store.aclose()
+
+    @pytest.mark.parametrize("fault", ["authority", "name"])
+    async def test_another_server(self, fault: str, tmp_path: Path) -> None:
+        """A certificate of an unknown authority, or for another name, gets nothing."""
+        authority = trustme.CA()
+        trusted = tmp_path / "authority.pem"
+        (trustme.CA() if fault == "authority" else authority).cert_pem.write_to_path(trusted)
+        name = "localhost" if fault == "authority" else "other.example"
+        async with tls_before(valkey_server(), certified(authority, name)) as port:
+            store = RedisStore(f"{tls_url(port)}?ssl_ca_certs={trusted}", timeout=30)
+            started = time.monotonic()
+            with pytest.raises(StoreError, match="certificate verify failed") as caught:
+                await store.claim("k", "a=1", 60)
+            assert time.monotonic() - started < 15, "it can't get better by trying again"
+            assert_tells_no_secret(caught.value)
+            await store.aclose()
+
+    async def test_the_wrong_scheme(self, url: str) -> None:
+        """A server without TLS is no server for ``rediss://``, and hears no password."""
+        store = RedisStore(tls_url(valkey_server().port), timeout=0.5)
+        with pytest.raises(StoreError) as caught:
+            await store.claim("k", "a=1", 60)
+        assert_tells_no_secret(caught.value)
+        await store.aclose()
+
+
+def certified(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    """A server's side of TLS, with a certificate for a name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def tls_url(port: int) -> str:
+    return f"rediss://:{ENCODED_PASSWORD}@localhost:{port}/0"
 
 
 class TestAddress:

@@ -19,7 +19,7 @@ from support.stores import HandClock
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.protocol.window import Lane, RateLimit
 from frame_async.stores import Claimed, Done, InDoubt, InFlight, Window, _sqlite_file, _sqlite_time
-from frame_async.stores._keys import State
+from frame_async.stores._keys import Change, State
 from frame_async.stores._sqlite_file import StoreFile
 from frame_async.stores._sqlite_rows import Rows
 from frame_async.stores.sqlite import SQLiteStore
@@ -320,6 +320,31 @@ class TestFaults:
         with pytest.raises(StoreError, match="deleted or replaced"):
             await store.claim("k", "a=1", 60)
         assert isinstance(await store.claim("k", "a=1", 60), Claimed)
+        await store.aclose()
+
+    async def test_made_by_another_at_the_same_moment(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A file that another process fills while this one looks at it is no foreign file."""
+        others: list[threading.Thread] = []
+
+        class Slow(sqlite3.Connection):
+            """Lets another store make the tables between its first look and its second."""
+
+            def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+                rows = super().execute(statement, *values)
+                if statement == "PRAGMA application_id" and not others:
+                    others.append(threading.Thread(target=asyncio.run, args=[done(path, "other")]))
+                    others[0].start()
+                    others[0].join(0.3)  # it may have to wait until this look is over
+                return rows
+
+        connect = sqlite3.connect
+        monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, factory=Slow, **k))
+        store = SQLiteStore(path)
+        await complete(store, "k")
+        await asyncio.to_thread(others[0].join)
+        assert await store.claim("other", "a=1", 60) == Done(b"{}")
         await store.aclose()
 
     async def test_a_mended_fault(self, path: Path) -> None:
@@ -660,9 +685,8 @@ async def claimed(store: SQLiteStore, key: str) -> Claimed:
 
 async def submit(store: SQLiteStore, key: str, token: str) -> None:
     """Ask for something, and don't wait for it."""
-    store._writer().submit(
-        lambda rows: rows.change(key, token, State.DONE, 600, doubts=0, body=b"{}")
-    )
+    change = Change(state=State.DONE, seconds=600, body=b"{}")
+    store._writer().submit(lambda rows: rows.change(key, token, change))
 
 
 class Host:

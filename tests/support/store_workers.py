@@ -14,11 +14,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.stores import BACKENDS
+from support.stores import BACKENDS, store_url
 
 import frame_async
+from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
 from frame_async.protocol.window import Lane, RateLimit
 from frame_async.stores import Claimed, Store, Window
+
+ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
+
+CALL_TIMEOUT = 2.0
+"""Seconds for an attempt of `calls`: what a killed process held comes back that soon."""
 
 BODY = b'{"id":"' + b"x" * 900 + b'"}'
 
@@ -54,27 +60,25 @@ async def claims(store: Store, count: int) -> None:
     await asyncio.gather(*(call(key) for key in keys))
 
 
-async def requests(store: Store, limit: int, period: float, seconds: float) -> None:
-    """Send what the window allows, and say when each request arrived at the server."""
-    window = Window("w", RateLimit(limit, period))
-    end = time.monotonic() + seconds
+async def calls(kind: str, address: str, url: str, limit: int, period: float, callers: int) -> None:
+    """Call for ever through clients, as often as the window allows, under a clock gone mad."""
+    true_time = time.time
+    time.time = lambda: true_time() + random.choice([-7, 0, 0, 30]) * 3600
+    async with FrameClient(
+        "sk_sandbox_workers",
+        base_url=url,
+        store=store_url(kind, address),
+        rate_limit=RateLimit(limit, period),
+        attempt_timeout=CALL_TIMEOUT,
+        timeout=600,
+    ) as client:
 
-    async def call(number: int) -> None:
-        turn = 0
-        while time.monotonic() < end:
-            turn += 1
-            token = f"{os.getpid()} {number} {turn}"
-            wait = await store.enter(window, token, Lane.INTERACTIVE, 30)
-            if wait:
-                await asyncio.sleep(min(wait, 0.05))
-                continue
-            await asyncio.sleep(random.uniform(0, 0.02))
-            arrived = time.monotonic()
-            await asyncio.sleep(random.uniform(0, 0.02))
-            await store.leave(window, token, sent=True)
-            say(f"{arrived!r}")
+        async def call() -> None:
+            while True:
+                await client.payment_link_sessions.create(ORDER, timeout=600)
 
-    await asyncio.gather(*(call(number) for number in range(4)))
+        say("ready")
+        await asyncio.gather(*(call() for _ in range(callers)))
 
 
 async def hold(store: Store, limit: int, period: float, seconds: float) -> None:
@@ -97,12 +101,15 @@ async def fill(store: Store) -> None:
 
 
 WORKS: dict[str, Callable[..., Awaitable[None]]] = {
-    work.__name__: work for work in (complete, claims, requests, hold, fill)
+    work.__name__: work for work in (complete, claims, hold, fill)
 }
 
 
 async def main(work: str, kind: str, address: str, *numbers: str) -> None:
     """Open the store, do the work, close it."""
+    if work == "calls":
+        url, limit, period, callers = numbers
+        return await calls(kind, address, url, int(limit), float(period), int(callers))
     store = BACKENDS[kind].open(address, None)
     try:
         await WORKS[work](store, *(float(n) if "." in n else int(n) for n in numbers))

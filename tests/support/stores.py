@@ -50,6 +50,11 @@ BACKENDS: Final[Mapping[str, Backend]] = {
 }
 
 
+def store_url(kind: str, address: str) -> str:
+    """What to give a client as its store, for a store at an address."""
+    return f"sqlite:///{address}" if kind == "sqlite" else address
+
+
 @define
 class Bench:
     """One empty store on the bench, and its time."""
@@ -110,3 +115,9 @@ class Bench:
     ) -> bool:
         """Ask for a slot, to be held for at most `hold` units; whether it was given."""
         return await self.store.enter(window, token, lane, hold * self.unit) == 0
+
+    async def force(
+        self, window: Window, token: str, lane: Lane = Lane.INTERACTIVE, hold: float = 100
+    ) -> bool:
+        """Ask for a slot beyond what was learned, to be held for at most `hold` units."""
+        return await self.store.force(window, token, lane, hold * self.unit)
