@@ -4,7 +4,7 @@ Stricter than for answers: two readers of one signed text must never see two mea
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from attrs import fields
@@ -15,7 +15,7 @@ from frame_async.models.events import Event
 from frame_async.models.redirects import Redirect
 from frame_async.serialization import _json
 from frame_async.serialization._converter import converter, describe
-from frame_async.shapes import is_mapping
+from frame_async.shapes import is_listing, is_mapping
 
 T = TypeVar("T", Event, Redirect)
 
@@ -112,10 +112,10 @@ def _fault(decoded: object, data: bytes) -> str:
     return "is nested too deeply"
 
 
-def _inside(value: object) -> list[Any]:
+def _inside(value: object) -> Iterable[Any]:
     if is_mapping(value):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+        return value.values()
+    return value if is_listing(value) else ()
 
 
 def _structured(decoded: Mapping[str, Any], cls: type[T], what: str) -> T:

@@ -1,33 +1,22 @@
-"""Webhooks: know that Frame sent them, read them, and act on each event once.
+"""The receiver: verifies and reads webhooks, and says whose turn it is."""
 
-**A webhook's signature covers its body and nothing else.** No time is signed beside it, so
-whoever once saw a delivery can send it again, for ever, and it verifies. The only
-protection against that is to remember the ids of events: act inside
-`WebhookReceiver.once`, on a store that survives restarts.
-"""
-
-import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+import re
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self
 
-from attrs import define, frozen
-
 from frame_async.errors import (
     ConfigurationError,
-    EventInFlightError,
     Problem,
-    StoreError,
     UnreadableError,
     ValidationError,
     WebhookError,
 )
 from frame_async.hidden import Hidden, refuse_pickling
-from frame_async.models.events import Event, EventType
+from frame_async.models.events import Event
 from frame_async.protocol.clock import Clock
-from frame_async.protocol.idempotency import check_key
 from frame_async.protocol.signatures import (
     SECRET_VARIABLE,
     Headers,
@@ -36,41 +25,15 @@ from frame_async.protocol.signatures import (
     sent_digest,
 )
 from frame_async.serialization import load_event
-from frame_async.stores import (
-    Claimed,
-    Done,
-    InDoubt,
-    InFlight,
-    MemoryStore,
-    Store,
-    default_store,
-    open_store,
-)
+from frame_async.stores import MemoryStore, Store, default_store, open_store
 from frame_async.transport.clock import SystemClock
-from frame_async.transport.delivery import bounded
-from frame_async.transport.story import logger
-
-__all__ = ["LARGEST_BODY", "Event", "EventType", "Turn", "WebhookReceiver"]
+from frame_async.webhooks.turns import Turn, take_turn
 
 LARGEST_BODY: Final = 1_048_576
 """Bytes of a body, at most, unless the receiver is told otherwise: 1 MiB."""
 
 _DAY: Final = 86_400.0
-_FINGERPRINT: Final = "event=1"  # an event's id alone stands for it
-
-
-@frozen
-class Turn:
-    """Whether it is your turn to act on an event; true or false itself."""
-
-    first: bool
-    """True when the event has not been acted upon yet."""
-    interrupted: int = 0
-    """How many times, at most, a process died while it was acting on the event: it may
-    have done a part."""
-
-    def __bool__(self) -> bool:
-        return self.first
+_SCOPE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class WebhookReceiver:
@@ -142,20 +105,20 @@ class WebhookReceiver:
         # What is raised below has this frame in its traceback.
         raw, body = Hidden[Any](body), b""
         given, headers = Hidden(headers), ()
-        self._check_size(raw)
+        content = self._content(raw)
         digest = sent_digest(given)
-        if not self._secrets.match(_bytes(raw), digest):
+        if not self._secrets.match(content.reveal(), digest):
             raise WebhookError(
                 "the signature doesn't match the body: another secret, or not the raw bytes "
                 "that were sent"
             )
         try:
-            return load_event(_bytes(raw))
+            return load_event(content.reveal())
         except UnreadableError as error:
             why = error.message
         raise WebhookError(f"signed, but unusable: {why}", signed=True)
 
-    def _check_size(self, raw: Hidden[Any]) -> None:
+    def _content(self, raw: Hidden[Any]) -> Hidden[bytes]:
         size = _size(raw)
         if size is None:
             found = type(raw.reveal()).__name__
@@ -164,9 +127,9 @@ class WebhookReceiver:
             raise ValidationError("unusable webhook", [problem])
         if size > self._max_bytes:
             raise WebhookError(f"the body is larger than {self._max_bytes} bytes")
+        return Hidden(bytes(raw.reveal()))
 
-    @asynccontextmanager
-    async def once(self, event: Event) -> AsyncGenerator[Turn]:
+    def once(self, event: Event) -> AbstractAsyncContextManager[Turn]:
         """Act on an event inside; `Turn.first` is true for one handler only.
 
         When the block ends, the event is remembered. When it raises or is cancelled, the
@@ -178,35 +141,10 @@ class WebhookReceiver:
             EventInFlightError: another handler is working on the event; answer 503.
             StoreError: the store can't answer, so nothing may be done; answer 503.
         """
-        held = await self._claim(event)
-        if held is None:
-            yield Turn(first=False)
-            return
-        beating = asyncio.ensure_future(held.beat(self._clock)) if self._store.shared else None
-        try:
-            yield Turn(first=True, interrupted=held.interrupted)
-        except BaseException:
-            await bounded(held.give_up())
-            raise
-        else:
-            await _finished(held.complete())
-        finally:
-            if beating is not None:
-                beating.cancel()
-
-    async def _claim(self, event: Event) -> "_Held | None":
         # What only this process remembers can't be taken over by another.
         lease = self._lease if self._store.shared else _DAY
         name = f"{self._scope}:{event.id}"
-        claim = await self._store.claim(name, _FINGERPRINT, lease)
-        match claim:
-            case Done():
-                return None
-            case InFlight():
-                raise EventInFlightError(event.id)
-            case Claimed() | InDoubt():
-                before = claim.doubts if isinstance(claim, InDoubt) else 0
-                return _Held(self._store, name, claim.token, lease, self._keep, before)
+        return take_turn(self._store, self._clock, name, event.id, lease, self._keep)
 
     async def aclose(self) -> None:
         """Close the store, if it was given as a URL; once is enough."""
@@ -229,62 +167,6 @@ class WebhookReceiver:
 
     def __reduce__(self) -> str:
         refuse_pickling("a WebhookReceiver")
-
-
-@define(eq=False)
-class _Held:
-    """The turn to act on an event, which this process has."""
-
-    store: Store
-    name: str
-    token: str
-    lease: float
-    keep: float
-    interrupted: int
-
-    async def beat(self, clock: Clock) -> None:
-        """Renew the claim again and again, until it is lost or this is cancelled."""
-        held = True
-        while held:
-            await clock.sleep(self.lease / 3)
-            try:
-                held = await self.store.renew(
-                    self.name, self.token, self.lease, self.interrupted + 1
-                )
-            except StoreError as error:
-                logger.warning("%s: could not be renewed: %s", self.name, error)
-
-    async def complete(self) -> None:
-        """The event was acted upon. A store that can't hear it makes that no failure."""
-        try:
-            mine = await self.store.complete(self.name, self.token, b"handled", self.keep)
-        except StoreError as error:
-            logger.error("%s: acted upon, but not remembered: %s", self.name, error)
-        else:
-            if not mine:
-                logger.warning("%s: another process had taken it over meanwhile", self.name)
-
-    async def give_up(self) -> None:
-        """The handler failed: the event is free again, what died before is not forgotten."""
-        store, name, token = self.store, self.name, self.token
-        try:
-            if self.interrupted:
-                await store.doubt(name, token, self.interrupted, self.keep)
-            else:
-                await store.release(name, token)
-        except StoreError as error:
-            logger.warning("%s: failed, and is free after its lease only: %s", name, error)
-
-
-_finishing: Final[set[asyncio.Future[None]]] = set()
-
-
-async def _finished(work: Awaitable[None]) -> None:
-    """Wait for a piece of bookkeeping, which goes on even if the waiting is cancelled."""
-    task = asyncio.ensure_future(work)
-    _finishing.add(task)
-    task.add_done_callback(_finishing.discard)
-    await asyncio.shield(task)
 
 
 def _checked(given: Hidden[object]) -> Secrets:
@@ -312,12 +194,10 @@ def _check_positive(**values: object) -> None:
             raise ConfigurationError(f"{name} must be a number of {unit} above 0")
 
 
-def _check_scope(scope: str) -> str:
-    try:
-        return check_key(scope)
-    except ValidationError as error:
-        rule = error.problems[0].rule
-    raise ConfigurationError(f"scope {rule}")
+def _check_scope(scope: object) -> str:
+    if isinstance(scope, str) and _SCOPE.fullmatch(scope):
+        return scope
+    raise ConfigurationError("scope must be 1 to 64 letters, digits, or _ . -")
 
 
 def _store(url: Hidden[str] | None, given: Store | None, clock: Clock) -> Store:
@@ -334,8 +214,3 @@ def _size(raw: Hidden[Any]) -> int | None:
     """Bytes of a body; None when it is none."""
     body = raw.reveal()
     return memoryview(body).nbytes if isinstance(body, bytes | bytearray | memoryview) else None
-
-
-def _bytes(raw: Hidden[Any]) -> bytes:
-    body = raw.reveal()
-    return body if isinstance(body, bytes) else bytes(body)
