@@ -29,7 +29,8 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine's environment says of Frame, tests don't hear it."""
-    for name in ("FRAME_SECRET_KEY", "FRAME_API_BASE_URL", "SSLKEYLOGFILE"):
+    frame = ("FRAME_SECRET_KEY", "FRAME_API_BASE_URL", "FRAME_WEBHOOK_SECRET")
+    for name in (*frame, "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
 
 

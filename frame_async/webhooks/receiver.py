@@ -212,5 +212,5 @@ def _store(url: Hidden[str] | None, given: Store | None, clock: Clock) -> Store:
 
 def _size(raw: Hidden[Any]) -> int | None:
     """Bytes of a body; None when it is none."""
-    body = raw.reveal()
-    return memoryview(body).nbytes if isinstance(body, bytes | bytearray | memoryview) else None
+    binary = isinstance(raw.reveal(), bytes | bytearray | memoryview)
+    return memoryview(raw.reveal()).nbytes if binary else None
