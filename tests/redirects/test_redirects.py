@@ -266,7 +266,7 @@ def test_what_is_not_signed_is_refused(url: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("payload", "says"),
     [
-        (b"", "is no base64url"),
+        (b"", "but no base64url"),
         (b'{"session": "\xff"}', "is not UTF-8"),
         (b"{", "is not JSON"),
         (b"[]", "is a JSON list"),

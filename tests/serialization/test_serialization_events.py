@@ -145,8 +145,16 @@ def test_every_problem_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("event_id", "good"),
-    [("!", True), ("~" * 255, True), ("", False), ("~" * 256, False), ("a b", False)]
-    + [("a\n", False), ("é", False), ("\x7f", False)],
+    [
+        ("!", True),
+        ("~" * 255, True),
+        ("", False),
+        ("~" * 256, False),
+        ("a b", False),
+        ("a\n", False),
+        ("é", False),
+        ("\x7f", False),
+    ],
 )
 def test_ids_that_stores_can_remember(event_id: str, good: bool) -> None:
     """An id is 1 to 255 visible ASCII characters, so that every store takes it."""
