@@ -65,9 +65,9 @@ def frame_emulator(
 @pytest.fixture
 def frame_client(frame_emulator: EmulatorThread) -> Iterator[FrameClient]:
     """A client of ``frame_emulator``, with the same rate limit and clock."""
-    from frame_async.testing import connect  # noqa: PLC0415
+    from frame_async.testing.clients import lend  # noqa: PLC0415
 
-    with connect(frame_emulator) as client:
+    with lend(frame_emulator) as client:
         yield client
 
 
@@ -98,9 +98,9 @@ def session_frame_emulator(
 @pytest.fixture(scope="session")
 def session_frame_client(session_frame_emulator: EmulatorThread) -> Iterator[FrameClient]:
     """One client of ``session_frame_emulator`` for all tests of the run."""
-    from frame_async.testing import connect  # noqa: PLC0415
+    from frame_async.testing.clients import lend  # noqa: PLC0415
 
-    with connect(session_frame_emulator) as client:
+    with lend(session_frame_emulator) as client:
         yield client
 
 

@@ -15,14 +15,12 @@ from frame_async.testing.loops import finish
 from frame_async.transport.clock import SystemClock
 
 
-@contextmanager
-def connect(emulator: EmulatorThread, **options: Any) -> Generator[FrameClient]:
+def connect(emulator: EmulatorThread, **options: Any) -> FrameClient:
     """A client of the emulator: with its key, its rate limit and its clock.
 
-    It remembers by itself, and it needs no event loop until it is used: on the test's, or
-    on several, one after the other. `options` are those of `FrameClient`.
+    It remembers by itself. Use it as ``async with connect(emulator) as frame:``. `options`
+    are those of `FrameClient`.
     """
-    witness = _Witness()
     clock = SystemClock() if emulator.clock is None else emulator.clock
     limit, period = emulator.emulator.limit, emulator.emulator.period
     given: dict[str, Any] = {
@@ -32,9 +30,17 @@ def connect(emulator: EmulatorThread, **options: Any) -> Generator[FrameClient]:
         "store": MemoryStore(now=clock.monotonic),
         "clock": clock,
     }
-    given |= options
-    given["observers"] = [witness, *options.get("observers", ())]
-    client = FrameClient(**given)
+    return FrameClient(**(given | options))
+
+
+@contextmanager
+def lend(emulator: EmulatorThread) -> Generator[FrameClient]:
+    """A client for code that runs on event loops of its own, one after the other.
+
+    It is closed at the end, on the loop where it was used last if that is still there.
+    """
+    witness = _Witness()
+    client = connect(emulator, observers=[witness])
     try:
         yield client
     finally:
