@@ -48,7 +48,8 @@ async def test_sleepers_sleep_side_by_side() -> None:
 
 async def test_sleeping_lets_others_go_on() -> None:
     """A sleep gives the event loop a turn, and can be cancelled."""
-    clock, order = VirtualClock(), []
+    clock = VirtualClock()
+    order: list[str] = []
     asyncio.get_running_loop().call_soon(order.append, "other")
     await clock.sleep(0)
     order.append("sleeper")

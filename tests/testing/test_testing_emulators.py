@@ -213,7 +213,7 @@ def test_a_lent_client_is_closed_when_its_call_failed(own: EmulatorThread) -> No
     loop = asyncio.new_event_loop()
     with lend(own) as frame:
         hanging = loop.create_task(create(frame))
-        loop.call_soon(loop.call_soon, hanging.cancel)
+        loop.call_soon(lambda: loop.call_soon(hanging.cancel))
         with pytest.raises(asyncio.CancelledError):
             loop.run_until_complete(hanging)
     assert frame.closed

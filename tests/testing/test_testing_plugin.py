@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import tomllib
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,30 +15,33 @@ SHOP = Path(__file__).parents[2] / "docs" / "examples" / "shop_tests"
 PLUGIN = find_spec("pytest_frame_async")
 assert PLUGIN is not None
 assert PLUGIN.origin is not None
-OURS = ("-p", "pytest_frame_async")
+PLUGINS = ("pytest_frame_async", "pytest_asyncio.plugin", "anyio.pytest_plugin")
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+"""Whatever else is installed here stays out of the suites."""
 PLACE = str(Path(PLUGIN.origin).parent)
 
 
-def run(suite: Path, *arguments: str) -> str:
+def run(suite: Path, *arguments: str, plugins: Iterable[str] = PLUGINS) -> str:
     """Run a suite that must pass; what pytest printed."""
+    loaded = [argument for plugin in plugins for argument in ("-p", plugin)]
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", *OURS, "-p", "no:cacheprovider", "-q", *arguments],
+        [sys.executable, "-m", "pytest", *loaded, "-p", "no:cacheprovider", "-q", *arguments],
         cwd=suite,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
-        env=os.environ | {"PYTHONPATH": PLACE, "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ | ALONE | {"PYTHONPATH": PLACE},
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
 
-def suite(folder: Path, *, mode: str = "strict", **files: str) -> Path:
+def suite(folder: Path, **files: str) -> Path:
     """A suite in a folder, where every warning is an error."""
     (folder / "pytest.ini").write_text(
         "[pytest]\n"
-        f"asyncio_mode = {mode}\nasyncio_default_fixture_loop_scope = function\n"
+        "asyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\n"
         "addopts = --strict-markers --strict-config\nfilterwarnings = error\n"
     )
     for name, content in files.items():
@@ -45,14 +50,10 @@ def suite(folder: Path, *, mode: str = "strict", **files: str) -> Path:
 
 
 def test_the_shop_of_the_documentation() -> None:
-    """The small shop's tests pass."""
-    assert "7 passed" in run(SHOP)
-
-
-def test_beside_other_workers() -> None:
-    """The small shop's tests pass under pytest-xdist, each worker with emulators of its own."""
-    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    assert "7 passed" in run(SHOP, "-n", "2")
+    """The small shop's tests pass, side by side in two workers where there is pytest-xdist."""
+    beside = find_spec("xdist") is not None
+    plugins = (*PLUGINS[:2], "xdist.plugin") if beside else PLUGINS[:2]
+    assert "7 passed" in run(SHOP, *(("-n", "2") if beside else ()), plugins=plugins)
 
 
 UNUSED = """
@@ -71,8 +72,15 @@ UNUSED = """
 
 def test_it_costs_nothing_when_unused(tmp_path: Path) -> None:
     """A suite that doesn't ask for a fixture imports neither this package nor aiohttp."""
-    ran = run(suite(tmp_path, test_unused=UNUSED), "-p", "no:anyio", "-p", "no:hypothesispytest")
-    assert "2 passed" in ran
+    folder = suite(tmp_path, test_unused=UNUSED)
+    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    assert "2 passed" in run(folder, plugins=PLUGINS[:1])
+
+
+def test_it_is_installed_as_a_plugin() -> None:
+    """The package names it to pytest by its module, so that `-p` loads it no second time."""
+    project = tomllib.loads((SHOP.parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"pytest_frame_async": "pytest_frame_async"}
 
 
 ANY_RUNNER = """
@@ -171,7 +179,6 @@ ANY_RUNNER = """
     async def test_the_session(session_frame_emulator, session_frame_client, number):
         await session_frame_client.payment_link_sessions.create(ORDER)
         assert len(session_frame_emulator.created("order-1")) == number + 1
-        assert session_frame_emulator.emulator.limit is None
 
     @pytest.mark.asyncio
     async def test_both_scopes(session_frame_emulator, frame_emulator, frame_client):
@@ -181,11 +188,13 @@ ANY_RUNNER = """
 """
 
 
-def test_whatever_runs_the_tests(tmp_path: Path) -> None:
-    """Fixtures work with pytest-asyncio in strict mode, anyio, or neither; nothing leaks."""
-    ran = run(suite(tmp_path, test_any=ANY_RUNNER))
-    assert "14 passed" in ran
+CONFTEST = """
+    import pytest
 
+    @pytest.fixture(scope="session")
+    def session_frame_emulator_options():
+        return {"limit": 1000}
+"""
 
 OPTIONS = """
     import pytest
@@ -194,10 +203,6 @@ OPTIONS = """
 
     ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
     pytestmark = pytest.mark.frame_emulator(limit=7, period=5.0)
-
-    @pytest.fixture(scope="session")
-    def session_frame_emulator_options():
-        return {"limit": 3}
 
     def test_of_the_module(frame_emulator):
         assert (frame_emulator.emulator.limit, frame_emulator.emulator.period) == (7, 5.0)
@@ -213,8 +218,9 @@ OPTIONS = """
             assert (frame_emulator.emulator.limit, frame_emulator.emulator.period) == (2, 5.0)
 
     def test_of_the_session(session_frame_emulator):
-        assert session_frame_emulator.emulator.limit == 3
+        assert session_frame_emulator.emulator.limit == 1000
 
+    @pytest.mark.asyncio
     @pytest.mark.frame_emulator(limit=50, period=60.0)
     async def test_three_hours(frame_client, frame_emulator, frame_clock):
         assert isinstance(frame_clock, VirtualClock)
@@ -230,9 +236,13 @@ OPTIONS = """
 """
 
 
-def test_options_and_time(tmp_path: Path) -> None:
-    """Markers choose options, the closest first; hours of rate limiting take no time."""
-    assert "5 passed" in run(suite(tmp_path, mode="auto", test_options=OPTIONS))
+def test_whatever_runs_the_tests(tmp_path: Path) -> None:
+    """Fixtures work with pytest-asyncio in strict mode, anyio, or neither; nothing leaks.
+
+    Markers choose options, the closest first; hours of rate limiting take no time.
+    """
+    ran = run(suite(tmp_path, conftest=CONFTEST, test_any=ANY_RUNNER, test_options=OPTIONS))
+    assert "19 passed" in ran
 
 
 WRONG = """
