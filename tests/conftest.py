@@ -13,6 +13,11 @@ from frame_async.stores import MemoryStore
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Load our own plugin in a checkout, too, where nothing is installed that names it."""
+    config.pluginmanager.import_plugin("pytest_frame_async")
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, LoopFactory]:

@@ -37,12 +37,10 @@ class Event:
     signed body, and it stays the same when the event is delivered again."""
     livemode: bool | None = None
     """True for live mode, False for Frame's sandbox mode."""
-    object: str | None = None
-    """What kind of object this is: ``event``."""
     data: Mapping[str, Any] = field(factory=dict[str, Any], hash=False, repr=False)
     """What it happened to: a session, a transfer, a charge intent, ..."""
     extra: Mapping[str, Any] = field(factory=dict[str, Any], hash=False, repr=False)
-    """Fields of the body that this class doesn't know, as they came."""
+    """Fields of the body that this class doesn't know, such as ``object``, as they came."""
 
     @property
     def session_id(self) -> str | None:

@@ -18,7 +18,7 @@ from frame_async.transport.clock import SystemClock
 def connect(emulator: EmulatorThread, **options: Any) -> FrameClient:
     """A client of the emulator: with its key, its rate limit and its clock.
 
-    It remembers by itself. Use it as ``async with connect(emulator) as frame:``. `options`
+    It remembers by itself. Use it as ``async with connect(emulator) as frame:``. Options
     are those of `FrameClient`.
     """
     clock = SystemClock() if emulator.clock is None else emulator.clock

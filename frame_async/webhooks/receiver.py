@@ -99,7 +99,7 @@ class WebhookReceiver:
         Raises:
             WebhookError: don't trust it, or it can't be read; answer 400. It shows neither
                 body nor headers nor secrets.
-            ValidationError: `body` are no bytes, or `headers` no headers: a mistake in the
+            ValidationError: what was passed are no bytes, or no headers: a mistake in the
                 code that calls this.
         """
         # What is raised below has this frame in its traceback.
