@@ -15,7 +15,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load our own plugin in a checkout, too, where nothing is installed that names it."""
-    config.pluginmanager.import_plugin("pytest_frame_async")
+    config.pluginmanager.import_plugin("frame_async.testing.plugin")
 
 
 def pytest_asyncio_loop_factories(

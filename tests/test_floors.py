@@ -49,6 +49,7 @@ THIRD_PARTIES = {
     "psycopg_pool": {"stores"},
     "click": {"cli"},
     "rich": {"cli"},
+    "pytest": {"testing/plugin.py"},
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -13,9 +13,9 @@ from attrs import define, frozen
 from frame_async.errors import EventInFlightError, StoreError
 from frame_async.protocol.clock import Clock
 from frame_async.stores import Done, InDoubt, InFlight, Store
-from frame_async.transport.delivery import bounded
 from frame_async.transport.story import logger
 
+_PATIENCE: Final = 2.0  # seconds that a task that is being cancelled may still take
 _FINGERPRINT: Final = "event=1"  # an event's id alone stands for it
 
 
@@ -53,7 +53,7 @@ async def take_turn(
     try:
         yield Turn(first=True, interrupted=interrupted)
     except BaseException:
-        await bounded(held.give_up())
+        await _finished(held.give_up(), _PATIENCE)
         raise
     else:
         await _finished(held.complete())
@@ -110,9 +110,18 @@ class _Held:
 _finishing: Final[set[asyncio.Future[None]]] = set()
 
 
-async def _finished(work: Awaitable[None]) -> None:
-    """Wait for a piece of bookkeeping, which goes on even if the waiting is cancelled."""
+async def _finished(work: Awaitable[None], seconds: float | None = None) -> None:
+    """Wait for a piece of bookkeeping, at most so many seconds.
+
+    It goes on by itself when the waiting ends before, or is cancelled.
+    """
     task = asyncio.ensure_future(work)
     _finishing.add(task)
-    task.add_done_callback(_finishing.discard)
-    await asyncio.shield(task)
+    task.add_done_callback(_finish)
+    await asyncio.wait({task}, timeout=seconds)
+
+
+def _finish(task: "asyncio.Future[None]") -> None:
+    _finishing.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("bookkeeping of an event failed: %s", type(error).__name__)

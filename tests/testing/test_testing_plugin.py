@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+import frame_async
+
 SHOP = Path(__file__).parents[2] / "docs" / "examples" / "shop_tests"
-PLUGIN = find_spec("pytest_frame_async")
-assert PLUGIN is not None
-assert PLUGIN.origin is not None
-PLUGINS = ("pytest_frame_async", "pytest_asyncio.plugin", "anyio.pytest_plugin")
+PLACE = str(Path(frame_async.__file__).parents[1])
+PLUGIN = "frame_async.testing.plugin"
+PLUGINS = (PLUGIN, "pytest_asyncio.plugin", "anyio.pytest_plugin")
 ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 """Whatever else is installed here stays out of the suites."""
-PLACE = str(Path(PLUGIN.origin).parent)
 
 
 def run(suite: Path, *arguments: str, plugins: Iterable[str] = PLUGINS) -> str:
@@ -61,9 +61,12 @@ UNUSED = """
     import pytest
 
     def test_nothing_was_imported(pytestconfig):
-        assert pytestconfig.pluginmanager.has_plugin("pytest_frame_async")
+        assert pytestconfig.pluginmanager.has_plugin("frame_async.testing.plugin")
+        ours = {name for name in sys.modules if name.startswith("frame_async")}
+        light = {"frame_async", "frame_async._version", "frame_async.testing"}
+        assert ours == light | {"frame_async.testing.plugin"}
         loaded = {name.partition(".")[0] for name in sys.modules}
-        assert not loaded & {"frame_async", "aiohttp", "attrs", "cattrs", "msgspec"}
+        assert not loaded & {"asyncio", "aiohttp", "attr", "attrs", "cattrs", "msgspec"}
 
     def test_its_names_are_listed(pytestconfig):
         assert any("frame_emulator(**options)" in line for line in pytestconfig.getini("markers"))
@@ -80,7 +83,7 @@ def test_it_costs_nothing_when_unused(tmp_path: Path) -> None:
 def test_it_is_installed_as_a_plugin() -> None:
     """The package names it to pytest by its module, so that `-p` loads it no second time."""
     project = tomllib.loads((SHOP.parents[2] / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["pytest11"] == {"pytest_frame_async": "pytest_frame_async"}
+    assert project["entry-points"]["pytest11"] == {PLUGIN: PLUGIN}
 
 
 ANY_RUNNER = """

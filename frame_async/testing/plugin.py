@@ -1,8 +1,7 @@
 """The pytest plugin: an emulator of Frame as a fixture.
 
-It lies beside the package and not in it, because pytest imports its plugins at each start,
-and importing anything of `frame_async` imports all of it: here that happens when a test
-first asks for a fixture.
+pytest imports its plugins at each start, so what this needs is imported when a test first
+asks for a fixture.
 """
 
 from __future__ import annotations
@@ -14,8 +13,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from frame_async import FrameClient
-    from frame_async.testing import EmulatorThread, LoopThread, VirtualClock
+    from frame_async.client import FrameClient
+    from frame_async.testing.clock import VirtualClock
+    from frame_async.testing.emulators import EmulatorThread
+    from frame_async.testing.loops import LoopThread
 
 MARKER = "frame_emulator"
 
@@ -31,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def _frame_thread() -> Iterator[LoopThread]:
     """The thread in which this process's emulators live."""
-    from frame_async.testing import LoopThread  # noqa: PLC0415  # as late as possible
+    from frame_async.testing.loops import LoopThread  # noqa: PLC0415  # as late as possible
 
     with LoopThread() as thread:
         yield thread
@@ -40,7 +41,7 @@ def _frame_thread() -> Iterator[LoopThread]:
 @pytest.fixture
 def frame_clock() -> VirtualClock:
     """A clock that emulator and client of the test go by; its hours take no time."""
-    from frame_async.testing import VirtualClock  # noqa: PLC0415
+    from frame_async.testing.clock import VirtualClock  # noqa: PLC0415
 
     return VirtualClock()
 
@@ -55,7 +56,7 @@ def frame_emulator(
     own, so there is the rate limit of Frame's sandbox. With the fixture ``frame_clock`` in
     the test, it goes by that.
     """
-    from frame_async.testing import EmulatorThread  # noqa: PLC0415
+    from frame_async.testing.emulators import EmulatorThread  # noqa: PLC0415
 
     clock = request.getfixturevalue("frame_clock") if _asks_for_clock(request) else None
     with EmulatorThread(clock=clock, thread=_frame_thread, **_marked(request)) as emulator:
@@ -89,7 +90,7 @@ def session_frame_emulator(
     _frame_thread: LoopThread, session_frame_emulator_options: dict[str, Any]
 ) -> Iterator[EmulatorThread]:
     """One emulator for all tests of the run (of the worker, under pytest-xdist)."""
-    from frame_async.testing import EmulatorThread  # noqa: PLC0415
+    from frame_async.testing.emulators import EmulatorThread  # noqa: PLC0415
 
     with EmulatorThread(thread=_frame_thread, **session_frame_emulator_options) as emulator:
         yield emulator
