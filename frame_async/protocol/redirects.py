@@ -117,9 +117,7 @@ def append_payload(url: str, payload: bytes, scheme: RedirectScheme, secrets: Se
 
 def _without(query: str, names: set[str]) -> str:
     """The query without some parameters, ready for another to follow."""
-    parts = query.split("&")
-    kept = [part for part in parts if _name_of(part) not in names]
-    left = query if len(kept) == len(parts) else "&".join(kept)
+    left = "&".join(part for part in query.split("&") if _name_of(part) not in names)
     return left if not left or left.endswith("&") else f"{left}&"
 
 
