@@ -29,6 +29,7 @@ def event(type_: str = EventType.TRANSFER_SUCCEEDED, **data: Any) -> Event:
         (event(payment_link_session=None), None),
         (event(payment_link_session=""), None),
         (event(id="tr_1"), None),
+        (event("payment_links.counted", id="count_1"), None),
         (event(), None),
     ],
 )

@@ -122,6 +122,7 @@ def test_the_bounds_of_what_is_read() -> None:
     """64-bit integers and 64 levels, the event's own included, are read."""
     limits = [2**63 - 1, -(2**63) + 1]
     assert data_of(b'{"a":[%d,%d]}' % tuple(limits)) == {"a": limits}
+    assert DEEPEST == 64
     levels = DEEPEST - 2  # beside the event and the innermost value
     assert data_of(b'{"a":' * levels + b"1" + b"}" * levels)
     assert refused(b'{"a":' * (levels + 1) + b"1" + b"}" * (levels + 1)) == "is nested too deeply"

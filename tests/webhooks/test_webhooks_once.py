@@ -261,11 +261,13 @@ async def test_a_turn_is_kept_while_its_handler_works(tmp_path: Path) -> None:
 
 
 async def test_a_lost_turn_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A handler that slept past its lease is overtaken; the log says that both ran."""
+    """A handler that slept past its renewed lease is overtaken; the log says that both ran."""
     hand, metronome = HandClock(), Metronome()
     mine = SQLiteStore(tmp_path / "events.sqlite", now=hand)
     others = SQLiteStore(tmp_path / "events.sqlite", now=hand)
     async with made(mine, lease=9, clock=metronome).once(EVENT):
+        metronome.beats.put_nowait(None)
+        await until(lambda: len(metronome.asked) == 2)
         hand.seconds += 10
         assert await act(made(others, lease=9)) == Turn(first=True, interrupted=1)
     assert "webhook:evt_1: another process had taken it over meanwhile" in caplog.text
