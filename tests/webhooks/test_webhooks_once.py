@@ -255,6 +255,8 @@ async def test_a_turn_is_kept_while_its_handler_works(tmp_path: Path) -> None:
         with pytest.raises(EventInFlightError):
             await act(other)
     assert metronome.asked == [3.0] * 6
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not await act(other)
     await mine.aclose()
     await others.aclose()
@@ -270,6 +272,7 @@ async def test_a_lost_turn_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixt
         await until(lambda: len(metronome.asked) == 2)
         hand.seconds += 10
         assert await act(made(others, lease=9)) == Turn(first=True, interrupted=1)
+        assert not caplog.text
     assert "webhook:evt_1: another process had taken it over meanwhile" in caplog.text
     await mine.aclose()
     await others.aclose()
