@@ -107,6 +107,17 @@ async def test_one_handler_at_a_time() -> None:
     assert not await act(receiver)
 
 
+async def test_a_slow_handler_keeps_its_turn_in_memory() -> None:
+    """What only this process remembers is not taken over when the lease runs out."""
+    clock = HandClock()
+    receiver = made(MemoryStore(clock), lease=9)
+    async with receiver.once(EVENT):
+        clock.seconds += 3600
+        with pytest.raises(EventInFlightError):
+            await act(receiver)
+    assert not await act(receiver)
+
+
 async def test_a_hundred_deliveries_at_once() -> None:
     """However many deliveries come at the same time, one handler runs."""
     receiver, ran = made(MemoryStore()), 0
