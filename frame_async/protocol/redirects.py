@@ -108,17 +108,16 @@ def append_payload(url: str, payload: bytes, scheme: RedirectScheme, secrets: Se
     head, mark, fragment = url.partition("#")
     base, _, query = head.partition("?")
     text = _written(payload, scheme.encoding)
-    before = _without(query, {scheme.payload_name, scheme.signature_name})
-    unsigned = f"{base}?{before}{scheme.payload_name}={text}"
+    kept = _without(query, {scheme.payload_name, scheme.signature_name})
+    unsigned = f"{base}?{'&'.join([*kept, f'{scheme.payload_name}={text}'])}"
     message = _signed_text(text, scheme) if scheme.covers == "payload" else unsigned.encode()
     signature = _spelled(secrets.sign(message, scheme.algorithm), scheme.digest)
     return f"{unsigned}&{scheme.signature_name}={signature}{mark}{fragment}"
 
 
-def _without(query: str, names: set[str]) -> str:
-    """The query without some parameters, ready for another to follow."""
-    left = "&".join(part for part in query.split("&") if _name_of(part) not in names)
-    return left if not left or left.endswith("&") else f"{left}&"
+def _without(query: str, names: set[str]) -> list[str]:
+    """The parameters of a query, blank ones too, but for some."""
+    return [part for part in query.split("&") if _name_of(part) not in names] if query else []
 
 
 def _name_of(part: str) -> str:

@@ -201,7 +201,8 @@ def test_any_change_is_noticed(
         ("https://a.b/?frame%5Fpayload=x&&x", "https://a.b/?&x&"),
         ("https://a.b/?frame_signature&frame_payload=x&x#f", "https://a.b/?x&"),
         ("https://a.b/?Frame_Payload=x", "https://a.b/?Frame_Payload=x&"),
-        ("https://a.b/?x=1&", "https://a.b/?x=1&"),
+        ("https://a.b/?x=1&", "https://a.b/?x=1&&"),
+        ("https://a.b/?&", "https://a.b/?&&"),
         ("https://a.b/?", "https://a.b/?"),
     ],
 )
