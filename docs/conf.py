@@ -23,7 +23,7 @@ nitpick_ignore_regex = [
     # Shown, but not indexed: names such as `url` are meant of other classes elsewhere.
     ("py:.*", r"frame_async\.emulator\.deliveries\..*"),
     ("py:.*", r"frame_async\.models\.(_|not_given).*"),
-    ("py:.*", r"(T_co|C|Broken|Rule|optional)"),
+    ("py:.*", r"(T_co|C|Broken|Rule|optional|frame_async\.testing\.emulators\.T)"),
 ]
 
 myst_heading_anchors = 3

@@ -11,20 +11,24 @@
     │   └── EventLoopError              the client is open on another event loop
     ├── UnreadableError                 data that isn't what it should be
     ├── WrongModeError                  a session of the mode that wasn't meant
-    └── CallError                       a call that ended without a session
-        ├── NothingCreatedError         certainly no session
-        │   ├── NotSentError            the request can't have reached the server
-        │   │   ├── CertificateError    its TLS certificate can't be trusted
-        │   │   ├── WindowFullError     the rate window has no place before the deadline
-        │   │   └── StoreError          the store can't answer, so nothing was sent
-        │   └── RequestRefusedError     the server said no
-        │       ├── AuthenticationError     401
-        │       ├── PermissionDeniedError   403
-        │       ├── NotFoundError           404
-        │       └── RateLimitedError        429
-        └── OutcomeUnknownError         a session may exist
-            ├── CallInFlightError       another call is working on the same key
-            └── SessionUnreadableError  it does exist, but its answer is unusable
+    ├── CallError                       a call that ended without a session
+    │   ├── NothingCreatedError         certainly no session
+    │   │   ├── NotSentError            the request can't have reached the server
+    │   │   │   ├── CertificateError    its TLS certificate can't be trusted
+    │   │   │   ├── WindowFullError     the rate window has no place before the deadline
+    │   │   │   └── StoreError          the store can't answer, so nothing was sent
+    │   │   └── RequestRefusedError     the server said no
+    │   │       ├── AuthenticationError     401
+    │   │       ├── PermissionDeniedError   403
+    │   │       ├── NotFoundError           404
+    │   │       └── RateLimitedError        429
+    │   └── OutcomeUnknownError         a session may exist
+    │       ├── CallInFlightError       another call is working on the same key
+    │       └── SessionUnreadableError  it does exist, but its answer is unusable
+    └── ReceivedError                   something that came in must not be acted upon
+        ├── WebhookError                a webhook that can't be trusted or read
+        ├── RedirectError               a redirect that can't be trusted or read
+        └── EventInFlightError          another handler is working on the same event
 
 Three questions, three classes: `UsageError` (you made a mistake),
 `NothingCreatedError` (nothing was created), `OutcomeUnknownError` (it may exist).
@@ -308,6 +312,46 @@ class SessionUnreadableError(OutcomeUnknownError):
         """The id of the session, when it could be salvaged from the answer."""
         self.problems = tuple(problems)
         """What is wrong with the answer, place by place."""
+
+
+class ReceivedError(FrameError):
+    """Something that came in, as from Frame, must not be acted upon."""
+
+
+class WebhookError(ReceivedError):
+    """A webhook that can't be trusted, or can't be read; nothing of its body is shown.
+
+    Answer it with status 400.
+    """
+
+    def __init__(self, message: str, signed: bool = False) -> None:
+        super().__init__(message)
+        self.signed = signed
+        """True when its signature was right, so that Frame sent it all the same."""
+
+
+class RedirectError(ReceivedError):
+    """A redirect that can't be trusted, can't be read, or came too late."""
+
+    def __init__(self, message: str, signed: bool = False) -> None:
+        super().__init__(message)
+        self.signed = signed
+        """True when its signature was right."""
+
+
+class EventInFlightError(ReceivedError):
+    """Another handler is working on the same event, in this process or elsewhere.
+
+    Answer with status 503, so that Frame delivers the event again later.
+    """
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"another handler is working on the event {event_id} "
+            "(answer 503, so that Frame delivers it again)"
+        )
+        self.event_id = event_id
+        """The id of the event."""
 
 
 def _line(message: str) -> str:

@@ -13,6 +13,11 @@ from frame_async.stores import MemoryStore
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Load our own plugin in a checkout, too, where nothing is installed that names it."""
+    config.pluginmanager.import_plugin("frame_async.testing.plugin")
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, LoopFactory]:
@@ -29,7 +34,8 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine's environment says of Frame, tests don't hear it."""
-    for name in ("FRAME_SECRET_KEY", "FRAME_API_BASE_URL", "SSLKEYLOGFILE"):
+    frame = ("FRAME_SECRET_KEY", "FRAME_API_BASE_URL", "FRAME_WEBHOOK_SECRET")
+    for name in (*frame, "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
 
 

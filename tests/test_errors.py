@@ -16,17 +16,20 @@ from frame_async import errors
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.errors import (
     CallError,
+    EventInFlightError,
     FrameError,
     IdempotencyConflictError,
     NothingCreatedError,
     OutcomeUnknownError,
     Problem,
+    RedirectError,
     RequestRefusedError,
     ServerAnswer,
     SessionUnreadableError,
     UnreadableError,
     UsageError,
     ValidationError,
+    WebhookError,
     WrongModeError,
 )
 
@@ -66,6 +69,8 @@ def made(cls: type[FrameError]) -> FrameError:
         return cls("message", CALL, ANSWER)
     if issubclass(cls, WrongModeError):
         return cls("ses_1", livemode=True)
+    if issubclass(cls, WebhookError | RedirectError):
+        return cls("message", signed=True)
     return cls("message")
 
 
@@ -153,6 +158,23 @@ def test_problems_are_listed(cls: Any) -> None:
     error = cls("invalid thing", PROBLEMS)
     assert error.problems == tuple(PROBLEMS)
     assert str(error) == "invalid thing: a: is bad (mend it); b[0]: is worse (leave it)"
+
+
+@pytest.mark.parametrize("cls", [WebhookError, RedirectError])
+def test_what_came_in_is_unsigned_until_proven(cls: Any) -> None:
+    """An error about something received says that it wasn't signed, unless told otherwise."""
+    assert cls("message").signed is False
+    assert cls("message", signed=True).signed is True
+
+
+def test_an_event_in_flight_names_the_event() -> None:
+    """The error has the id, and tells what to answer."""
+    error = EventInFlightError("evt_1")
+    assert error.event_id == "evt_1"
+    assert str(error) == (
+        "another handler is working on the event evt_1 "
+        "(answer 503, so that Frame delivers it again)"
+    )
 
 
 def many(count: int) -> list[Problem]:

@@ -55,7 +55,10 @@ def test_public_classes_have_docstrings(name: str) -> None:
             assert value.__doc__, f"{name}.{attribute}"
 
 
-@pytest.mark.parametrize("module", ["models", "errors", "bulk", "emulator", "stores"])
+@pytest.mark.parametrize(
+    "module",
+    ["models", "errors", "bulk", "emulator", "stores", "webhooks", "redirects", "testing"],
+)
 def test_public_modules_import(module: str) -> None:
     """The public modules can be imported by name, and everything they list exists."""
     loaded = importlib.import_module(f"frame_async.{module}")

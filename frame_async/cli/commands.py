@@ -1,8 +1,9 @@
 """The commands; each imports what it needs when it runs, so that ``--help`` is quick."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -165,3 +166,68 @@ def emulator(arguments: tuple[str, ...]) -> None:
     from frame_async.emulator.__main__ import main
 
     sys.exit(main(list(arguments)))
+
+
+@cli.group()
+def webhook() -> None:
+    """Verify webhooks, or listen for them."""
+
+
+def _secrets(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where secrets are; never on the command line, which others see."""
+    from_file = click.option(
+        "--secret-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="File with the endpoint's secret; several while they change, one a line.",
+    )
+    from_environment = click.option(
+        "--secret-env",
+        default="FRAME_WEBHOOK_SECRET",
+        show_default=True,
+        metavar="NAME",
+        help="Environment variable with the endpoint's secret.",
+    )
+    return from_file(from_environment(command))
+
+
+@webhook.command()
+@click.argument("body", type=click.File("rb"), default="-")
+@click.option("--signature", required=True, help="The header X-Frame-Signature: sha256=...")
+@_secrets
+def verify(body: BinaryIO, signature: str, secret_file: Path | None, secret_env: str) -> None:
+    """Check the signature of a webhook's BODY, a file with the raw bytes or "-".
+
+    Exit status 0: genuine; 1: not, or unusable; 2: no usable secret.
+    """
+    from frame_async.cli.webhooks import run_verify
+
+    sys.exit(run_verify(body, signature, secret_file, secret_env))
+
+
+@webhook.command()
+@click.option("--forward-to", metavar="URL", help="Hand each webhook on to this address.")
+@click.option(
+    "--port",
+    default=8643,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option("--allow-remote", is_flag=True, help="Let URL be on another machine.")
+@_secrets
+def listen(
+    forward_to: str | None,
+    port: int,
+    allow_remote: bool,
+    secret_file: Path | None,
+    secret_env: str,
+) -> None:
+    """Receive webhooks on loopback, verify them, and forward them as they came.
+
+    Prints a line for each: when, what, whether it is genuine, and what URL answered, which
+    is the answer that the sender gets. What is not genuine is forwarded too, so that you
+    see your own code refuse it. Without --forward-to, 200 or 400 is answered.
+    """
+    from frame_async.cli.webhooks import run_listen
+
+    sys.exit(run_listen(forward_to, port, secret_file, secret_env, allow_remote=allow_remote))

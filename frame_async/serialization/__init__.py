@@ -3,11 +3,13 @@
 Everything here is pure: `dump` gives the bytes of a request, `canonical_fields` those
 of each field, `load_session` and `load_error` read what a server answered, and
 `load_request` reads a request that somebody wrote as a mapping, such as a CSV row.
+`load_event` and `load_redirect` read what Frame sends back.
 """
 
 from frame_async.serialization._json import decode as load_json
 from frame_async.serialization._json import dump_json
 from frame_async.serialization.answers import load_error
+from frame_async.serialization.events import dump_redirect, load_event, load_redirect
 from frame_async.serialization.requests import canonical_fields, dump, load_request
 from frame_async.serialization.sessions import life_of, load_session, salvage_id
 
@@ -15,9 +17,12 @@ __all__ = [
     "canonical_fields",
     "dump",
     "dump_json",
+    "dump_redirect",
     "life_of",
     "load_error",
+    "load_event",
     "load_json",
+    "load_redirect",
     "load_request",
     "load_session",
     "salvage_id",

@@ -1,7 +1,8 @@
 """How users write it, checked by mypy and pyright in strict mode; never run."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import assert_type
+from typing import Any, assert_type
 
 from frame_async import (
     Attempt,
@@ -17,6 +18,9 @@ from frame_async import (
     RequestRefusedError,
     RetryPolicy,
 )
+from frame_async.redirects import Redirect, RedirectScheme, RedirectSigner
+from frame_async.testing import EmulatorThread, VirtualClock, connect
+from frame_async.webhooks import Event, Turn, WebhookReceiver
 
 
 async def the_readme() -> None:
@@ -48,6 +52,38 @@ async def the_errors(frame: FrameClient, request: PaymentLinkSessionRequest) -> 
     except OutcomeUnknownError as unknown:
         assert_type(unknown.call.outcome, Outcome)
         assert_type(unknown.call.possible_duplicates, int)
+
+
+async def the_webhooks(body: bytes, headers: Mapping[str, str]) -> None:
+    async with WebhookReceiver(["old", "new"], store="memory://") as receiver:
+        event = receiver.verify(body, headers)
+        assert_type(event, Event)
+        assert_type(event.created, datetime | None)
+        assert_type(event.data, Mapping[str, Any])
+        assert_type(event.session_id, str | None)
+        async with receiver.once(event) as turn:
+            assert_type(turn, Turn)
+            assert_type(turn.first, bool)
+        receiver.verify(body, list(headers.items()))
+        receiver.verify("text", headers)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def the_redirects(url: str) -> None:
+    signer = RedirectSigner("secret", scheme=RedirectScheme(covers="url", max_age=None))
+    redirect = signer.verify(url)
+    assert_type(redirect, Redirect)
+    assert_type(redirect.result, str)
+    assert_type(signer.append(url, redirect), str)
+    RedirectScheme(algorithm="md5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def the_fixtures(frame_emulator: EmulatorThread, frame_clock: VirtualClock) -> None:
+    assert_type(frame_emulator.assert_created_once("order-42"), str)
+    assert_type(frame_emulator.call(lambda emulator: emulator.base_url), str)
+    await frame_emulator.acall(lambda emulator: emulator.aclose())
+    async with connect(frame_emulator, timeout=5) as frame:
+        assert_type(frame, FrameClient)
+    assert_type(frame_clock.time(), float)
 
 
 def the_models(item: LineItem) -> None:

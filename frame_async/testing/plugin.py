@@ -1,0 +1,119 @@
+"""The pytest plugin: an emulator of Frame as a fixture.
+
+pytest imports its plugins at each start, so what this needs is imported when a test first
+asks for a fixture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from frame_async.client import FrameClient
+    from frame_async.testing.clock import VirtualClock
+    from frame_async.testing.emulators import EmulatorThread
+    from frame_async.testing.loops import LoopThread
+
+MARKER = "frame_emulator"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(**options): options of the test's Emulator, such as limit=None or latency=0.1",
+    )
+
+
+@pytest.fixture(scope="session")
+def _frame_thread() -> Iterator[LoopThread]:
+    """The thread in which this process's emulators live."""
+    from frame_async.testing.loops import LoopThread  # noqa: PLC0415  # as late as possible
+
+    with LoopThread() as thread:
+        yield thread
+
+
+@pytest.fixture
+def frame_clock() -> VirtualClock:
+    """A clock that emulator and client of the test go by; its hours take no time."""
+    from frame_async.testing.clock import VirtualClock  # noqa: PLC0415
+
+    return VirtualClock()
+
+
+@pytest.fixture
+def frame_emulator(
+    request: pytest.FixtureRequest, _frame_thread: LoopThread
+) -> Iterator[EmulatorThread]:
+    """An emulator on a free port, new for each test.
+
+    Options come from the marker ``frame_emulator``; without one they are the emulator's
+    own, so there is the rate limit of Frame's sandbox. With the fixture ``frame_clock`` in
+    the test, it goes by that.
+    """
+    from frame_async.testing.emulators import EmulatorThread  # noqa: PLC0415
+
+    clock = request.getfixturevalue("frame_clock") if _asks_for_clock(request) else None
+    with EmulatorThread(clock=clock, thread=_frame_thread, **_marked(request)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def frame_client(frame_emulator: EmulatorThread) -> Iterator[FrameClient]:
+    """A client of ``frame_emulator``, with the same rate limit and clock."""
+    from frame_async.testing.clients import lend  # noqa: PLC0415
+
+    with lend(frame_emulator) as client:
+        yield client
+
+
+@pytest.fixture
+def frame_environment(frame_emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``FRAME_SECRET_KEY`` and ``FRAME_API_BASE_URL`` of the test's emulator are set."""
+    monkeypatch.setenv("FRAME_SECRET_KEY", frame_emulator.api_key)
+    monkeypatch.setenv("FRAME_API_BASE_URL", frame_emulator.base_url)
+
+
+@pytest.fixture(scope="session")
+def session_frame_emulator_options() -> dict[str, Any]:
+    """Options of ``session_frame_emulator``; override this fixture to choose others."""
+    return {"limit": None}
+
+
+@pytest.fixture(scope="session")
+def session_frame_emulator(
+    _frame_thread: LoopThread, session_frame_emulator_options: dict[str, Any]
+) -> Iterator[EmulatorThread]:
+    """One emulator for all tests of the run (of the worker, under pytest-xdist)."""
+    from frame_async.testing.emulators import EmulatorThread  # noqa: PLC0415
+
+    with EmulatorThread(thread=_frame_thread, **session_frame_emulator_options) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def session_frame_client(session_frame_emulator: EmulatorThread) -> Iterator[FrameClient]:
+    """One client of ``session_frame_emulator`` for all tests of the run."""
+    from frame_async.testing.clients import lend  # noqa: PLC0415
+
+    with lend(session_frame_emulator) as client:
+        yield client
+
+
+def _asks_for_clock(request: pytest.FixtureRequest) -> bool:
+    return "frame_clock" in request.fixturenames
+
+
+def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The options of all markers on the test, its class and module; the closest counts."""
+    options: dict[str, Any] = {}
+    for marker in request.node.iter_markers(MARKER):
+        if marker.args:
+            pytest.fail(f"the marker {MARKER} takes options by name only, such as limit=None")
+        options = dict(marker.kwargs) | options
+    return options
