@@ -26,6 +26,9 @@ class Journal:
         self._pending: list[Recorded] = []
         self._news = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
+        self._committing = asyncio.Lock()
+        self._lost = False
+        """Whether a commit has failed: what follows it must not be remembered either."""
         self.broken = False
         """Whether writing has failed."""
 
@@ -60,17 +63,21 @@ class Journal:
             await asyncio.shield(self._commit())
 
     async def _commit(self) -> None:
-        rows, size = self._pending, self._output.size
-        self._pending = []
-        if not rows:
-            return
-        try:
-            await asyncio.to_thread(self._output.sync)
-            await self._state.record(rows, size)
-        except OSError as error:
-            self._fail(f"the output can't be written: {error.strerror}")
-        except StoreError as error:
-            self._fail(error.message)
+        # One after the other: the size that is remembered must never go back.
+        async with self._committing:
+            rows, size, mark = self._pending, self._output.size, self._output.mark
+            self._pending = []
+            if not rows or self._lost:
+                return
+            try:
+                await asyncio.to_thread(self._output.sync)
+                await self._state.record(rows, size, mark)
+            except OSError as error:
+                self._lost = True
+                self._fail(f"the output can't be written: {error.strerror}")
+            except StoreError as error:
+                self._lost = True
+                self._fail(error.message)
 
     def _fail(self, why: str) -> None:
         if not self.broken:
