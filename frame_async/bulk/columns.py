@@ -183,6 +183,6 @@ def _unless_known(found: Iterable[Problem], known: Iterable[Problem]) -> list[Pr
 
 def _shown(text: str) -> str:
     if sum(c.isdigit() for c in text) > _MOST_DIGITS:
-        return "what it is"  # a card or account number that went astray
+        return "a long number"  # a card or account number that went astray
     line = "".join(c if c.isprintable() else "?" for c in text.strip())
     return f'"{line if len(line) <= _LONGEST_SHOWN else line[: _LONGEST_SHOWN - 3] + "..."}"'

@@ -52,7 +52,7 @@ def _rows(file: BinaryIO, layout: Layout) -> Iterator[Row]:
         except csv.Error as error:
             number += 1
             problem = Problem("", f"is not CSV: {error}", "check its quotes")
-            yield Row(line, "", None, (problem,), number)
+            yield Row(line, "", None, (_TOO_LONG if lines.cut >= line else problem,), number)
             continue
         if lines.cut >= line:
             number += 1
