@@ -54,7 +54,8 @@ def listening(say: Callable[[str], None]) -> Generator[Stops]:
         for number, handler in before.items():
             with suppress(NotImplementedError):
                 loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+            # Whoever has been heard gets the summary, however often they ask.
+            signal.signal(number, handler if stops.signal is None else signal.SIG_IGN)
 
 
 def _numbers() -> Iterator[signal.Signals]:
