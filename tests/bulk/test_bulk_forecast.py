@@ -63,9 +63,9 @@ CASES: dict[str, Run] = {
     "one more": Run(144 * 10 + 1, 160, 0.2),
     "slow answers": Run(2_000, 160, 4.0),
     "one at a time, the server is what holds it up": Run(400, 160, 1.5, concurrency=1),
-    "a hundred at a time": Run(5_000, 160, 0.1, concurrency=100),
+    "many at a time": Run(1_500, 160, 0.1, concurrency=40),
     "others use half": Run(1_000, 160, 0.3, others=0.75),
-    "a large window": Run(20_000, 1_000, 0.2, concurrency=64),
+    "a large window": Run(3_000, 300, 0.2, concurrency=16),
 }
 
 
