@@ -20,7 +20,7 @@ from support.cheapest import serve
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
 from frame_async.bulk import BulkItem, summarize
-from frame_async.stores import MemoryStore
+from frame_async.stores import MemoryStore, Store
 from frame_async.stores.sqlite import SQLiteStore
 
 ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
@@ -60,7 +60,8 @@ def keyed(prefix: str) -> Callable[[FrameClient], Awaitable[None]]:
 async def speeds(base_url: str) -> None:
     """Calls a second, in turns, so that all see the same machine."""
     with tempfile.TemporaryDirectory() as folder:
-        stores = {"memory": MemoryStore(), "sqlite": SQLiteStore(Path(folder) / "s", sole=True)}
+        sqlite = SQLiteStore(Path(folder) / "s", sole=True)
+        stores: dict[str, Store] = {"memory": MemoryStore(), "sqlite": sqlite}
         clients = {
             name: FrameClient("sk_sandbox_b", base_url=base_url, rate_limit=None, store=store)
             for name, store in stores.items()
@@ -79,7 +80,7 @@ async def speeds(base_url: str) -> None:
                 took[name].append(time.perf_counter() - began)
         for client in clients.values():
             await client.aclose()
-        await stores["sqlite"].aclose()
+        await sqlite.aclose()
     loop = took["bare loop of create"]
     for name, seconds in took.items():
         share = median(b / s for b, s in zip(loop, seconds, strict=True))

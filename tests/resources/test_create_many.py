@@ -123,7 +123,8 @@ async def test_one_result_for_each_input(
     """Whatever kind of iterable: each input has one result, with its number and its session."""
     made = (lambda n: BulkItem(numbered(n), f"k-{n}", n)) if kind == "items" else numbered
     inputs = Inputs(50, made)
-    given: Any = {"list": list, "async": Inputs.slowly}.get(kind, iter)(inputs)
+    ways: dict[str, Callable[[Inputs], Any]] = {"list": list, "async": Inputs.slowly}
+    given = ways.get(kind, iter)(inputs)
     results = await listed(
         frame.payment_link_sessions.create_many(given, max_in_flight=7, ordered=ordered)
     )
