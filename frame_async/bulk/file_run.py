@@ -130,6 +130,8 @@ class FileRun:
         """Take no more rows; requests on the wire get `grace` seconds, or the options'."""
         self._stopping = True
         self._news.set()
+        if grace == 0:
+            self._journal.give_up()
         if self._results is not None:
             self._results.stop(self._options.grace if grace is None else grace)
 
@@ -147,6 +149,8 @@ class FileRun:
         )
         async with self._results:
             async for result in self._results:
+                if not self._journal.at_once:
+                    await self._journal.ready()
                 self._take(result)
 
     def _take(self, result: BulkResult) -> None:

@@ -25,12 +25,36 @@ class Journal:
         self._on_trouble = on_trouble
         self._pending: list[Recorded] = []
         self._news = asyncio.Event()
+        self._given_up = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
         self._committing = asyncio.Lock()
         self._lost = False
         """Whether a commit has failed: what follows it must not be remembered either."""
         self.broken = False
         """Whether writing has failed."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether lines never wait for a reader."""
+        return self._output.to_file
+
+    async def ready(self) -> None:
+        """Wait until a line can be added, or until nobody waits for that any more."""
+        if self.broken or self._given_up.is_set():
+            return
+        waiting = asyncio.ensure_future(self._output.ready())
+        hurrying = asyncio.ensure_future(self._given_up.wait())
+        try:
+            await asyncio.wait({waiting, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                self._fail("nobody reads the output")
+        finally:
+            waiting.cancel()
+            hurrying.cancel()
+
+    def give_up(self) -> None:
+        """Wait for no reader any more."""
+        self._given_up.set()
 
     def add(self, line: Mapping[str, Any], recorded: Recorded) -> bool:
         """Write one line; False when it can't be."""

@@ -1,9 +1,11 @@
 """The output of a bulk run: one line per row, whole or not there at all."""
 
+import asyncio
 import csv
 import io
 import os
 import re
+import select
 import stat
 import sys
 from collections.abc import Mapping
@@ -89,6 +91,28 @@ class Output:
             self._start = _end_of(self._descriptor) - self.size
         if self._format == "csv" and not self.size:
             self._write(_HEADER)
+
+    @property
+    def to_file(self) -> bool:
+        """Whether it is a file, for which nobody has to wait."""
+        return self._file
+
+    async def ready(self) -> None:
+        """Wait until a line can be written without holding up the event loop.
+
+        Whoever reads a pipe may be slow, and calls in flight must not time out meanwhile.
+        """
+        if self._file or select.select((), (self._descriptor,), (), 0)[1]:
+            return
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            loop.add_writer(self._descriptor, ready.set)
+        except (NotImplementedError, PermissionError):  # Windows; a device that is always ready
+            return
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(self._descriptor)
 
     def append(self, result: Mapping[str, Any]) -> None:
         """Write one line, and hand it to the system before this returns.

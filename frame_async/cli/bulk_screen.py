@@ -63,7 +63,10 @@ async def watch(run: FileRun, total: int, screen: Screen) -> AsyncGenerator[None
 async def _lines(run: FileRun, total: int, screen: Screen) -> None:
     while True:
         await asyncio.sleep(screen.every)
-        screen.say(f"{run.numbers.done:,} of {total:,} rows; {_status(run, total)}")
+        # In a thread, because a terminal that was stopped with Ctrl-S holds up who writes to it.
+        await asyncio.to_thread(
+            screen.say, f"{run.numbers.done:,} of {total:,} rows; {_status(run, total)}"
+        )
 
 
 async def _bar(run: FileRun, total: int, screen: Screen) -> None:
@@ -80,7 +83,7 @@ async def _bar(run: FileRun, total: int, screen: Screen) -> None:
     with progress:
         try:
             while True:
-                _refresh(progress, task, run, total)
+                await asyncio.to_thread(_refresh, progress, task, run, total)
                 await asyncio.sleep(_BETWEEN_FRAMES)
         finally:
             _refresh(progress, task, run, total)

@@ -195,6 +195,25 @@ async def test_a_pipe_that_is_closed(tmp_path: Path) -> None:
         assert len(emulator.created()) < 200
 
 
+async def test_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
+    """A reader that takes its time holds up the rows, not the calls; Ctrl-C twice still ends it."""
+    async with Emulator(limit=None) as emulator:
+        place = Place(tmp_path, emulator.base_url, orders(1_000))
+        read, write = os.pipe()
+        process = await place.start("--concurrency", "4", stdout=write, output="-")
+        os.close(write)
+        sent = -1
+        while sent != (sent := len(emulator.created())) or not sent:
+            await asyncio.sleep(0.5)
+        assert sent < 400
+        ran = await interrupted(process, signal.SIGINT, signal.SIGINT)
+        assert ran.status == 130
+        data = await asyncio.to_thread(os.read, read, 1_000_000)
+        os.close(read)
+        assert data.endswith(b"\n")
+        assert sent - 10 <= data.count(b"\n") <= sent
+
+
 async def test_a_full_disk(tmp_path: Path) -> None:
     """A full disk stops the run with whole lines only; once there is room, it is completed."""
 
