@@ -102,12 +102,12 @@ class Output:
 
         Whoever reads a pipe may be slow, and calls in flight must not time out meanwhile.
         """
-        if self._file or select.select((), (self._descriptor,), (), 0)[1]:
+        if self._file or os.name == "nt" or select.select((), (self._descriptor,), (), 0)[1]:
             return
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         try:
             loop.add_writer(self._descriptor, ready.set)
-        except (NotImplementedError, PermissionError):  # Windows; a device that is always ready
+        except PermissionError:  # a device that is always ready
             return
         try:
             await ready.wait()

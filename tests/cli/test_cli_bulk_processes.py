@@ -203,7 +203,7 @@ async def test_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
         process = await place.start("--concurrency", "4", stdout=write, output="-")
         os.close(write)
         sent = -1
-        while sent != (sent := len(emulator.created())) or not sent:
+        while sent != (sent := len(emulator.created())) or not sent:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
         assert sent < 400
         ran = await interrupted(process, signal.SIGINT, signal.SIGINT)
