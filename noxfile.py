@@ -56,13 +56,15 @@ def soak(session: nox.Session) -> None:
         "-q",
         "tests/transport/test_truth.py",
         "tests/stores",
+        "tests/bulk/test_bulk_killed.py",
+        "tests/cli/test_cli_bulk_processes.py",
         env={"FRAME_SOAK_CALLS": "20000", "FRAME_SOAK_KILLS": "200"},
     )
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print what evidence, stores and the rate window cost."""
+    """Print what evidence, stores, the rate window and bulk runs cost."""
     session.install(".[test]")
-    for name in ("evidence", "store"):
+    for name in ("evidence", "store", "bulk"):
         session.run("python", f"tests/benchmarks/{name}.py", env={"PYTHONPATH": "tests"})

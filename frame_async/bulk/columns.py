@@ -23,6 +23,7 @@ _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _NOT_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
 _WORDS: Final = {"true": True, "false": False}
 _LONGEST_SHOWN: Final = 40
+_MOST_DIGITS: Final = 8
 _ITEM_PATH: Final = re.compile(r"line_items\[([0-9]+)\](.*)")
 
 
@@ -181,5 +182,7 @@ def _unless_known(found: Iterable[Problem], known: Iterable[Problem]) -> list[Pr
 
 
 def _shown(text: str) -> str:
+    if sum(c.isdigit() for c in text) > _MOST_DIGITS:
+        return "a long number"  # a card or account number that went astray
     line = "".join(c if c.isprintable() else "?" for c in text.strip())
     return f'"{line if len(line) <= _LONGEST_SHOWN else line[: _LONGEST_SHOWN - 3] + "..."}"'

@@ -13,6 +13,9 @@ from frame_async.errors import Problem, ValidationError
 
 _SEPARATORS: Final = (",", ";", "\t")
 _NO_HEADER: Final = Problem("", "has no header", "name the columns in the first line")
+_LONGEST: Final = 1 << 20
+"""Bytes of a line; of one that never ends, only so much is read that it can be refused."""
+_TOO_LONG: Final = Problem("", f"has a line of more than {_LONGEST} bytes", "check its quotes")
 _WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -49,9 +52,12 @@ def _rows(file: BinaryIO, layout: Layout) -> Iterator[Row]:
         except csv.Error as error:
             number += 1
             problem = Problem("", f"is not CSV: {error}", "check its quotes")
-            yield Row(line, "", None, (problem,), number)
+            yield Row(line, "", None, (_TOO_LONG if lines.cut >= line else problem,), number)
             continue
-        if any(cell.strip() for cell in cells):
+        if lines.cut >= line:
+            number += 1
+            yield Row(line, "", None, (_TOO_LONG,), number)
+        elif any(cell.strip() for cell in cells):
             number += 1
             yield _row(line, number, header, cells, layout)
 
@@ -60,8 +66,10 @@ class _Lines:
     """The lines of a file as text, counted; bytes that are not UTF-8 become surrogates."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._pieces = _pieces(file)
+        self._pieces = self._read(file)
         self.number = 0
+        self.cut = 0
+        """The latest line that was too long."""
         self.separator = ","
 
     def __iter__(self) -> Iterator[str]:
@@ -77,13 +85,29 @@ class _Lines:
             raw = raw.removeprefix(codecs.BOM_UTF8)
         return raw.decode("utf-8", "surrogateescape")
 
+    def _read(self, file: BinaryIO) -> Iterator[bytes]:
+        # A file splits at LF only; the bytes of one line, at CR too, as old Macs end lines.
+        held = b""
+        while chunk := file.readline(_LONGEST):
+            *pieces, last = (held + chunk).splitlines(keepends=True)
+            held = b""
+            yield from pieces
+            if last.endswith(b"\n"):
+                yield last
+            elif len(last) < _LONGEST:
+                held = last
+            else:
+                self.cut = self.number + 1
+                yield last
+                _skip_line(file)
+            del chunk, pieces, last  # the next read may raise, and a traceback shows variables
+        if held:
+            yield held
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    # A file splits at LF only; the bytes of one line, at CR too, as old Macs end lines.
-    for chunk in file:
-        pieces = iter(chunk.splitlines(keepends=True))
-        del chunk  # the next read may raise, and a traceback shows local variables
-        yield from pieces
+
+def _skip_line(file: BinaryIO) -> None:
+    while (chunk := file.readline(_LONGEST)) and not chunk.endswith(b"\n"):
+        del chunk
 
 
 def _header(lines: _Lines, layout: Layout) -> list[str]:

@@ -8,6 +8,7 @@ before the state file says so. Whatever is killed when, the next run finds out w
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import Final, Literal
 
@@ -25,8 +26,12 @@ from frame_async.bulk.state import Ending, Run, RunState, digest, identity
 from frame_async.client import FrameClient
 from frame_async.errors import (
     CertificateError,
+    FrameError,
     NotSentError,
+    OutcomeUnknownError,
     RateLimitedError,
+    SessionUnreadableError,
+    UnreadableError,
     ValidationError,
 )
 from frame_async.protocol.idempotency import IdempotencyKey
@@ -48,7 +53,7 @@ class Options:
     grace: float = 30.0
     """Seconds that requests on the wire get to finish after a stop."""
     patience: float = 600.0
-    """Seconds without a connection after which the run stops."""
+    """Seconds without an answer after which the run stops."""
 
 
 @define(eq=False)
@@ -91,6 +96,8 @@ class FileRun:
         self.outage = Outage(options.patience)
         self.stopped = ""
         """Why it ended before its time; empty when it didn't."""
+        self.complete = False
+        """Whether it went through the whole file."""
         self._sessions = client.payment_link_sessions
         self._source = source
         self._checked = checked
@@ -100,24 +107,31 @@ class FileRun:
         self._journal = Journal(output, state, self._halt)
         self._again: deque[BulkItem] = deque()
         self._results: BulkResults | None = None
-        self._stopping = asyncio.Event()
+        self._stopping = False
+        self._news = asyncio.Event()
+        """A result came, or a stop: whoever waits for answers looks again."""
 
     async def go(self) -> None:
         """Work off the file; returns when all is done, or when it was stopped."""
         try:
-            await self._pass(self._from_file())
-            while self._again and not self._stopping.is_set():
+            if not self._stopping:
+                await self._pass(self._from_file())
+            while self._again and not self._stopping:
                 await self._pass(self._from_queue())
+            self.complete = not self._stopping
         except SENSELESS as error:
             self._halt(str(error))
-        except (OSError, ValidationError) as error:
+        except (OSError, ValidationError, UnreadableError) as error:
             self._halt(f"the input can't be read: {error}")
         finally:
             await self._journal.aclose()
 
     def stop(self, grace: float | None = None) -> None:
         """Take no more rows; requests on the wire get `grace` seconds, or the options'."""
-        self._stopping.set()
+        self._stopping = True
+        self._news.set()
+        if grace == 0:
+            self._journal.give_up()
         if self._results is not None:
             self._results.stop(self._options.grace if grace is None else grace)
 
@@ -135,16 +149,19 @@ class FileRun:
         )
         async with self._results:
             async for result in self._results:
+                if not self._journal.at_once:
+                    await self._journal.ready()
                 self._take(result)
 
     def _take(self, result: BulkResult) -> None:
         row: Row = result.item.context
         self.numbers.retries += result.call.retries
-        ending = ending_of(result)
+        self._watch(result)
+        ending = ending_of(result, self._options.policy)
         if ending is None:
-            self._put_back(result)
+            if not self._stopping:
+                self._again.append(result.item)
             return
-        self.outage.over()
         if result.call.replayed:
             self.numbers.replayed += 1
         else:
@@ -155,19 +172,26 @@ class FileRun:
         if self._journal.add(line_of(result, row, ending), told):
             self.numbers.ended[ending] += 1
 
-    def _put_back(self, result: BulkResult) -> None:
-        """Nothing was created and the row isn't to blame: it gets another turn."""
-        error = result.error
-        if isinstance(error, CertificateError):
-            self._halt(str(error))
-        elif isinstance(error, NotSentError | RateLimitedError) and not self._stopping.is_set():
-            self._again.append(result.item)
-            if self.outage.began(self._now(), str(error)):
-                self._halt(f"nothing could be sent for {self._options.patience:.0f} s: {error}")
+    def _watch(self, result: BulkResult) -> None:
+        """Learn from a result whether the server answers."""
+        self.outage.trying = False
+        self._news.set()
+        match result.error:
+            case _ if self._stopping:
+                pass
+            case CertificateError() as error:
+                self._halt(str(error))
+            case error if _is_silence(error):
+                if self.outage.began(self._now(), str(error)):
+                    self._halt(f"no answer for {self._options.patience:.0f} s: {error}")
+            case _ if result.call.attempts:
+                self.outage.over()
+            case _:
+                pass
 
     async def _from_file(self) -> AsyncIterator[BulkItem]:
         rows = self._source.rows()
-        while chunk := list(islice(rows, _CHUNK)):
+        while not self._stopping and (chunk := list(islice(rows, _CHUNK))):
             async for item in self._turns(await self._to_do(chunk)):
                 yield item
         async for item in self._from_queue():
@@ -178,25 +202,27 @@ class FileRun:
             yield item
 
     async def _turns(self, items: Iterable[BulkItem]) -> AsyncIterator[BulkItem]:
-        """Whose turn it is: first those who had none, all only while there is a connection."""
+        """Whose turn it is: first those who had none, all only while there are answers."""
         for item in items:
-            while self._again and await self._reachable():
+            while self._again and await self._may_send():
                 yield self._again.popleft()
-            if not await self._reachable():
+            if not await self._may_send():
                 return
             yield item
-        while self._again and await self._reachable():
+        while self._again and await self._may_send():
             yield self._again.popleft()
 
-    async def _reachable(self) -> bool:
-        """Wait while there is no connection; False when the run was stopped."""
-        seconds = self.outage.pause(self._now())
-        while seconds > 0 and not self._stopping.is_set():
-            try:
-                await asyncio.wait_for(self._stopping.wait(), seconds)
-            except TimeoutError:
-                break
-        return not self._stopping.is_set()
+    async def _may_send(self) -> bool:
+        """Wait while there are no answers, then let one try; False when the run was stopped."""
+        while not self._stopping:
+            seconds = self.outage.pause(self._now())
+            if seconds <= 0 and not self.outage.trying:
+                self.outage.trying = bool(self.outage.why)
+                return True
+            self._news.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), seconds or None)
+        return False
 
     async def _to_do(self, rows: list[Row]) -> list[BulkItem]:
         """What is still to be done of these rows; those found wrong get their result here."""
@@ -236,3 +262,10 @@ class FileRun:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _is_silence(error: FrameError | None) -> bool:
+    """Whether a call ended without a word that is worth something, for no fault of its row."""
+    if isinstance(error, OutcomeUnknownError):
+        return bool(error.call.attempts) and not isinstance(error, SessionUnreadableError)
+    return isinstance(error, NotSentError | RateLimitedError)

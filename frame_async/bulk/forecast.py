@@ -12,6 +12,7 @@ from frame_async.protocol.window import RateLimit
 
 _MARKS: Final = 15
 _UNLIMITED_PERIOD: Final = 4.0
+_NEARLY_ALL: Final = 0.9
 
 
 @define(eq=False)
@@ -61,28 +62,37 @@ class Forecast:
             return 0.0
         if not self.done:
             return None
-        rate = self.rate(now)
-        # While a first burst is going out, its speed says nothing.
-        steady = self.limit is None or now - self.started >= self.limit.per
-        seen = 60.0 * remaining / rate if steady and rate else 0.0
-        return max(self._allowed(remaining, now), seen)
+        if self.limit is None:
+            return 60.0 * remaining / self.rate(now)
+        return self._allowed(remaining, now, *self._pace(self.limit))
 
     @property
     def _period(self) -> float:
         return _UNLIMITED_PERIOD if self.limit is None else self.limit.per
 
-    def _allowed(self, remaining: int, now: float) -> float:
+    def _pace(self, limit: RateLimit) -> tuple[int, float]:
+        """How many requests were seen to share a round, and how many seconds it takes.
+
+        Measured from mark to mark, which are at the same place of a round: requests come in
+        bursts, so that "until now" would say too much or too little.
+        """
+        (since, before), (last, done) = self._marks[0], self._marks[-1]
+        if last <= since:  # a first burst is going out, whose speed says nothing
+            return self.places, limit.per
+        seen = (done - before) * limit.per / (last - since)
+        if seen >= _NEARLY_ALL * self.places:  # answers take time, so a place is held longer
+            return self.places, limit.per * max(1.0, self.places / seen)
+        return max(1, round(seen)), limit.per  # others use the window too, or the server is slow
+
+    def _allowed(self, remaining: int, now: float, places: int, per: float) -> float:
         """Seconds that the window makes the last of them wait.
 
-        With ``places`` requests in each period, a place falls free one period after the
-        answer of the request that holds it.
+        A place falls free one period after the answer of the request that holds it.
         """
-        if self.limit is None:
-            return 0.0
-        held = [moment for moment in self._latest if moment > now - self.limit.per]
-        beyond = remaining - (self.places - len(held))
+        held = [moment for moment in self._latest if moment > now - per][-places:]
+        beyond = remaining - (places - len(held))
         if beyond <= 0:
             return 0.0
-        rounds, nth = divmod(beyond - 1, self.places)
+        rounds, nth = divmod(beyond - 1, places)
         first = held[nth] if nth < len(held) else now
-        return first - now + (rounds + 1) * self.limit.per
+        return first - now + (rounds + 1) * per

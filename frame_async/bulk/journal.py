@@ -25,9 +25,36 @@ class Journal:
         self._on_trouble = on_trouble
         self._pending: list[Recorded] = []
         self._news = asyncio.Event()
+        self._given_up = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
+        self._committing = asyncio.Lock()
+        self._lost = False
+        """Whether a commit has failed: what follows it must not be remembered either."""
         self.broken = False
         """Whether writing has failed."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether lines never wait for a reader."""
+        return self._output.to_file
+
+    async def ready(self) -> None:
+        """Wait until a line can be added, or until nobody waits for that any more."""
+        if self.broken or self._given_up.is_set():
+            return
+        waiting = asyncio.ensure_future(self._output.ready())
+        hurrying = asyncio.ensure_future(self._given_up.wait())
+        try:
+            await asyncio.wait({waiting, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                self._fail("nobody reads the output")
+        finally:
+            waiting.cancel()
+            hurrying.cancel()
+
+    def give_up(self) -> None:
+        """Wait for no reader any more."""
+        self._given_up.set()
 
     def add(self, line: Mapping[str, Any], recorded: Recorded) -> bool:
         """Write one line; False when it can't be."""
@@ -60,17 +87,21 @@ class Journal:
             await asyncio.shield(self._commit())
 
     async def _commit(self) -> None:
-        rows, size = self._pending, self._output.size
-        self._pending = []
-        if not rows:
-            return
-        try:
-            await asyncio.to_thread(self._output.sync)
-            await self._state.record(rows, size)
-        except OSError as error:
-            self._fail(f"the output can't be written: {error.strerror}")
-        except StoreError as error:
-            self._fail(error.message)
+        # One after the other: the size that is remembered must never go back.
+        async with self._committing:
+            rows, size, mark = self._pending, self._output.size, self._output.mark
+            self._pending = []
+            if not rows or self._lost:
+                return
+            try:
+                await asyncio.to_thread(self._output.sync)
+                await self._state.record(rows, size, mark)
+            except OSError as error:
+                self._lost = True
+                self._fail(f"the output can't be written: {error.strerror}")
+            except StoreError as error:
+                self._lost = True
+                self._fail(error.message)
 
     def _fail(self, why: str) -> None:
         if not self.broken:

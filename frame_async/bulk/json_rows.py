@@ -103,9 +103,14 @@ def _records(source: str | Path | BinaryIO) -> Iterator[Any]:
             "reading Parquet needs an extra: pip install 'frame-async[parquet]'"
         ) from None
     try:
-        file = parquet.ParquetFile(source)
-    except arrow.ArrowInvalid:
+        for batch in parquet.ParquetFile(source).iter_batches(batch_size=_BATCH):
+            yield from batch.to_pylist()
+    except (arrow.ArrowException, ValueError, OverflowError):
         problem = Problem("", "is not Parquet", "check the file, or name its format")
-        raise ValidationError("unusable file", [problem]) from None
-    for batch in file.iter_batches(batch_size=_BATCH):
-        yield from batch.to_pylist()
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        problem = Problem("", "is damaged", "check the file")  # arrow's words, not the system's
+    else:
+        return
+    raise ValidationError("unusable file", [problem])

@@ -16,6 +16,7 @@ from frame_async.errors import (
     ValidationError,
 )
 from frame_async.models.sessions import PaymentLinkSession
+from frame_async.protocol.retry import RetryPolicy
 from frame_async.resources.many import SENSELESS, BulkResult
 
 _CHANGED: Final = (
@@ -24,11 +25,13 @@ _CHANGED: Final = (
 )
 
 
-def ending_of(result: BulkResult) -> Ending | None:
+def ending_of(result: BulkResult, policy: RetryPolicy) -> Ending | None:
     """What became of a row, once and for all; None when it may be tried again."""
     match result.error:
         case None:
             return Ending.CREATED
+        case error if type(error) is OutcomeUnknownError and _has_attempts_left(result, policy):
+            return None
         case error if isinstance(error, (*SENSELESS, NotSentError, RateLimitedError)):
             return None
         case OutcomeUnknownError() | IdempotencyConflictError():
@@ -37,6 +40,14 @@ def ending_of(result: BulkResult) -> Ending | None:
             return Ending.REFUSED
         case _:
             return Ending.INVALID
+
+
+def _has_attempts_left(result: BulkResult, policy: RetryPolicy) -> bool:
+    """Whether a row in doubt had fewer attempts than the policy grants it.
+
+    That is so when its run was stopped meanwhile, or when the server is down for everyone.
+    """
+    return policy.on_unknown == "retry" and result.call.possible_duplicates <= policy.max_retries
 
 
 def line_of(result: BulkResult, row: Row, ending: Ending) -> dict[str, Any]:

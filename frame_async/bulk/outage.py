@@ -1,4 +1,8 @@
-"""No connection: how long to wait before the next row is tried, and when to give up."""
+"""No answers: how long to wait before the next row is tried, and when to give up.
+
+While it lasts, one row at a time is tried, so that hardly any is lost to a server that is
+down, and one that comes back isn't overrun.
+"""
 
 from typing import Final
 
@@ -10,18 +14,20 @@ _LONGEST: Final = 30.0
 
 @define(eq=False)
 class Outage:
-    """A time without connection; times are seconds on one clock."""
+    """A time without answers; times are seconds on one clock."""
 
     patience: float
     """Seconds after which it has lasted too long."""
     why: str = field(init=False, default="")
-    """What the last failure said; empty while there is a connection."""
+    """What the last failure said; empty while there are answers."""
+    trying: bool = field(init=False, default=False)
+    """Whether a row is under way that may end it."""
     _since: float = field(init=False, default=0.0)
     _until: float = field(init=False, default=0.0)
     _pause: float = field(init=False, default=0.0)
 
     def began(self, now: float, why: str) -> bool:
-        """Another call couldn't be sent; True when that has gone on for too long."""
+        """Another call had no answer; True when that has gone on for too long."""
         if not self.why:
             self._since, self._pause = now, 0.0
         self.why = why

@@ -1,16 +1,25 @@
 """The output of a bulk run: one line per row, whole or not there at all."""
 
+import asyncio
 import csv
 import io
 import os
+import re
+import select
 import stat
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
+from zlib import crc32
 
 from frame_async.errors import ConfigurationError
 from frame_async.serialization import dump_json
+from frame_async.shapes import is_mapping
+
+if sys.platform != "win32":
+    import fcntl
 
 OutputFormat = Literal["jsonl", "csv"]
 
@@ -31,6 +40,13 @@ COLUMNS: Final = (
 )
 """Members of a JSON line, and columns of a CSV file."""
 
+_HEADER: Final = (",".join(COLUMNS) + "\n").encode()
+_JSON_HEAD: Final = b'{"row":'
+_LONGEST: Final = 1 << 21
+"""Bytes of the longest line that is looked for: an answer is at most half as long."""
+# What ends a line or steers a terminal; the rest of Unicode is none of our business.
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 
 class Output:
     """Where the lines go: a file, which can be cut back, or a pipe, which can't.
@@ -39,38 +55,64 @@ class Output:
         path: the file; None for the standard output.
         format_: how a line is written.
         known: bytes that this run had written; what is beyond them is cut off.
+        mark: the `mark` that the output had then.
 
     Raises:
-        ConfigurationError: it has lost what this run wrote.
+        ConfigurationError: it has lost what this run wrote, or isn't what it wrote.
         OSError: it can't be opened or written.
     """
 
-    def __init__(self, path: Path | None, format_: OutputFormat, known: int = 0) -> None:
-        self.size = 0
+    def __init__(
+        self, path: Path | None, format_: OutputFormat, known: int = 0, mark: int = 0
+    ) -> None:
+        self.size = known
         """Bytes that were written, whole lines only."""
+        self.mark = mark
+        """What the last line is known by: its CRC-32."""
         self._format = format_
+        if path is not None:
+            check_written(path, format_, known, mark)
         self._descriptor = _opened(path)
         self._file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self._owned = path is not None
+        self._start = 0
+        """Where the first byte of ours is: whoever gave the standard output may have written."""
         try:
-            self._settle(path, known)
+            self._settle()
         except BaseException:
             self.close()
             raise
 
-    def _settle(self, path: Path | None, known: int) -> None:
-        if self._file and path is not None:
-            found = os.fstat(self._descriptor).st_size
-            if found < known:
-                raise ConfigurationError(
-                    f"the output {path} has lost {known - found} of the {known} bytes that this "
-                    "run had written (put it back, or start over with another output)"
-                )
-            os.ftruncate(self._descriptor, known)
-            os.lseek(self._descriptor, known, os.SEEK_SET)
-            self.size = known
-        if self._format == "csv" and not known:
-            self._write(_csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))))
+    def _settle(self) -> None:
+        if self._file and self._owned:
+            os.ftruncate(self._descriptor, self.size)
+            os.lseek(self._descriptor, self.size, os.SEEK_SET)
+        elif self._file:
+            self._start = _end_of(self._descriptor) - self.size
+        if self._format == "csv" and not self.size:
+            self._write(_HEADER)
+
+    @property
+    def to_file(self) -> bool:
+        """Whether it is a file, for which nobody has to wait."""
+        return self._file
+
+    async def ready(self) -> None:
+        """Wait until a line can be written without holding up the event loop.
+
+        Whoever reads a pipe may be slow, and calls in flight must not time out meanwhile.
+        """
+        if self._file or os.name == "nt" or select.select((), (self._descriptor,), (), 0)[1]:
+            return
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            loop.add_writer(self._descriptor, ready.set)
+        except PermissionError:  # a device that is always ready
+            return
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(self._descriptor)
 
     def append(self, result: Mapping[str, Any]) -> None:
         """Write one line, and hand it to the system before this returns.
@@ -80,6 +122,7 @@ class Output:
         """
         line = dump_json(result) + b"\n" if self._format == "jsonl" else _csv_line(result)
         self._write(line)
+        self.mark = crc32(line)
 
     def sync(self) -> None:
         """Wait until everything is on the disk; does nothing for a pipe."""
@@ -100,7 +143,7 @@ class Output:
         except OSError:
             if self._file:
                 with suppress(OSError):
-                    os.ftruncate(self._descriptor, self.size)
+                    os.ftruncate(self._descriptor, self._start + self.size)
             raise
         self.size += len(line)
 
@@ -118,10 +161,67 @@ def check_free(path: Path) -> None:
         )
 
 
+def check_written(path: Path, format_: OutputFormat, known: int, mark: int) -> None:
+    """See that a file begins with the bytes that this run wrote, before anything is cut off.
+
+    Raises:
+        ConfigurationError: it was shortened, replaced or edited.
+        OSError: it can't be read.
+    """
+    found = path.stat().st_size if path.is_file() else 0
+    if found < known:
+        raise ConfigurationError(
+            f"the output {path} has lost {known - found} of the {known} bytes that this "
+            "run had written (put it back, or start over with another output)"
+        )
+    if found and not _is_ours(path, format_, known, mark):
+        raise ConfigurationError(
+            f"the output {path} isn't as this run left it "
+            "(put it back, or start over with another output)"
+        )
+
+
+def _is_ours(path: Path, format_: OutputFormat, known: int, mark: int) -> bool:
+    with path.open("rb") as file:
+        start = max(0, known - _LONGEST)
+        file.seek(start)
+        line = file.read(known - start)[:-1].rpartition(b"\n")[2] + b"\n"
+        if known and mark and crc32(line) != mark:
+            return False
+        beyond = file.readline(_LONGEST)  # what a run wrote that was killed before it said so
+    if format_ == "jsonl":
+        return beyond[: len(_JSON_HEAD)] == _JSON_HEAD[: len(beyond)]
+    if not known:
+        return beyond[: len(_HEADER)] == _HEADER[: len(beyond)]
+    return not beyond or beyond[:1].isdigit()
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the name of a new file is on the disk, where there is a way to."""
+    with suppress(OSError):
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _opened(path: Path | None) -> int:
     if path is None:
         return 1
-    return os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    new = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    if new:
+        sync_folder(path)
+    return descriptor
+
+
+def _end_of(descriptor: int) -> int:
+    """Where the next byte goes in a file that somebody else opened."""
+    whence = os.SEEK_CUR
+    if sys.platform != "win32" and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
+        whence = os.SEEK_END
+    return os.lseek(descriptor, 0, whence)
 
 
 def _csv_line(result: Mapping[str, Any]) -> bytes:
@@ -135,7 +235,7 @@ def _csv_line(result: Mapping[str, Any]) -> bytes:
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
-    if name == "error" and isinstance(value, Mapping):
+    if name == "error" and is_mapping(value):
         value = value["message"]
     # One line for one row, whatever a reference has in it.
-    return "".join(c if c.isprintable() else " " for c in str(value))
+    return _CONTROLS.sub(" ", str(value))

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
@@ -52,7 +52,7 @@ class Input:
 @contextmanager
 def open_input(
     path: Path | None, stdin: BinaryIO, format_: Format | None, layout: Layout
-) -> Iterator[Input]:
+) -> Generator[Input]:
     """Open a file of rows; without a path, what comes from a pipe, put aside on disk first.
 
     Without a format, the ending of the name tells it, and for a pipe its first byte.

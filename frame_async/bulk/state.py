@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS bulk_run (
     key_column TEXT NOT NULL,
     output TEXT NOT NULL,
     size INTEGER NOT NULL,
+    mark INTEGER NOT NULL,
     copy TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS bulk_rows (
@@ -93,6 +94,8 @@ class Run:
     """A random name, which keeps the idempotency keys of runs apart."""
     size: int = 0
     """Bytes of the output that are known here."""
+    mark: int = 0
+    """What the last line of these bytes is known by, see `Output.mark`."""
     copy: str = ""
     """Name of a file that is to take the place of the output; empty when there is none."""
 
@@ -121,7 +124,7 @@ class RunState:
         """Digest and ending of those rows that have a result."""
         return await self.store.transact(lambda connection: _known(connection, rows))
 
-    async def record(self, rows: Iterable[Recorded], size: int) -> None:
+    async def record(self, rows: Iterable[Recorded], size: int, mark: int) -> None:
         """Remember rows whose lines are on the disk, and where the output ends after them."""
         values = [astuple(row) for row in rows]
 
@@ -129,7 +132,7 @@ class RunState:
             connection.executemany(
                 "INSERT OR REPLACE INTO bulk_rows VALUES (?, ?, ?, ?, ?, ?)", values
             )
-            connection.execute("UPDATE bulk_run SET size = ?", (size,))
+            connection.execute("UPDATE bulk_run SET size = ?, mark = ?", (size, mark))
 
         await self.store.transact(write)
 
@@ -185,7 +188,7 @@ def _found(connection: sqlite3.Connection) -> Run | None:
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
     row = connection.execute(
-        "SELECT target, account, key_column, output, run, size, copy FROM bulk_run"
+        "SELECT target, account, key_column, output, run, size, mark, copy FROM bulk_run"
     ).fetchone()
     return None if row is None else Run(*row)
 
@@ -193,8 +196,8 @@ def _found(connection: sqlite3.Connection) -> Run | None:
 def _write_run(connection: sqlite3.Connection, run: Run) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO bulk_run"
-        " (one, target, account, key_column, output, run, size, copy)"
-        " VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+        " (one, target, account, key_column, output, run, size, mark, copy)"
+        " VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
         astuple(run),  # its fields have the same order
     )
 

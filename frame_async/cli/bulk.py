@@ -1,17 +1,18 @@
 """``frame-async bulk``: a file of orders, a session for each, and never twice."""
 
 import asyncio
+import errno
 import logging
-import shlex
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+import traceback
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from frame_async.bulk.checking import Checked, check
 from frame_async.bulk.file_run import FileRun, Options
@@ -21,17 +22,26 @@ from frame_async.bulk.output import Output, OutputFormat, check_free
 from frame_async.bulk.reopening import finish, reopen
 from frame_async.bulk.sources import Format, Input, open_input
 from frame_async.bulk.state import Ending, Run, RunState, check_same
-from frame_async.cli.bulk_report import Report, print_report
+from frame_async.cli.bulk_report import (
+    STOPPED,
+    Report,
+    print_checked,
+    print_failure,
+    print_report,
+)
+from frame_async.cli.bulk_resume import resuming
 from frame_async.cli.bulk_screen import Screen, watch
 from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
-from frame_async.errors import ConfigurationError, FrameError, StoreError
+from frame_async.errors import FrameError, StoreError
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
 
 USAGE: Final = 2
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What the disk says that is to be mended, and not the command."""
 _YEAR: Final = 366 * 86_400.0
 _MINUTE: Final = 60.0
 _STDIN: Final = Path("-")
@@ -48,7 +58,7 @@ class Command:
     input_format: Format | None
     output_format: OutputFormat | None
     maps: tuple[str, ...]
-    sets: tuple[str, ...]
+    sets: tuple[str, ...] = field(repr=False)
     key_column: str
     mode: Literal["sandbox", "live"] | None
     on_emulator: bool
@@ -57,10 +67,11 @@ class Command:
     on_unknown: Literal["retry", "hold"]
     again: tuple[str, ...]
     state: Path | None
-    store: str | None
+    store: str | None = field(repr=False)
     new_key: bool
     grace: float
     patience: float
+    every: float
     as_json: bool
     verbose: bool
 
@@ -68,6 +79,13 @@ class Command:
     def to_stdout(self) -> bool:
         """Whether results go to the standard output."""
         return self.output == _STDIN
+
+    @property
+    def to_file(self) -> bool:
+        """Whether results go to a file that can be cut back, and not to a pipe or device."""
+        if self.output is None or self.to_stdout:
+            return False
+        return self.output.is_file() or not self.output.exists()
 
     @property
     def written_as(self) -> OutputFormat:
@@ -83,18 +101,27 @@ class Command:
 
 def run_bulk(command: Command) -> int:
     """Check the file, run it, and print a summary; the exit status."""
-    screen = Screen(sys.stderr)
+    screen = Screen(sys.stderr, command.every)
     logging.getLogger("frame_async").setLevel(
         logging.WARNING if command.verbose else logging.CRITICAL
     )
     try:
         return _run(command, screen)
-    except (FrameError, OSError, _UsageError) as error:
-        screen.say(f"frame-async bulk: {error}")
-        return USAGE
     except KeyboardInterrupt:
-        screen.say("stopped before the first request")
-        return 130
+        why, status = "stopped before the first request", 130
+    except StoreError as error:
+        why, status = f"frame-async bulk: {error}", STOPPED
+    except OSError as error:
+        why, status = f"frame-async bulk: {error}", STOPPED if error.errno in _FULL else USAGE
+    except (FrameError, _UsageError) as error:
+        why, status = f"frame-async bulk: {error}", USAGE
+    except Exception as error:  # noqa: BLE001  # status 1 would say that rows were refused
+        traceback.print_exc()
+        why, status = f"frame-async bulk: {type(error).__name__}, please report this", STOPPED
+    screen.say(why)
+    if command.as_json:
+        print_failure(why, status, sys.stderr if command.to_stdout else sys.stdout)
+    return status
 
 
 class _UsageError(Exception):
@@ -105,38 +132,50 @@ def _run(command: Command, screen: Screen) -> int:
     layout = Layout(
         parse_pairs("--map", command.maps), parse_pairs("--set", command.sets), command.key_column
     )
-    if command.output is None and not command.check_only:
-        raise _UsageError("where do the results go? name a file with -o, or - for the output")
+    _check_together(command)
     path = None if command.orders == _STDIN else command.orders
     with open_input(path, sys.stdin.buffer, command.input_format, layout) as source:
         client = None if command.check_only or command.on_emulator else _client(command)
         checked = check(source, command.key_column, screen.show_wrong, screen.show_checking)
         screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
-        if command.check_only or (command.strict and checked.bad):
-            return USAGE if checked.bad else 0
         del client  # it was made to find wrong options early; the real one needs a loop
+        if command.check_only or (command.strict and checked.bad):
+            return _checked(command, checked)
         report = asyncio.run(_go(command, source, checked, screen))
     print_report(report, sys.stderr if command.to_stdout else sys.stdout, as_json=command.as_json)
     return report.exit_status
 
 
+def _check_together(command: Command) -> None:
+    if command.output is None and not command.check_only:
+        raise _UsageError("where do the results go? name a file with -o, or - for the output")
+    if command.again and not command.to_file:
+        raise _UsageError("--again takes lines out of the output, so that has to be a file")
+
+
+def _checked(command: Command, checked: Checked) -> int:
+    """What there is to say when nothing is to be sent."""
+    status = USAGE if checked.bad else 0
+    if command.as_json:
+        print_checked(checked.total, checked.bad, status, sys.stdout)
+    return status
+
+
 async def _go(command: Command, source: Input, checked: Checked, screen: Screen) -> Report:
     started = time.monotonic()
-    with _state_path(command) as path:
+    with _state_path(command) as path, listening(screen.say) as stops:
         state = RunState(path)
         try:
             async with _frame(command, state) as client:
                 run = await _begin(command, client, state)
                 going = _file_run(command, client, source, checked, state, run)
-                with listening(going.stop, screen.say) as stops:
-                    async with watch(going, checked.total, screen):
-                        await going.go()
+                stops.attach(going.stop)
+                async with watch(going, checked.total, screen):
+                    await going.go()
                 report = await _report(command, going, checked, state)
-        except StoreError as error:
-            raise ConfigurationError(error.message) from None
         finally:
             await state.aclose()
-    return evolve(report, signal=stops.signal, seconds=time.monotonic() - started)
+        return evolve(report, signal=stops.signal, seconds=time.monotonic() - started)
 
 
 async def _begin(command: Command, client: FrameClient, state: RunState) -> Run:
@@ -146,18 +185,18 @@ async def _begin(command: Command, client: FrameClient, state: RunState) -> Run:
         target=f"{command.mode or client.mode} at {place}",
         account="emulator" if command.on_emulator else client.scope,
         key_column=command.key_column,
-        output=f"{command.output} ({command.written_as})",
+        output=f"{command.output.name if command.output else None} ({command.written_as})",
     )
     found = await state.find()
     if found is None:
-        if command.output and not command.to_stdout:
+        if command.output and command.to_file:
             check_free(command.output)
         await state.write(mine)
         return mine
     going = evolve(found, account=mine.account) if command.new_key else found
     check_same(going, mine, state.path)
     await state.write(going)
-    if command.output is None or command.to_stdout:
+    if command.output is None or not command.to_file:
         return going
     going = await finish(state, going, command.output)
     if command.again:
@@ -182,7 +221,7 @@ def _file_run(
         checked,
         state,
         run,
-        Output(path, command.written_as, run.size),
+        Output(path, command.written_as, run.size, run.mark),
         Forecast(time.monotonic(), limit, limit.open_to(Lane.BULK) if limit else 1),
         Options(
             mode=command.mode,
@@ -195,7 +234,7 @@ def _file_run(
 
 
 @asynccontextmanager
-async def _frame(command: Command, state: RunState) -> AsyncIterator[FrameClient]:
+async def _frame(command: Command, state: RunState) -> AsyncGenerator[FrameClient]:
     if not command.on_emulator:
         async with _client(command, state) as client:
             yield client
@@ -247,11 +286,11 @@ def _limit(command: Command, mode: Mode) -> RateLimit | None:
 
 
 @contextmanager
-def _state_path(command: Command) -> Iterator[Path]:
+def _state_path(command: Command) -> Generator[Path]:
     """Where the state file is; without a name for it, one that is gone afterwards."""
     if command.state is not None:
         yield command.state
-    elif command.output is not None and not command.to_stdout:
+    elif command.output is not None and command.to_file:
         yield command.output.with_name(f"{command.output.name}.state")
     else:
         with tempfile.TemporaryDirectory(prefix="frame-async-") as folder:
@@ -267,6 +306,8 @@ async def _report(command: Command, run: FileRun, checked: Checked, state: RunSt
         counts, told = {ending: numbers.ended[ending] for ending in Ending}, []
     return Report(
         rows=checked.total,
+        done=numbers.done,
+        complete=run.complete,
         counts=counts,
         replayed=numbers.replayed,
         retried=numbers.retries,
@@ -274,9 +315,5 @@ async def _report(command: Command, run: FileRun, checked: Checked, state: RunSt
         changed=tuple(numbers.changed),
         changes=numbers.changes,
         stopped=run.stopped,
-        resume=None if command.to_stdout and not command.state else _same_command(),
+        resume=resuming(sys.argv[1:]) if command.to_file or command.state else None,
     )
-
-
-def _same_command() -> str:
-    return shlex.join(["frame-async", *sys.argv[1:]])

@@ -1,7 +1,9 @@
 """What a bulk run says at its end, for people and for machines."""
 
+import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TextIO
 
 from attrs import frozen
@@ -24,8 +26,12 @@ class Report:
 
     rows: int
     """Rows of the input."""
+    done: int
+    """How many of them have a result, as far as this run came."""
+    complete: bool
+    """Whether this run came to the end of the input."""
     counts: Mapping[Ending, int]
-    """Rows with a result, by what it is."""
+    """Rows with a result, by what it is, those that the input has lost included."""
     replayed: int
     """Sessions that an earlier run had created and this one wrote."""
     retried: int
@@ -48,7 +54,15 @@ class Report:
     @property
     def pending(self) -> int:
         """Rows without a result."""
-        return max(0, self.rows - sum(self.counts.values()))
+        if self.complete:
+            return max(0, self.rows - self.done)
+        # Behind where it stopped, there may be rows that have theirs.
+        return max(self.rows - sum(self.counts.values()), int(self.done < self.rows))
+
+    @property
+    def gone(self) -> int:
+        """Rows with a result that the input has lost."""
+        return max(0, sum(self.counts.values()) - self.done) if self.complete else 0
 
     @property
     def exit_status(self) -> int:
@@ -65,12 +79,30 @@ class Report:
 
 def print_report(report: Report, file: TextIO, *, as_json: bool) -> None:
     """Write the report; whoever listened may be gone by now."""
-    text = dump_json(_as_json(report)).decode() if as_json else "\n".join(_lines(report))
+    say(dump_json(_as_json(report)).decode() if as_json else "\n".join(_lines(report)), file)
+
+
+def print_checked(rows: int, invalid: int, status: int, file: TextIO) -> None:
+    """Write for machines what a check found."""
+    found = {"rows": rows, "invalid": invalid, "exit_status": status}
+    say(dump_json(found).decode(), file)
+
+
+def print_failure(message: str, status: int, file: TextIO) -> None:
+    """Write for machines that there was no run, and why."""
+    say(dump_json({"error": message, "exit_status": status}).decode(), file)
+
+
+def say(text: str, file: TextIO) -> None:
+    """Write text, if anybody still listens."""
     try:
         file.write(f"{text}\n")
         file.flush()
     except (OSError, ValueError):
-        return
+        with suppress(OSError, ValueError):
+            # What is left in the buffer must not fail once more at the end of the process,
+            # which would change its exit status.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -95,6 +127,7 @@ def _as_json(report: Report) -> dict[str, Any]:
         "changed_rows": [
             {"line": row.line, "reference": row.reference or None} for row in report.changed
         ],
+        "gone": report.gone,
         "stopped": report.stopped or None,
         "signal": signal.Signals(number).name if number is not None else None,
         "resume": report.resume if report.pending else None,
@@ -115,6 +148,8 @@ def _lines(report: Report) -> Iterator[str]:
     if report.changes:
         yield "These rows were changed after they had their result, and keep it:"
         yield from _some([_name(row.line, row.reference) for row in report.changed], report.changes)
+    if report.gone:
+        yield f"{report.gone:,} rows with a result are not in the input any more"
     yield f"{report.rows:,} rows: {', '.join(parts)}"
     if report.stopped:
         yield f"stopped: {report.stopped}"

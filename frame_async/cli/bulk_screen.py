@@ -4,9 +4,8 @@ Whoever looked may be gone, so nothing here ever fails because of that.
 """
 
 import asyncio
-import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final, TextIO
 
@@ -19,15 +18,16 @@ from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Ending
 
 _GONE: Final = (OSError, ValueError)
-_BETWEEN_LINES: Final = float(os.environ.get("FRAME_BULK_LINE_EVERY", "10"))
 _BETWEEN_FRAMES: Final = 0.25
 
 
 class Screen:
     """Where notes, problems and progress go."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, every: float = 10.0) -> None:
         self.console = Console(file=file, highlight=False)
+        self.every = every
+        """Seconds between two lines of progress where there is no terminal."""
 
     def say(self, text: str) -> None:
         """Write one line."""
@@ -48,7 +48,7 @@ class Screen:
 
 
 @asynccontextmanager
-async def watch(run: FileRun, total: int, screen: Screen) -> AsyncIterator[None]:
+async def watch(run: FileRun, total: int, screen: Screen) -> AsyncGenerator[None]:
     """Show how a run goes, until the block is left."""
     show = _bar if screen.console.is_terminal else _lines
     showing = asyncio.create_task(show(run, total, screen))
@@ -62,8 +62,11 @@ async def watch(run: FileRun, total: int, screen: Screen) -> AsyncIterator[None]
 
 async def _lines(run: FileRun, total: int, screen: Screen) -> None:
     while True:
-        await asyncio.sleep(_BETWEEN_LINES)
-        screen.say(f"{run.numbers.done:,} of {total:,} rows; {_status(run, total)}")
+        await asyncio.sleep(screen.every)
+        # In a thread, because a terminal that was stopped with Ctrl-S holds up who writes to it.
+        await asyncio.to_thread(
+            screen.say, f"{run.numbers.done:,} of {total:,} rows; {_status(run, total)}"
+        )
 
 
 async def _bar(run: FileRun, total: int, screen: Screen) -> None:
@@ -80,7 +83,7 @@ async def _bar(run: FileRun, total: int, screen: Screen) -> None:
     with progress:
         try:
             while True:
-                _refresh(progress, task, run, total)
+                await asyncio.to_thread(_refresh, progress, task, run, total)
                 await asyncio.sleep(_BETWEEN_FRAMES)
         finally:
             _refresh(progress, task, run, total)
@@ -102,7 +105,7 @@ def _status(run: FileRun, total: int) -> str:
         used = forecast.in_window(now) / forecast.limit.requests
         parts.append(f"window {used:.0%}")
     if run.outage.why:
-        return ", ".join([*parts, f"no connection, waiting {run.outage.pause(now):.0f} s"])
+        return ", ".join([*parts, f"no answer, waiting {run.outage.pause(now):.0f} s"])
     left = forecast.left(total - numbers.done, now)
     return ", ".join([*parts, f"{duration(left)} left"])
 

@@ -137,7 +137,14 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     default=600.0,
     show_default=True,
     type=click.FloatRange(min=0),
-    help="Seconds without a connection after which the run stops.",
+    help="Seconds without an answer after which the run stops.",
+)
+@click.option(
+    "--every",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds between two lines of progress, where there is no terminal for a bar.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every retry.")
@@ -151,8 +158,10 @@ def bulk(**given: Any) -> None:
     Exit status: 0 all created, 1 some rows refused, 3 some rows unknown, 2 usage or
     input, 4 stopped by a condition (disk, store, key, network), 130 or 143 by a signal.
     """  # noqa: D301  # click wants the character itself
-    from frame_async.cli.bulk import Command, run_bulk
-
+    try:
+        from frame_async.cli.bulk import Command, run_bulk
+    except KeyboardInterrupt:  # click would make a 1 of it, which says that rows were refused
+        sys.exit(130)
     sys.exit(run_bulk(Command(**given)))
 
 

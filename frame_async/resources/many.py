@@ -35,6 +35,9 @@ from frame_async.errors import (
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 
+_BETWEEN_DISMISSALS: Final = 0.05
+"""Seconds; who was on the way to the line when a run was stopped is sent away by the next."""
+
 SENSELESS: Final = (
     AuthenticationError,
     ClientClosedError,
@@ -164,25 +167,47 @@ class Engine:
     """Results that wait for those before them, when ordered."""
     _next: int = field(init=False, default=0)
     _news: asyncio.Future[None] | None = field(init=False, default=None)
+    _timers: list[asyncio.TimerHandle] = field(init=False, factory=list[asyncio.TimerHandle])
+    _stopped: bool = field(init=False, default=False)
+    _cancelled: bool = field(init=False, default=False)
 
     def start(self) -> None:
-        """Set the workers to work; each begins when the loop comes round to it."""
+        """Set the first worker to work; whoever finds an input calls another one."""
         self._credits = asyncio.Semaphore(self.workers)
-        for _ in range(self.workers):
-            task = asyncio.create_task(self._work())
-            self._tasks.add(task)
-            task.add_done_callback(self._gone)
+        self._hire()
+
+    def _hire(self) -> None:
+        task = asyncio.create_task(self._work())
+        self._tasks.add(task)
+        task.add_done_callback(self._gone)
 
     def stop(self) -> None:
         """No further input."""
         self.source.close()
+        if self._stopped:
+            return
+        self._stopped = True
+        for _ in self._tasks:  # who waits for a credit finds that there is nothing to take
+            self._credits.release()
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        """Send away who waits, and, as long as any call is under way, who comes to wait."""
         self.dismiss()
+        if self._tasks:
+            self._later(_BETWEEN_DISMISSALS, self._dismiss)
 
     def cancel_after(self, seconds: float) -> None:
         """Cancel what is still in flight then."""
-        asyncio.get_running_loop().call_later(seconds, self._cancel)
+        self._later(seconds, self._cancel)
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        now = asyncio.get_running_loop().time()
+        self._timers = [timer for timer in self._timers if timer.when() > now]
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, act))
 
     def _cancel(self) -> None:
+        self._cancelled = True
         for task in self._tasks:
             task.cancel()
 
@@ -201,6 +226,8 @@ class Engine:
     async def end(self) -> None:
         """Cancel what is still in flight, and wait until it has left its record."""
         self.source.close()
+        for timer in self._timers:
+            timer.cancel()
         self._cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -217,6 +244,8 @@ class Engine:
                 # Pass the word on: others may wait for a credit that nobody will give back.
                 self._credits.release()
                 return
+            if len(self._tasks) < self.workers:
+                self._hire()
             self._put(await self._result(*found))
 
     async def _result(self, index: int, given: object) -> BulkResult:
@@ -249,8 +278,12 @@ class Engine:
 
     def _gone(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)  # a defect of ours: never silence
+        if not task.cancelled():
+            if (error := task.exception()) is not None:
+                self._fail(error)  # a defect of ours: never silence
+        elif not self._cancelled:
+            # The input was cancelled by somebody else: a run that is cut short says so.
+            self._fail(asyncio.CancelledError("the input of the run was cancelled"))
         self._tell()
 
     def _tell(self) -> None:

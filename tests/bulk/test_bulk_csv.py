@@ -81,10 +81,7 @@ def test_rows_come_one_by_one() -> None:
 
         lines = 0
 
-        def __iter__(self) -> "Endless":
-            return self
-
-        def __next__(self) -> bytes:
+        def readline(self, size: int | None = -1, /) -> bytes:
             self.lines += 1
             return HEADER.encode() if self.lines == 1 else b"order,mug,\n"
 

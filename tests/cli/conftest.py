@@ -1,0 +1,27 @@
+"""The bulk command in this process, with an emulator beside it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.bulk_runs import Desk, Place, beside, orders
+
+from frame_async.emulator import Emulator
+
+
+@pytest.fixture
+def server() -> Iterator[Emulator]:
+    """An emulator without a limit, on a thread of its own."""
+    with beside(Emulator(limit=None)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path,
+    server: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Desk:
+    """The command, a file of ten orders, and the emulator."""
+    return Desk(Place(tmp_path, server.base_url, orders(10)), monkeypatch, capfd)
