@@ -241,7 +241,7 @@ async def _frame(command: Command, state: RunState) -> AsyncGenerator[FrameClien
         return
     limit = SANDBOX.requests if command.limit is None else command.limit or None
     async with (
-        Emulator(limit=limit, ledger_limit=1_000) as emulator,
+        Emulator(limit=limit, ledger_limit=1_000, session_limit=10_000) as emulator,
         _client(command, state, api_key=emulator.api_key, base_url=emulator.base_url) as client,
     ):
         yield client
