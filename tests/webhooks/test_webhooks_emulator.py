@@ -1,11 +1,17 @@
 """What the emulator sends, which was written without this code, is what the receiver reads."""
 
+import aiohttp
+import pytest
 from support.signing import SECRET
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
 from frame_async.desk import Arrival, Desk
 from frame_async.emulator import Emulator
+from frame_async.redirects import RedirectResult, RedirectSigner
+from frame_async.stores import MemoryStore
 from frame_async.webhooks import EventType, WebhookReceiver
+
+CARD = {"email": "ada@mail.example", "card_expiry": "12/34", "card_cvc": "123"}
 
 
 async def test_the_emulators_webhooks_are_genuine() -> None:
@@ -27,3 +33,62 @@ async def test_the_emulators_webhooks_are_genuine() -> None:
     assert (arrival.status, event.type) == (200, EventType.PAYMENT_LINK_CREATED)
     assert (event.session_id, event.client_reference_id) == (session.id, "order-42")
     assert (event.livemode, event.created) == (False, session.created)
+
+
+async def test_a_payment_comes_back_twice() -> None:
+    """A paid session brings the payer back with a genuine hint, and a webhook with the truth."""
+    told: list[Arrival] = []
+    receiver = WebhookReceiver(SECRET, store=MemoryStore())
+    order = PaymentLinkSessionRequest(
+        client_reference_id="order-42",
+        success_url="https://shop.example/thanks?order=42#top",
+        line_items=[LineItem(product="prod_1")],
+    )
+    async with (
+        Desk(receiver, None, told.append) as desk,
+        Emulator(limit=None, webhooks=[(desk.url, SECRET)]) as emulator,
+        FrameClient(emulator.api_key, base_url=emulator.base_url) as frame,
+        aiohttp.ClientSession() as browser,
+    ):
+        session = await frame.payment_link_sessions.create(order)
+        assert session.url is not None
+        form = {**CARD, "card_number": "4242424242424242"}
+        paid = await browser.post(session.url, data=form, allow_redirects=False)
+        await emulator.webhooks.settled()
+        back = paid.headers["Location"]
+        hint = RedirectSigner(emulator.redirect_secret).verify(back)
+    assert back.startswith("https://shop.example/thanks?order=42&")
+    assert back.endswith("#top")
+    assert (hint.session, hint.client_reference_id) == (session.id, "order-42")
+    assert hint.result == RedirectResult.PAID
+    events = {a.event.type: a.event for a in told if a.event is not None}
+    truth = events[EventType.TRANSFER_SUCCEEDED]
+    assert (truth.session_id, truth.client_reference_id) == (session.id, "order-42")
+    turns = []
+    for _ in range(2):
+        async with receiver.once(truth) as turn:
+            turns.append(turn.first)
+    assert turns == [True, False]
+
+
+@pytest.mark.parametrize("number", ["4726846912498186", "4726840306461785"])
+async def test_a_decline_is_told(number: str) -> None:
+    """A declined card brings a genuine event of a failed transfer."""
+    told: list[Arrival] = []
+    order = PaymentLinkSessionRequest(
+        client_reference_id="order-42", line_items=[LineItem(product="prod_1")]
+    )
+    async with (
+        Desk(WebhookReceiver(SECRET), None, told.append) as desk,
+        Emulator(limit=None, webhooks=[(desk.url, SECRET)]) as emulator,
+        FrameClient(emulator.api_key, base_url=emulator.base_url) as frame,
+        aiohttp.ClientSession() as browser,
+    ):
+        session = await frame.payment_link_sessions.create(order)
+        assert session.url is not None
+        form = {**CARD, "card_number": number}
+        await browser.post(session.url, data=form, allow_redirects=False)
+        await emulator.webhooks.settled()
+    types = [a.event.type for a in told if a.event is not None]
+    assert EventType.TRANSFER_FAILED in types
+    assert EventType.TRANSFER_SUCCEEDED not in types
