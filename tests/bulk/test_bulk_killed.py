@@ -11,7 +11,7 @@ from support.faults import FaultServer, Play, Wire, framed
 
 from frame_async.emulator import Emulator
 
-KILLS = int(os.environ.get("FRAME_SOAK_KILLS", "3"))
+KILLS = int(os.environ.get("FRAME_SOAK_KILLS", "2"))
 
 
 def at_work(process: asyncio.subprocess.Process, output: Path, before: int) -> bool:

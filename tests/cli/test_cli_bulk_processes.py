@@ -38,7 +38,7 @@ async def finished(place: Place, emulator: Emulator, names: Iterable[str] = NAME
     check_doubles(results, created, ran.summary)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_in_order(tmp_path: Path, number: signal.Signals) -> None:
     """What is on the wire is finished and written, the way on is said: status 128 + signal."""
     async with Emulator(limit=None, latency=0.3) as emulator:
