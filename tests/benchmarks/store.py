@@ -7,9 +7,11 @@ wheels. SQLite's file is in the temporary folder: ``TMPDIR`` says on which disk.
 """
 
 import asyncio
+import atexit
 import multiprocessing
 import random
 import resource
+import shutil
 import statistics
 import sys
 import tempfile
@@ -46,7 +48,9 @@ def cpu() -> float:
 @cache
 def folder() -> str:
     """Where SQLite's files are."""
-    return tempfile.mkdtemp(prefix="frame-async-bench-")
+    made = tempfile.mkdtemp(prefix="frame-async-bench-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def address(kind: str) -> str:
