@@ -352,11 +352,11 @@ class Breaking(io.BytesIO):
 
     lines = 0
 
-    def __next__(self) -> bytes:
+    def readline(self, size: int | None = -1, /) -> bytes:
         self.lines += 1
         if self.lines > 2:
             raise OSError("disk on fire")
-        return super().__next__()
+        return super().readline(size)
 
 
 def test_a_file_that_breaks_does_not_show_the_rows_before() -> None:

@@ -1,5 +1,6 @@
 """The bulk command in this process, with an emulator beside it."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,3 +26,11 @@ def desk(
 ) -> Desk:
     """The command, a file of ten orders, and the emulator."""
     return Desk(Place(tmp_path, server.base_url, orders(10)), monkeypatch, capfd)
+
+
+@pytest.fixture(autouse=True)
+def hangups_count() -> Iterator[None]:
+    """Commands hear of a terminal that goes away, though the tests may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
