@@ -9,6 +9,8 @@ from support.bulk_runs import Desk, Place, beside, orders
 
 from frame_async.emulator import Emulator
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @pytest.fixture
 def server() -> Iterator[Emulator]:
@@ -29,8 +31,11 @@ def desk(
 
 
 @pytest.fixture(autouse=True)
-def hangups_count() -> Iterator[None]:
-    """Commands hear of a terminal that goes away, though the tests may run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def signals_count() -> Iterator[None]:
+    """Commands hear signals that whoever runs the tests ignores: under nohup, in the background."""
+    ignored = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
