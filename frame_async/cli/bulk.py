@@ -224,7 +224,7 @@ def _file_run(
         Output(path, command.written_as, run.size, run.mark),
         Forecast(time.monotonic(), limit, limit.open_to(Lane.BULK) if limit else 1),
         Options(
-            mode=command.mode,
+            mode=command.mode or "sandbox",  # live and unknown keys have to say theirs
             policy=command.policy,
             max_in_flight=command.concurrency,
             grace=command.grace,

@@ -48,9 +48,8 @@ USER_AGENT: Final = (
 
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
 _NEVER: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds; its default is 5
-
-
 _HARDLY: Final = 0.001
+"""Seconds of waiting at the gate that an attempt's time limit doesn't count."""
 
 
 @lru_cache(maxsize=16)

@@ -12,6 +12,7 @@ from support.bulk_runs import COLUMNS, Desk, orders
 
 from frame_async.bulk.output import COLUMNS as RESULT_COLUMNS
 from frame_async.emulator import Emulator
+from frame_async.emulator.sessions import Session
 
 NAMES = [f"order-{n}" for n in range(10)]
 CARD = "4242424242424242"
@@ -49,6 +50,18 @@ def test_the_same_command_again_sends_nothing(desk: Desk, server: Emulator) -> N
     assert ran.summary["resume"] is None
     assert desk.place.output.read_bytes() == before
     assert len(server.ledger) == 10
+
+
+def test_a_session_of_the_other_mode_stops_the_run(
+    desk: Desk, server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A live session for a sandbox key ends the run, though nobody had said a mode."""
+    sandbox = Session.as_json
+    monkeypatch.setattr(Session, "as_json", lambda *given: sandbox(*given) | {"livemode": True})
+    ran = desk.run("--json", "--concurrency", "1")
+    assert ran.status == 4
+    assert "is live, but sandbox was meant" in ran.summary["stopped"]
+    assert len(server.created()) == ran.summary["created"] < 10
 
 
 def test_results_as_csv(desk: Desk) -> None:
