@@ -41,7 +41,7 @@ THIRD_PARTIES = {
     "attrs": {"*"},
     "cattrs": {"serialization"},
     "msgspec": {"serialization"},
-    "aiohttp": {"transport/session.py", "desk.py", "emulator"},
+    "aiohttp": {"transport/session.py", "desk.py", "integrations/aiohttp_web.py", "emulator"},
     "yarl": {"transport/session.py"},
     "tenacity": {"transport/retrying.py"},
     "redis": {"stores"},
@@ -50,6 +50,14 @@ THIRD_PARTIES = {
     "click": {"cli"},
     "rich": {"cli"},
     "pytest": {"testing/plugin.py"},
+    "starlette": {"integrations/starlette.py", "integrations/fastapi.py"},
+    "fastapi": {"integrations/fastapi.py"},
+    "litestar": {"integrations/litestar.py"},
+    "quart": {"integrations/quart.py"},
+    "django": {"integrations/django.py"},
+    "procrastinate": {"integrations/procrastinate.py"},
+    "opentelemetry": {"integrations/opentelemetry.py"},
+    "prometheus_client": {"integrations/prometheus.py"},
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
