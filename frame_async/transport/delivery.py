@@ -244,7 +244,7 @@ class _Course:
         try:
             exchange = await delivery.session.post(
                 self._assignment.body,
-                {"Idempotency-Key": self._assignment.key},
+                self._assignment.key,
                 min(delivery.attempt_timeout, left),
                 trail,
             )

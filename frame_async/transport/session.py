@@ -4,9 +4,7 @@ aiohttp's exceptions carry the Authorization header in their arguments, so none 
 this module, not even as the context of another: `HttpSession.post` returns an
 `Exchange` whatever the network does, and only cancellation passes through.
 
-`_Body`, `_Request` and `_Connector` are aiohttp's own points of extension. They gather
-the evidence, for less than a third of what its tracing costs, and keep stray answers
-from the next request.
+What is written, and over which connection, is in `frame_async.transport.wire`.
 """
 
 import asyncio
@@ -14,15 +12,10 @@ import os
 import ssl
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest, ConnectionKey
-from aiohttp.connector import Connection
 from attrs import frozen
 from yarl import URL
 
@@ -34,8 +27,9 @@ from frame_async.protocol.redaction import clean_request_id
 from frame_async.transport.bodies import LARGEST_BODY, UnusableBodyError, decompressed
 from frame_async.transport.exchange import Exchange, Head, Trail
 from frame_async.transport.gate import Gate
-from frame_async.transport.system import is_readable, spelled, was_asked_to_cancel
+from frame_async.transport.system import spelled, was_asked_to_cancel
 from frame_async.transport.tls import make_tls_context, without_key_log
+from frame_async.transport.wire import Connector, NeverWrittenError, Post, Request
 
 IDLE_SECONDS: Final = 50.0
 """How long an idle connection is kept: longer than aiohttp's 15 s, since callers may be
@@ -48,90 +42,6 @@ USER_AGENT: Final = (
 
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
 _NEVER: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds; its default is 5
-_HARDLY: Final = 0.001
-"""Seconds of waiting at the gate that an attempt's time limit doesn't count."""
-
-
-@lru_cache(maxsize=16)
-def _limits(total: float, connect: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, sock_connect=connect, ceil_threshold=_NEVER)
-
-
-class _StaleConnectionError(Exception):
-    """A connection received something before the request was written to it."""
-
-
-class _Body(aiohttp.BytesPayload):
-    """A request body that carries the trail of its exchange down through aiohttp."""
-
-    def __init__(self, data: bytes, trail: Trail) -> None:
-        # Past BytesPayload's own, which warns of bodies over 1 MiB: they are whole in memory
-        # anyway, and must be one bytes object for `_never_written` to hold.
-        super(aiohttp.BytesPayload, self).__init__(data, content_type="application/json")
-        self._size = len(data)
-        self.trail = trail
-
-
-class _Request(ClientRequest):
-    """Notes the moment from which the request may arrive."""
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        if not isinstance(self.body, _Body):
-            return await super().send(conn)
-        trail = self.body.trail
-        trail.handed = trail.now()
-        response = await super().send(conn)
-        trail.sent = trail.now()
-        return response
-
-    async def write_bytes(
-        self, writer: Any, conn: Connection, content_length: int | None = None
-    ) -> None:
-        """Write head and body in one piece, unless the connection spoke before it was asked."""
-        if conn.protocol is not None and conn.protocol.should_close:
-            conn.protocol.set_exception(_StaleConnectionError())
-            return
-        await super().write_bytes(writer, conn, content_length)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Notes for whom it opens connections, and hands out none that has something to say.
-
-    On an idle connection the server may have pushed bytes, or closed it; aiohttp 3.14.5
-    would give a stray answer to the next request.
-    """
-
-    async def _get(self, key: ConnectionKey, traces: list[Any]) -> Connection | None:
-        while (connection := await super()._get(key, traces)) is not None:
-            if not _has_spoken(connection.protocol):
-                return connection
-            connection.close()
-        return None
-
-    async def _create_connection(
-        self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
-    ) -> ResponseHandler:
-        if isinstance(req.body, _Body):
-            req.body.trail.fresh = True
-        return await super()._create_connection(req, traces, timeout)
-
-    def abandon(self) -> None:
-        """Let go of everything without a word to anyone: its event loop is closed."""
-        transports = [proto.transport for conns in self._conns.values() for proto, _ in conns]
-        self._close()
-        for transport in transports:
-            # A closed loop can't run the callback that frees the socket, so run it here.
-            if (lost := getattr(transport, "_call_connection_lost", None)) is not None:
-                with suppress(Exception):
-                    lost(None)
-
-
-def _has_spoken(protocol: ResponseHandler | None) -> bool:
-    """Whether an idle connection has received anything: bytes, its end, or an error."""
-    if protocol is None or protocol.transport is None or protocol.should_close:
-        return True
-    socket = protocol.transport.get_extra_info("socket")
-    return socket is None or is_readable(socket.fileno())
 
 
 @frozen
@@ -142,7 +52,7 @@ class _Opened:
     process: int
     gate: Gate
     session: aiohttp.ClientSession
-    connector: _Connector
+    connector: Connector
 
 
 class HttpSession:
@@ -163,6 +73,7 @@ class HttpSession:
     ) -> None:
         self._url = URL(url, encoded=True)
         self._key = key
+        self._head = _head_of(self._url, key)
         self._limit = limit
         self._connect_timeout = connect_timeout
         self._tls = tls
@@ -204,10 +115,10 @@ class HttpSession:
         self.closed = True
         self._opened = None
 
-    async def post(
-        self, body: Hidden[bytes], headers: Mapping[str, str], timeout: float, trail: Trail
-    ) -> Exchange:
+    async def post(self, body: Hidden[bytes], key: str, timeout: float, trail: Trail) -> Exchange:
         """One exchange of at most `timeout` seconds; never raises for what the network does.
+
+        `key` is the idempotency key, checked: it goes into the head as it is.
 
         `trail` is written to on the way, so that it tells how far the request came even
         when cancellation passes through.
@@ -219,17 +130,14 @@ class HttpSession:
             return trail.end(Ending.TIMED_OUT, "waiting for a connection slot to come free")
         try:
             trail.admitted = trail.now()
-            waited = trail.admitted - trail.began
-            # As a rule the same number, so that aiohttp's object can be kept.
-            left = timeout if waited < _HARDLY else timeout - waited
-            if left <= 0:  # to aiohttp, 0 means for ever
-                return trail.end(Ending.TIMED_OUT)
-            return await self._exchange(opened.session, body, headers, trail, left)
+            left = timeout - (trail.admitted - trail.began)
+            post = Post(self._head, key, body, trail)
+            return await self._exchange(opened.session, post, trail, left)
         finally:
             opened.gate.leave()
 
     def _open(self, loop: asyncio.AbstractEventLoop, process: int) -> _Opened:
-        connector = _Connector(
+        connector = Connector(
             limit=0,
             ssl=self._tls_context(),
             keepalive_timeout=IDLE_SECONDS,
@@ -237,15 +145,12 @@ class HttpSession:
         )
         session = aiohttp.ClientSession(
             connector=connector,
-            headers={
-                hdrs.AUTHORIZATION: f"Bearer {self._key.reveal()}",
-                hdrs.ACCEPT: "application/json",
-                hdrs.ACCEPT_ENCODING: "identity",
-                hdrs.CONTENT_TYPE: "application/json",
-                hdrs.USER_AGENT: USER_AGENT,
-            },
             cookie_jar=aiohttp.DummyCookieJar(),
-            request_class=_Request,
+            request_class=Request,
+            # The time limit of an exchange is kept here; aiohttp's costs three times as much.
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=self._connect_timeout, ceil_threshold=_NEVER
+            ),
             auto_decompress=False,
             trust_env=False,
         )
@@ -257,27 +162,16 @@ class HttpSession:
         return make_tls_context() if self._tls is None else without_key_log(self._tls)
 
     async def _exchange(
-        self,
-        session: aiohttp.ClientSession,
-        body: Hidden[bytes],
-        headers: Mapping[str, str],
-        trail: Trail,
-        timeout: float,
+        self, session: aiohttp.ClientSession, post: Post, trail: Trail, timeout: float
     ) -> Exchange:
         response: aiohttp.ClientResponse | None = None
         chunks: list[bytes] = []
         try:
-            response = await session.request(
-                "POST",
-                self._url,
-                data=_Body(body.reveal(), trail),
-                headers=headers,
-                allow_redirects=False,
-                timeout=_limits(timeout, self._connect_timeout),
-            )
-            trail.answered = trail.now()
-            trail.head = _head(response, self._key)
-            await _read(response.content, chunks)
+            async with asyncio.timeout(timeout):
+                response = await session.post(self._url, data=post, allow_redirects=False)
+                trail.answered = trail.now()
+                trail.head = _head(response, self._key)
+                await _read(response.content, chunks)
             trail.read = trail.now()
             content = decompressed(b"".join(chunks), response.headers)
         except asyncio.CancelledError as cancelled:
@@ -286,7 +180,7 @@ class HttpSession:
                 raise cancelled.with_traceback(None) from None
             ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
         except Exception as error:  # noqa: BLE001  # whatever it is, it is evidence
-            ending, detail = _ending(error, trail)
+            ending, detail = _ending(error)
         else:
             return trail.end(Ending.COMPLETE, body=content)
         finally:
@@ -316,6 +210,21 @@ def _leave_behind(opened: _Opened, process: int) -> None:
         )
 
 
+def _head_of(url: URL, key: Hidden[str]) -> Hidden[bytes]:
+    """The head of every request, but for the values of its last two headers."""
+    lines = [
+        f"POST {url.raw_path_qs} HTTP/1.1",
+        f"Host: {url.host_port_subcomponent}",
+        f"Authorization: Bearer {key.reveal()}",
+        "Accept: application/json",
+        "Accept-Encoding: identity",
+        "Content-Type: application/json",
+        f"User-Agent: {USER_AGENT}",
+        "Idempotency-Key: ",
+    ]
+    return Hidden("\r\n".join(lines).encode("ascii"))
+
+
 _of_parents: Final[list[_Opened]] = []
 
 
@@ -339,7 +248,8 @@ def _request_id(headers: Mapping[str, str], key: Hidden[str]) -> str | None:
 async def _read(content: aiohttp.StreamReader, chunks: list[bytes]) -> None:
     """Read a body to its end into `chunks`, which have what came even if the end doesn't."""
     left = LARGEST_BODY
-    while chunk := await content.read(left + 1):
+    while not content.at_eof():
+        chunk = await content.read(left + 1)
         chunks.append(chunk)
         left -= len(chunk)
         if left < 0:
@@ -366,9 +276,9 @@ _ENDINGS: Final[tuple[tuple[type[Exception], Ending, str | None], ...]] = (
 )
 
 
-def _ending(error: Exception, trail: Trail) -> tuple[Ending, str]:
+def _ending(error: Exception) -> tuple[Ending, str]:
     """How an exchange ended, in words; what that proves is judged elsewhere."""
-    if _never_written(error, trail):
+    if isinstance(error, NeverWrittenError):
         return Ending.NEVER_WRITTEN, ""
     if isinstance(error, UnusableBodyError):
         return Ending.UNUSABLE, str(error)
@@ -376,16 +286,3 @@ def _ending(error: Exception, trail: Trail) -> tuple[Ending, str]:
         if isinstance(error, cls):
             return ending, spelled(error) if detail is None else detail
     return Ending.FAILED, type(error).__name__
-
-
-def _never_written(error: Exception, trail: Trail) -> bool:
-    """The three ways that prove it, although a connection had the request.
-
-    aiohttp checks header values, then the connection, before it writes head and body in
-    one piece (measured with aiohttp 3.14.5; the body must be one bytes object).
-    """
-    if isinstance(error, _StaleConnectionError):
-        return True
-    if isinstance(error, aiohttp.ClientOSError) and error.errno is None:
-        return isinstance(error.__cause__, aiohttp.ClientConnectionResetError)
-    return isinstance(error, ValueError) and trail.handed is not None and trail.sent is None

@@ -35,6 +35,7 @@ from frame_async import (
     RetryPolicy,
 )
 from frame_async.hidden import Hidden
+from frame_async.transport.session import _head_of
 
 KEY = "sk_sandbox_VeRySeCrEt"
 NUMBER = "4242424242424242"
@@ -119,6 +120,7 @@ async def client_of(connect: Connect) -> Connect:
     def make(server: FaultServer | str) -> FrameClient:
         client = connect(server, retry=RetryPolicy(max_retries=1), attempt_timeout=0.2)
         client._session._key = Hidden(KEY)
+        client._session._head = _head_of(client._session._url, Hidden(KEY))
         client.payment_link_sessions._key = Hidden(KEY)
         return client
 
