@@ -14,6 +14,10 @@ from frame_async.errors import Problem, ValidationError
 LONGEST_KEY: Final = 255
 """Characters; the limit that other payment APIs publish for theirs."""
 
+_RANDOM_BITS: Final = ~(0xF000_C000 << 48) & (1 << 128) - 1
+"""Which bits of a UUID of version 4 are random; the others are its version and variant."""
+_UUID4: Final = 0x4000_8000 << 48
+
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 
@@ -50,11 +54,10 @@ def _is_part(part: object) -> bool:
 
 def mint(random_bytes: Callable[[int], bytes]) -> str:
     """A new key: a random UUID (RFC 9562, version 4) made of `random_bytes`."""
-    # By hand, because UUID takes twice as long: bits 48 to 51 are the version, 64 and 65 the
-    # variant.
-    digits = random_bytes(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    # By hand, because UUID takes three times as long.
+    bits = int.from_bytes(random_bytes(16), "big") & _RANDOM_BITS | _UUID4
+    digits = f"{bits:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def check_key(key: object) -> str:

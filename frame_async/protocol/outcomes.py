@@ -21,9 +21,7 @@ none, a connection had it             any other way              UNKNOWN
 
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
-from typing import Final
-
-from attrs import frozen
+from typing import Final, NamedTuple
 
 from frame_async.calls import Outcome
 
@@ -63,8 +61,7 @@ class Ending(StrEnum):
     FAILED = "an unforeseen failure"
 
 
-@frozen
-class Evidence:
+class Evidence(NamedTuple):
     """What was observed of one attempt."""
 
     phase: Phase

@@ -175,12 +175,12 @@ class PaymentLinkSessions:
     ) -> PaymentLinkSession:
         """Make one call, whose parameters have been checked."""
         assignment = Assignment(
-            body=Hidden(dump(request)),
-            key=mint(os.urandom) if key is None else key,
-            policy=policy,
-            deadline=self._delivery.clock.monotonic() + timeout,
-            lane=lane,
-            party=party,
+            Hidden(dump(request)),
+            mint(os.urandom) if key is None else key,
+            policy,
+            self._delivery.clock.monotonic() + timeout,
+            lane,
+            party,
         )
 
         def finish(delivered: Delivered) -> PaymentLinkSession:

@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.errors import StoreError
 from frame_async.hidden import Hidden
+from frame_async.making import maker_of
 from frame_async.observers import Audience
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.outcomes import Ending, sum_up
@@ -76,7 +77,7 @@ class HeldClaim(Protocol):
         ...
 
 
-@frozen(kw_only=True)
+@define
 class Assignment:
     """What one call is to deliver, and how."""
 
@@ -94,7 +95,7 @@ class Assignment:
     """The claim of its key, if the key is its caller's own."""
 
 
-@frozen
+@define
 class Delivered:
     """How a call ended on the wire: its last exchange, its record, why it stopped."""
 
@@ -306,18 +307,20 @@ class _Course:
         await self._delivery.clock.sleep(seconds)
 
     def _doubts(self) -> int:
-        unknown = sum(attempt.outcome is Outcome.UNKNOWN for attempt in self._attempts)
-        return self._assignment.doubts + unknown
+        unknown = [attempt for attempt in self._attempts if attempt.outcome is Outcome.UNKNOWN]
+        return self._assignment.doubts + len(unknown)
 
     def record(self, *, cancelled: bool = False) -> Call:
-        return Call(
-            idempotency_key=self._assignment.key,
-            attempts=tuple(self._attempts),
-            outcome=sum_up([a.outcome for a in self._attempts], self._assignment.doubts),
-            possible_duplicates=self._doubts(),
-            cancelled=cancelled,
-            store_error="; ".join(self._trouble),
-            elapsed=self._delivery.clock.monotonic() - self._started,
+        outcomes = [attempt.outcome for attempt in self._attempts]
+        return _make_call(
+            self._assignment.key,
+            tuple(self._attempts),
+            sum_up(outcomes, self._assignment.doubts),
+            self._doubts(),
+            cancelled,
+            False,  # not replayed
+            "; ".join(self._trouble),
+            self._delivery.clock.monotonic() - self._started,
         )
 
 
@@ -341,29 +344,25 @@ def _finish(task: "asyncio.Future[None]") -> None:
         logger.error("bookkeeping of a cancelled call failed: %s", type(error).__name__)
 
 
+_make_attempt: Final = maker_of(Attempt)
+_make_call: Final = maker_of(Call)
+
+
 def describe(
     exchange: Exchange, began: datetime, waited: float, slept: float, slept_for: str
 ) -> Attempt:
     """The record of one exchange."""
     trail, head = exchange.trail, exchange.head
-    return Attempt(
-        outcome=exchange.outcome,
-        status=head.status if head else None,
-        reason=exchange.reason,
-        started=began,
-        duration=exchange.ended - trail.began,
-        window=waited,
-        gate=_between(trail.began, trail.admitted),
-        connect=_between(trail.admitted, trail.handed),
-        send=_between(trail.handed, trail.sent),
-        wait=_between(trail.sent, trail.answered),
-        read=_between(trail.answered, trail.read),
-        reused=None if trail.handed is None else not trail.fresh,
-        slept=slept,
-        slept_for=slept_for,
-        request_id=head.request_id if head else None,
+    return _make_attempt(
+        exchange.outcome,
+        head.status if head else None,
+        exchange.reason,
+        began,
+        exchange.ended - trail.began,
+        waited,
+        *trail.steps(),
+        None if trail.handed is None else not trail.fresh,
+        slept,
+        slept_for,
+        head.request_id if head else None,
     )
-
-
-def _between(start: float | None, end: float | None) -> float | None:
-    return None if start is None or end is None else end - start

@@ -1,14 +1,15 @@
 """What one HTTP exchange left behind, in words that know nothing of aiohttp."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from frame_async.calls import Outcome
 from frame_async.protocol.outcomes import Ending, Evidence, Phase, judge
 
 
-@frozen
+@define
 class Head:
     """The head of an answer, as far as a call needs it."""
 
@@ -51,12 +52,17 @@ class Trail:
     def phase(self) -> Phase:
         """The last phase that was reached."""
         if self.read is not None:
-            return Phase.DONE
+            return Phase.DONE  # as a rule
         if self.answered is not None:
             return Phase.ANSWER
         if self.handed is not None:
             return Phase.SEND
         return Phase.GATE if self.admitted is None else Phase.CONNECT
+
+    def steps(self) -> tuple[float | None, ...]:
+        """Seconds of each step, from the gate to the body; None for a step that didn't end."""
+        times = (self.began, self.admitted, self.handed, self.sent, self.answered, self.read)
+        return tuple([None if a is None or b is None else b - a for a, b in pairwise(times)])
 
     def end(
         self,
@@ -71,7 +77,7 @@ class Trail:
         return Exchange(self, ending, self.now(), evidence, judge(evidence), detail, fits_in, body)
 
 
-@frozen
+@define
 class Exchange:
     """One HTTP exchange: what was observed, and the answer as far as it came."""
 

@@ -17,6 +17,7 @@ from typing import Final
 import aiohttp
 from aiohttp import hdrs
 from attrs import frozen
+from multidict import istr
 from yarl import URL
 
 from frame_async._version import __version__
@@ -25,8 +26,8 @@ from frame_async.hidden import Hidden
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean_request_id
 from frame_async.transport.bodies import LARGEST_BODY, UnusableBodyError, decompressed
+from frame_async.transport.deadlines import Deadlines
 from frame_async.transport.exchange import Exchange, Head, Trail
-from frame_async.transport.gate import Gate
 from frame_async.transport.system import spelled, was_asked_to_cancel
 from frame_async.transport.tls import make_tls_context, without_key_log
 from frame_async.transport.wire import Connector, NeverWrittenError, Post, Request
@@ -40,7 +41,11 @@ USER_AGENT: Final = (
     f"aiohttp/{aiohttp.__version__}"
 )
 
-_REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
+# As `istr`, which needn't be folded to lower case at each answer.
+_REQUEST_ID_HEADERS: Final = tuple(
+    map(istr, ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray"))
+)
+_NO_SLOT: Final = "waiting for a connection slot to come free"
 _NEVER: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds; its default is 5
 
 
@@ -50,7 +55,8 @@ class _Opened:
 
     loop: asyncio.AbstractEventLoop
     process: int
-    gate: Gate
+    gate: asyncio.Semaphore
+    deadlines: Deadlines
     session: aiohttp.ClientSession
     connector: Connector
 
@@ -118,23 +124,47 @@ class HttpSession:
     async def post(self, body: Hidden[bytes], key: str, timeout: float, trail: Trail) -> Exchange:
         """One exchange of at most `timeout` seconds; never raises for what the network does.
 
-        `key` is the idempotency key, checked: it goes into the head as it is.
-
-        `trail` is written to on the way, so that it tells how far the request came even
-        when cancellation passes through.
+        `key` is the idempotency key, checked: it goes into the head as it is. `trail` is
+        written to on the way, so that it tells how far the request came even when
+        cancellation passes through.
         """
         opened = self._opened
         if opened is None:
             return trail.end(Ending.SESSION_CLOSED)
-        if not await opened.gate.enter(timeout):
-            return trail.end(Ending.TIMED_OUT, "waiting for a connection slot to come free")
+        response: aiohttp.ClientResponse | None = None
+        chunks: list[bytes] = []
+        deadline = opened.deadlines.start(timeout)
         try:
+            await opened.gate.acquire()
             trail.admitted = trail.now()
-            left = timeout - (trail.admitted - trail.began)
             post = Post(self._head, key, body, trail)
-            return await self._exchange(opened.session, post, trail, left)
+            response = await opened.session.post(self._url, data=post, allow_redirects=False)
+            trail.answered = trail.now()
+            trail.head = _head(response, self._key)
+            await _read(response.content, chunks)
+            trail.read = trail.now()
+            content = decompressed(b"".join(chunks), response.headers)
+        except asyncio.CancelledError as cancelled:
+            if deadline.was_it():
+                ending, detail = Ending.TIMED_OUT, _NO_SLOT if trail.admitted is None else ""
+            elif was_asked_to_cancel():
+                # Without the frames of aiohttp, whose variables hold what was sent.
+                raise cancelled.with_traceback(None) from None
+            else:
+                ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is evidence
+            ending, detail = _ending(error)
+        else:
+            return trail.end(Ending.COMPLETE, body=content)
         finally:
-            opened.gate.leave()
+            deadline.end()
+            if trail.admitted is not None:
+                opened.gate.release()
+            if response is not None:
+                chunks += _unread(response.content)
+                response.release()
+        ending = Ending.SESSION_CLOSED if self.closed else ending
+        return trail.end(ending, detail, b"".join(chunks)[:LARGEST_BODY])
 
     def _open(self, loop: asyncio.AbstractEventLoop, process: int) -> _Opened:
         connector = Connector(
@@ -154,41 +184,13 @@ class HttpSession:
             auto_decompress=False,
             trust_env=False,
         )
-        return _Opened(loop, process, Gate(self._limit), session, connector)
+        gate, deadlines = asyncio.Semaphore(self._limit), Deadlines(loop)
+        return _Opened(loop, process, gate, deadlines, session, connector)
 
     def _tls_context(self) -> ssl.SSLContext | bool:
         if self._url.scheme == "http":
             return True  # to loopback; loading the system's authorities takes a while
         return make_tls_context() if self._tls is None else without_key_log(self._tls)
-
-    async def _exchange(
-        self, session: aiohttp.ClientSession, post: Post, trail: Trail, timeout: float
-    ) -> Exchange:
-        response: aiohttp.ClientResponse | None = None
-        chunks: list[bytes] = []
-        try:
-            async with asyncio.timeout(timeout):
-                response = await session.post(self._url, data=post, allow_redirects=False)
-                trail.answered = trail.now()
-                trail.head = _head(response, self._key)
-                await _read(response.content, chunks)
-            trail.read = trail.now()
-            content = decompressed(b"".join(chunks), response.headers)
-        except asyncio.CancelledError as cancelled:
-            if was_asked_to_cancel():
-                # Without the frames of aiohttp, whose variables hold the API key.
-                raise cancelled.with_traceback(None) from None
-            ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is evidence
-            ending, detail = _ending(error)
-        else:
-            return trail.end(Ending.COMPLETE, body=content)
-        finally:
-            if response is not None:
-                chunks += _unread(response.content)
-                response.release()
-        ending = Ending.SESSION_CLOSED if self.closed else ending
-        return trail.end(ending, detail, b"".join(chunks)[:LARGEST_BODY])
 
 
 def _leave_behind(opened: _Opened, process: int) -> None:
@@ -229,13 +231,11 @@ _of_parents: Final[list[_Opened]] = []
 
 
 def _head(response: aiohttp.ClientResponse, key: Hidden[str]) -> Head:
-    headers = response.headers
-    return Head(
-        response.status,
-        tuple(headers.getall(hdrs.RETRY_AFTER, ())),
-        headers.get(hdrs.DATE),
-        _request_id(headers, key),
-    )
+    headers, status = response.headers, response.status
+    if 200 <= status <= 299:  # nothing to wait for
+        return Head(status, request_id=_request_id(headers, key))
+    retry_after = tuple(headers.getall(hdrs.RETRY_AFTER, ()))
+    return Head(status, retry_after, headers.get(hdrs.DATE), _request_id(headers, key))
 
 
 def _request_id(headers: Mapping[str, str], key: Hidden[str]) -> str | None:
