@@ -1,7 +1,6 @@
 """What happens in a call, told to code: one small interface, for logs, metrics and traces."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from attrs import define
 
@@ -36,19 +35,24 @@ class Audience:
 
     def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
         """See `Observer.attempt_ended`."""
-        self._tell("attempt_ended", key, number, attempt)
+        for observer in self.observers:
+            try:
+                observer.attempt_ended(key, number, attempt)
+            except Exception as error:  # noqa: BLE001  # an observer only watches
+                self.complain(error)
 
     def waiting(self, key: str, seconds: float, why: str) -> None:
         """See `Observer.waiting`."""
-        self._tell("waiting", key, seconds, why)
+        for observer in self.observers:
+            try:
+                observer.waiting(key, seconds, why)
+            except Exception as error:  # noqa: BLE001  # the same
+                self.complain(error)
 
     def call_ended(self, call: Call) -> None:
         """See `Observer.call_ended`."""
-        self._tell("call_ended", call)
-
-    def _tell(self, what: str, *facts: Any) -> None:
         for observer in self.observers:
             try:
-                getattr(observer, what)(*facts)
-            except Exception as error:  # noqa: BLE001  # an observer only watches
+                observer.call_ended(call)
+            except Exception as error:  # noqa: BLE001  # the same
                 self.complain(error)

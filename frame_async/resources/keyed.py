@@ -169,7 +169,7 @@ class KeyedCalls:
         async def settle(delivered: Delivered) -> None:
             trouble.extend(await self._settle(held, delivered))
 
-        own = evolve(assignment, doubts=doubts, claim=held)
+        own = evolve(assignment, token=claim.token, doubts=doubts, claim=held)
         async with self._heartbeat(held):
             delivered = await self.delivery.deliver(own, settle)
         return finish(_admitting(delivered, *trouble))

@@ -174,13 +174,15 @@ class PaymentLinkSessions:
         party: object = None,
     ) -> PaymentLinkSession:
         """Make one call, whose parameters have been checked."""
+        minted = mint(os.urandom) if key is None else ""
         assignment = Assignment(
             Hidden(dump(request)),
-            mint(os.urandom) if key is None else key,
+            minted if key is None else key,
             policy,
             self._delivery.clock.monotonic() + timeout,
             lane,
             party,
+            minted,
         )
 
         def finish(delivered: Delivered) -> PaymentLinkSession:
@@ -206,6 +208,8 @@ class _Options:
 
 def check_lane(lane: object) -> Lane:
     """A lane, by itself or by its name."""
+    if type(lane) is Lane:
+        return lane
     if lane in ("interactive", "bulk"):
         return Lane(lane)
     problem = Problem("lane", "is not a lane", 'pass "interactive" or "bulk"')

@@ -53,17 +53,13 @@ def exactly(expected: type[T]) -> Callable[[object, object], T]:
 def moment(value: object, _: object = None) -> datetime:
     """Epoch seconds or ISO 8601 to an aware datetime in UTC; no offset means UTC."""
     if type(value) is int or type(value) is float:
-        return _from_epoch(value)
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (ValueError, OverflowError, OSError):
+            raise MismatchError("must be a time between the years 1 and 9999") from None
     if isinstance(value, str) and _ISO_8601.fullmatch(value):
         return _from_iso(value)
     raise MismatchError(f"must be epoch seconds or an ISO 8601 time, not {type(value).__name__}")
-
-
-def _from_epoch(value: float) -> datetime:
-    try:
-        return datetime.fromtimestamp(value, UTC)
-    except (ValueError, OverflowError, OSError):
-        raise MismatchError("must be a time between the years 1 and 9999") from None
 
 
 def _from_iso(value: str) -> datetime:

@@ -22,6 +22,7 @@ _DEEPER: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _OURS: Final = ("extra", "call")
 _WIRE: Final = tuple(a.name for a in fields(PaymentLinkSession) if a.name not in _OURS)
 _TIMES: Final = tuple(map(_WIRE.index, ("expires", "created", "updated")))
+_NOTHING: Final = (None,) * len(_WIRE)
 _make_session: Final = maker_of(PaymentLinkSession)
 
 
@@ -46,12 +47,12 @@ def load_session(data: bytes, call: Call) -> PaymentLinkSession:
     if type(decoded) is not dict:
         found = type(decoded).__name__
         raise UnreadableError(_WHAT, [Problem("", f"is a JSON {found}", "expected an object")])
-    take = decoded.pop
-    values = [take(name, None) for name in _WIRE]
+    values = list(map(decoded.pop, _WIRE, _NOTHING))
     try:
         if all(map(frozenset.__contains__, _GOOD, map(type, values))):
             for at in _TIMES:
-                values[at] = None if values[at] is None else moment(values[at])
+                if (value := values[at]) is not None:
+                    values[at] = moment(value)
             return _make_session(*values, decoded, call)  # what is left is unknown
     except MismatchError:
         pass

@@ -100,7 +100,8 @@ class MemoryStore:
         rolling = self._windows.get(window.name)
         if rolling is None:
             rolling = self._windows[window.name] = RollingWindow(window.limit)
-        rolling.resize(window.limit)
+        elif rolling.limit is not window.limit:
+            rolling.resize(window.limit)
         return rolling
 
     async def aclose(self) -> None:

@@ -89,6 +89,8 @@ class Assignment:
     lane: Lane
     party: object = None
     """The run that the call belongs to; whoever waits for the window goes with its party."""
+    token: str = ""
+    """What its places in the window are known by: unique, and no secret."""
     doubts: int = 0
     """Attempts of earlier calls with the same key that may have created a session."""
     claim: "HeldClaim | None" = None
@@ -150,6 +152,10 @@ class Delivery:
         return delivered
 
 
+def _none_yet() -> list[Attempt]:
+    return []  # `list[Attempt]()` takes ten times as long
+
+
 @define
 class _Course:
     """One call in the making."""
@@ -160,11 +166,11 @@ class _Course:
     _plan: RetryPlan | None = field(init=False, default=None)
     _first_at: float | None = field(init=False, default=None)
     """When the first exchange began: waiting for the window is not what the policy limits."""
-    _attempts: list[Attempt] = field(init=False, factory=list[Attempt])
+    _attempts: list[Attempt] = field(init=False, factory=_none_yet)
     _slept: float = field(init=False, default=0.0)
     _slept_for: str = field(init=False, default="")
-    _trouble: dict[str, None] = field(init=False, factory=dict[str, None])
-    """What the store couldn't do, in the order in which that was heard, each once."""
+    _trouble: tuple[str, ...] = field(init=False, default=())
+    """What the store couldn't do, in the order in which that was heard."""
     _going: bool = field(init=False, default=True)
     """Whether the claim of the key still stands."""
     _last: Exchange | None = field(init=False, default=None)
@@ -184,7 +190,7 @@ class _Course:
     async def _attempt(self) -> Exchange:
         now = self._delivery.clock.monotonic
         began = now()
-        token = token_hex(8)
+        token = f"{self._assignment.token or token_hex(8)}.{len(self._attempts)}"
         try:
             await self._enter(token)
         except DismissedError:
@@ -195,7 +201,7 @@ class _Course:
         except StoreError as error:
             if not self._delivery.proceed:
                 return Trail(now).end(Ending.STORE_FAILED, error.message)
-            self._trouble[error.message] = None
+            self._trouble += (error.message,)
             key = self._assignment.key
             logger.warning("%s: sent without a place in the window: %s", key, error)
         if not self._going:
@@ -319,7 +325,7 @@ class _Course:
             self._doubts(),
             cancelled,
             False,  # not replayed
-            "; ".join(self._trouble),
+            "; ".join(dict.fromkeys(self._trouble)) if self._trouble else "",
             self._delivery.clock.monotonic() - self._started,
         )
 

@@ -109,9 +109,14 @@ class Line:
         """
         waiting = self._waiting()
         # Many may come at once: a shared store isn't asked by each, but by some of them.
-        asks = self._ahead(waiting, lane) == 0 and waiting.asking < _MOST_AT_A_TIME
-        if asks and await self._ask_first(waiting, token, lane, hold):
-            return
+        asks = waiting.asking < _MOST_AT_A_TIME and not self._ahead(waiting, lane)
+        if asks:
+            waiting.asking += 1
+            try:
+                if await self._ask(waiting, token, lane, hold):
+                    return
+            finally:
+                waiting.asking -= 1
         waiter = _Waiter(token, lane, hold, deadline, waiting.loop.create_future(), party)
         fits_in = self._fits_in(waiting, waiter)
         if self._clock.monotonic() + fits_in >= deadline:
@@ -168,22 +173,14 @@ class Line:
     @staticmethod
     def _ahead(waiting: _Waiting, lane: Lane) -> int:
         """How many would be served before a newcomer in that lane."""
-        lanes = (Lane.INTERACTIVE,) if lane is Lane.INTERACTIVE else tuple(Lane)
-        return sum(len(waiting.lanes[each]) for each in lanes)
+        payers = len(waiting.lanes[Lane.INTERACTIVE])
+        return payers if lane is Lane.INTERACTIVE else payers + len(waiting.lanes[Lane.BULK])
 
     def _fits_in(self, waiting: _Waiting, waiter: _Waiter) -> float:
         """Seconds that a newcomer waits at least, as far as is known."""
         limit = self._window.limit
         rounds = self._ahead(waiting, waiter.lane) // limit.open_to(waiter.lane)
         return max(0.0, waiting.next_at - self._clock.monotonic()) + rounds * limit.per
-
-    async def _ask_first(self, waiting: _Waiting, token: str, lane: Lane, hold: float) -> bool:
-        """Ask for a newcomer."""
-        waiting.asking += 1
-        try:
-            return await self._ask(waiting, token, lane, hold)
-        finally:
-            waiting.asking -= 1
 
     async def _ask(self, waiting: _Waiting, token: str, lane: Lane, hold: float) -> bool:
         """Ask the store for a place; whoever gives up meanwhile gives a place back."""

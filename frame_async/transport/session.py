@@ -160,7 +160,7 @@ class HttpSession:
             deadline.end()
             if trail.admitted is not None:
                 opened.gate.release()
-            if response is not None:
+            if response is not None and not response.closed:  # as it is after a whole answer
                 chunks += _unread(response.content)
                 response.release()
         ending = Ending.SESSION_CLOSED if self.closed else ending

