@@ -127,12 +127,19 @@ def answer_of(error: BaseException) -> Answer:
     An error that isn't one of this library's, or is a mistake in the program, makes a 500
     without a detail.
     """
+    log_error(error)
     rule = _rule_of(error)
-    # What others put into their messages is not ours to show.
-    said = f": {error.message}" if isinstance(error, FrameError) else ""
-    level = logging.WARNING if _worth_knowing(error) else rule.level
-    _logger.log(level, "answered %d to %s%s", rule.status, type(error).__name__, said)
     return _answer(rule, _wait(error, rule.wait))
+
+
+def log_error(error: BaseException) -> None:
+    """Log an error by class and message, as loudly as it matters; mistakes with a traceback."""
+    rule = _rule_of(error)
+    level = logging.WARNING if _worth_knowing(error) else rule.level
+    # What others put into their messages is not ours to show.
+    said = error.message if isinstance(error, FrameError) else "not one of frame_async's errors"
+    trace = error if rule is _MISTAKE and isinstance(error, FrameError) else None
+    _logger.log(level, "%s: %s", type(error).__name__, said, exc_info=trace)
 
 
 def _rule_of(error: BaseException) -> _Rule:
