@@ -119,7 +119,7 @@ def test_every_error_has_its_answer() -> None:
     assert found == STATUSES
 
 
-@pytest.mark.parametrize("cls", sorted(ALL, key=lambda cls: cls.__name__))
+@pytest.mark.parametrize("cls", sorted(ALL, key=str))
 def test_an_answer_tells_nothing_of_the_error(cls: type[FrameError]) -> None:
     """No message, key, id or word of the server is in an answer, which is a problem detail."""
     error = made(cls)
