@@ -27,6 +27,7 @@ STYLE = """
        list-style: none; padding: 0; margin: 0; }
   .card { background: var(--paper); border: 1px solid var(--line); border-radius: .8rem;
           padding: 1.25rem; }
+  .card > :last-child { margin-bottom: 0; }
   .narrow { max-width: 32rem; }
   .picture { height: 8rem; border-radius: .5rem; margin-bottom: 1rem; }
   .picture { background: radial-gradient(circle at 62% 42%, var(--near) 1.6rem, #0000 1.65rem),
