@@ -67,14 +67,14 @@ def page(title: str, body: str, *, again: int = 0) -> str:
 </html>"""
 
 
-def products_page() -> str:
-    """What there is to buy."""
+def products_page(hidden: str = "") -> str:
+    """What there is to buy; `hidden` goes into each form."""
     items = "".join(
         f"""<li class="card">
 <div class="picture {picture}"></div>
 <h2>{name}</h2>
 <p class="quiet">{price}</p>
-<form method="post" action="/buy/{product}">
+<form method="post" action="/buy/{product}">{hidden}
 <button aria-label="Buy the {name}">Buy</button>
 </form>
 </li>"""
@@ -83,11 +83,11 @@ def products_page() -> str:
     return page("Good things for the house", f"<ul>{items}</ul>")
 
 
-def order_page(number: str, product: str, status: str) -> str:
-    """An order, with a button while it is to be paid."""
+def order_page(number: str, product: str, status: str, hidden: str = "") -> str:
+    """An order, with a button while it is to be paid; `hidden` goes into its form."""
     name, price, _ = PRODUCTS[product]
     paid = status == "paid"
-    pay = f"""<form method="post" action="/orders/{escape(number)}/pay">
+    pay = f"""<form method="post" action="/orders/{escape(number)}/pay">{hidden}
 <button>Pay {price}</button>
 </form>"""
     return page(

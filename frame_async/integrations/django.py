@@ -25,7 +25,10 @@ from frame_async.redirects import RedirectSigner
 from frame_async.webhooks import WebhookReceiver
 
 try:
-    from django.http import HttpResponse, HttpResponseNotAllowed
+    from django.http import (  # pyright: ignore[reportMissingTypeStubs]
+        HttpResponse,
+        HttpResponseNotAllowed,
+    )
 except ModuleNotFoundError as error:
     raise ImportError(
         "frame_async.integrations.django needs Django: pip install 'frame-async[django]'"
@@ -122,9 +125,10 @@ class FrameApplication:
         await receive()
         try:
             self._client()
-        except FrameError as error:
-            await send({"type": "lifespan.startup.failed", "message": error.message})
-            return
+        except Exception as error:
+            said = error.message if isinstance(error, FrameError) else type(error).__name__
+            await send({"type": "lifespan.startup.failed", "message": said})
+            raise
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.aclose()
@@ -143,7 +147,7 @@ def frame_of(request: Any) -> FrameClient:
 
 
 def webhook_view(receiver: WebhookReceiver, act: EventAction) -> Callable[..., Awaitable[Any]]:
-    """A view that takes Frame's webhooks, without CSRF token: ``path(..., webhook_view(...))``.
+    """A view for ``path(...)`` that takes Frame's webhooks, which have no CSRF token.
 
     No more than the receiver's ``max_bytes`` are brought into memory. What ``act`` raises
     comes through, so that the answer is a 500 and Frame delivers the event again; the same
