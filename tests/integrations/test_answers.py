@@ -366,6 +366,7 @@ def test_the_options_are_those_of_the_client() -> None:
     ("module", "missing", "fix"),
     [
         ("fastapi", "fastapi", r"pip install 'frame-async[fastapi]'"),
+        ("django", "django", r"pip install 'frame-async[django]'"),
         ("starlette", "starlette", r"pip install starlette"),
     ],
 )

@@ -451,7 +451,7 @@ async def test_an_abandoned_call_keeps_its_books(
         if how == "form":
             body, kind = b"a=1", "application/x-www-form-urlencoded"
         await hang_up_after(f"{url}/pay", arrived(emulator), body, kind)
-        await ended.get()
+        await asyncio.wait_for(ended.get(), 10)
         (name,) = store._keys
         fingerprint = store._keys[name].fingerprint
         claim = await store.claim(name, fingerprint, 30)
@@ -485,7 +485,7 @@ async def test_a_call_abandoned_before_it_was_sent_frees_its_key(emulator: Emula
 
     async with serve(app) as url:
         await hang_up_after(f"{url}/pay", waiting.wait())
-        await ended.get()
+        await asyncio.wait_for(ended.get(), 10)
         claims = [await store.claim(name, "a=1", 1) for name in list(store._keys)]
         assert all(isinstance(claim, Claimed) for claim in claims)
     assert len(emulator.ledger) == 1
@@ -520,7 +520,7 @@ async def test_a_browser_that_leaves_before_the_body_is_in(
         writer.write(b"POST /pay HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
         await writer.drain()
         writer.close()
-        await ended.get()
+        await asyncio.wait_for(ended.get(), 10)
     assert emulator.ledger == ()
     assert "RequestAbandonedError" in caplog.text
 
@@ -538,7 +538,7 @@ async def test_by_itself_a_handler_goes_on(emulator: Emulator, http: aiohttp.Cli
 
     async with serve(app) as url:
         await hang_up_after(f"{url}/pay", arrived(emulator))
-        await done.wait()
+        await asyncio.wait_for(done.wait(), 10)
 
 
 async def test_starlette_alone(emulator: Emulator, http: aiohttp.ClientSession) -> None:
