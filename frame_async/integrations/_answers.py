@@ -45,6 +45,8 @@ EventAction = Callable[[Event, Turn], Awaitable[object]]
 
 Known = Literal["not_created", "unknown"]
 
+_LONGEST_WAIT: Final = 86_400
+
 _logger = logging.getLogger("frame_async")
 
 
@@ -153,9 +155,10 @@ def _worth_knowing(error: BaseException) -> bool:
 
 def _wait(error: BaseException, otherwise: int) -> int:
     """Whole seconds after which another try makes sense; 0 where nobody knows."""
-    if isinstance(error, WindowFullError):
-        return max(otherwise, math.ceil(error.fits_in))
-    return otherwise
+    if not isinstance(error, WindowFullError):
+        return otherwise
+    fits_in = error.fits_in if error.fits_in < _LONGEST_WAIT else _LONGEST_WAIT  # NaN, too
+    return math.ceil(max(otherwise, fits_in))
 
 
 def _answer(rule: _Rule, wait: int) -> Answer:

@@ -97,8 +97,7 @@ class FrameApplication:
         /,
         **options: Unpack[ClientOptions],
     ) -> None:
-        # A traceback shows local variables, so what may be secret is boxed first.
-        self._options, options = Hidden(options), ClientOptions()
+        self._options = Hidden(options)  # a key may be among them
         self._application = application
         self._frame: FrameClient | None = None
 

@@ -79,8 +79,7 @@ def frame_lifespan(
         ConfigurationError: at the start, when an option or environment variable can't be
             used; the application then doesn't start.
     """
-    # A traceback shows local variables, so what may be secret is boxed first.
-    hidden, options = Hidden(options), ClientOptions()
+    hidden = Hidden(options)  # a traceback shows local variables, and a key may be among these
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncGenerator[Mapping[str, Any]]:

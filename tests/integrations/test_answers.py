@@ -143,9 +143,20 @@ def test_what_may_pass_says_when_to_come_back() -> None:
         assert int(answer.headers.get("Retry-After", "1")) >= 1
 
 
-@pytest.mark.parametrize(("fits_in", "said"), [(0.0, "1"), (2.0, "2"), (2.1, "3"), (59.01, "60")])
+@pytest.mark.parametrize(
+    ("fits_in", "said"),
+    [
+        (0.0, "1"),
+        (2.0, "2"),
+        (2.1, "3"),
+        (59.01, "60"),
+        (-1.0, "1"),
+        (float("inf"), "86400"),
+        (float("nan"), "86400"),
+    ],
+)
 def test_a_full_window_says_when_it_fits(fits_in: float, said: str) -> None:
-    """Retry-After is what the window knows, rounded up, and never 0."""
+    """Retry-After is what the window knows, rounded up, never 0 and a day at most."""
     error = WindowFullError("full", Call(), None, fits_in)
     assert answer_of(error).headers["Retry-After"] == said
 

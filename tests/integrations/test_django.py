@@ -34,6 +34,7 @@ from frame_async.redirects import Redirect, RedirectSigner
 from frame_async.stores import InDoubt, MemoryStore
 from frame_async.webhooks import Turn, WebhookReceiver
 
+PATIENCE = aiohttp.ClientTimeout(total=20)
 ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 ERRORS = "frame_async.integrations.django.error_middleware"
@@ -83,7 +84,7 @@ async def pay(request: HttpRequest) -> HttpResponse:
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A browser, as far as it matters here."""
     connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=PATIENCE) as session:
         yield session
 
 
@@ -314,6 +315,29 @@ async def test_a_huge_webhook_is_refused(http: aiohttp.ClientSession) -> None:
                 f"{url}/hook", data=io.BytesIO(huge), headers=signed(huge)
             ) as answer:
                 assert answer.status == 400
+
+
+async def test_no_more_than_the_limit_gets_into_memory() -> None:
+    """The view asks for one byte more than the receiver takes, and not for all there is."""
+
+    class Request:
+        method = "POST"
+        headers = signed(b"x" * 11)
+
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+
+        def get_full_path(self) -> str:
+            return "/hook"
+
+        def read(self, size: int, /) -> bytes:
+            self.asked.append(size)
+            return b"x" * size
+
+    request = Request()
+    answer = await hook(Acts(), max_bytes=10)["hook"](request)
+    assert answer.status_code == 400
+    assert request.asked == [11]
 
 
 async def test_a_webhook_that_frame_gives_up_is_cancelled_and_free_again(

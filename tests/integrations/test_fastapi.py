@@ -39,6 +39,7 @@ from frame_async.redirects import Redirect, RedirectSigner
 from frame_async.stores import Claimed, InDoubt, MemoryStore
 from frame_async.webhooks import Turn, WebhookReceiver
 
+PATIENCE = aiohttp.ClientTimeout(total=20)
 ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
 
 
@@ -46,7 +47,7 @@ ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A browser, as far as it matters here; uvicorn closes connections after a 500."""
     connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=PATIENCE) as session:
         yield session
 
 
@@ -331,7 +332,8 @@ async def test_a_huge_webhook_is_refused_before_it_is_read() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"POST /hook HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
         writer.write(b"x" * 1001)
-        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        answer = await asyncio.wait_for(reader.readline(), 10)
+        assert answer.startswith(b"HTTP/1.1 400 ")
         writer.close()
         await writer.wait_closed()
 
