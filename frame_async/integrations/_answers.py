@@ -157,8 +157,7 @@ def _wait(error: BaseException, otherwise: int) -> int:
     """Whole seconds after which another try makes sense; 0 where nobody knows."""
     if not isinstance(error, WindowFullError):
         return otherwise
-    fits_in = error.fits_in if error.fits_in < _LONGEST_WAIT else _LONGEST_WAIT  # NaN, too
-    return math.ceil(max(otherwise, fits_in))
+    return math.ceil(max(otherwise, min(_LONGEST_WAIT, error.fits_in)))
 
 
 def _answer(rule: _Rule, wait: int) -> Answer:

@@ -1,6 +1,6 @@
 """How users of web frameworks write it, checked by mypy and pyright in strict mode; never run."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, assert_type
 
@@ -35,7 +35,7 @@ async def a_handler(
 
 
 @asynccontextmanager
-async def own_lifespan(app: FastAPI) -> AsyncIterator[dict[str, int]]:
+async def own_lifespan(app: FastAPI) -> AsyncGenerator[dict[str, int]]:
     yield {"answer": 42}
 
 

@@ -1,7 +1,7 @@
 """A small shop on FastAPI: choose something, pay on Frame's page, see that it is paid."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -32,7 +32,7 @@ redirects = RedirectSigner(os.environ["SHOP_REDIRECT_SECRET"])
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
     """What is the shop's own to close."""
     async with webhooks:
         yield
