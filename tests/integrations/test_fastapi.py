@@ -527,6 +527,26 @@ async def test_a_browser_that_leaves_before_the_body_is_in(
     assert "RequestAbandonedError" in caplog.text
 
 
+async def test_a_body_that_comes_twice_is_not_the_end() -> None:
+    """A middleware that hands on the body once more isn't taken for a browser that left."""
+    body = {"type": "http.request", "body": b"x", "more_body": False}
+    coming = [body, body, {"type": "http.disconnect"}]
+    went_on = asyncio.Event()
+
+    async def receive() -> Any:
+        if len(coming) == 1:
+            await went_on.wait()
+        return coming.pop(0)
+
+    async def work() -> str:
+        await asyncio.sleep(0.01)
+        went_on.set()
+        return "done"
+
+    request = Request({"type": "http", "headers": [], "method": "POST"}, receive)
+    assert await unless_abandoned(request, work()) == "done"
+
+
 async def test_by_itself_a_handler_goes_on(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Without `unless_abandoned`, the handler runs to its end: what the helper is there for."""
     emulator.add_fault("delay", seconds=0.1)
