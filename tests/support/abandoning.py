@@ -1,0 +1,60 @@
+"""Requests that are abandoned, and what becomes of their calls."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from frame_async.stores import MemoryStore
+from frame_async.testing import EmulatorThread
+
+PATIENCE = 30.0
+
+
+@asynccontextmanager
+async def abandoned(
+    url: str, body: bytes = b"", headers: Mapping[str, str] | None = None, method: str = "POST"
+) -> AsyncIterator[asyncio.StreamReader]:
+    """A request that is sent byte for byte, and abandoned when the block ends."""
+    place, _, path = url.removeprefix("http://").partition("/")
+    host, _, port = place.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    lines = [f"{method} /{path} HTTP/1.1", f"Host: {place}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+    try:
+        yield reader
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+class Books(MemoryStore):
+    """A store that tells when a key came to be in doubt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_doubt = asyncio.Event()
+
+    async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
+        """As it is, and tell."""
+        mine = await super().doubt(key, token, doubts, keep)
+        self.in_doubt.set()
+        return mine
+
+
+async def until_created(emulator: EmulatorThread, number: int) -> None:
+    """Wait until the emulator has made so many sessions."""
+
+    async def created() -> bool:
+        return len(await emulator.acall(lambda emulator: emulator.created())) >= number
+
+    await until(created)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something is true."""
+    ends = time.monotonic() + PATIENCE
+    while not await condition():
+        assert time.monotonic() < ends, "it never came true"
+        await asyncio.sleep(0.01)
