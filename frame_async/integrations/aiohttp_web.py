@@ -135,10 +135,8 @@ def redirect_of(request: web.Request, signer: RedirectSigner) -> Redirect | None
 
     It is a hint for the page that the payer sees, and no proof of payment.
     """
-    # As it was asked for: what request.url says may be spelled otherwise, and be signed no more.
-    address = f"{request.scheme}://{request.host}{request.raw_path}"
     try:
-        return signer.verify(address)
+        return signer.verify(str(request.url))
     except RedirectError as error:
         log_error(error)
         return None
