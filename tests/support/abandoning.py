@@ -13,13 +13,22 @@ PATIENCE = 30.0
 
 @asynccontextmanager
 async def abandoned(
-    url: str, body: bytes = b"", headers: Mapping[str, str] | None = None, method: str = "POST"
+    url: str,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    *,
+    method: str = "POST",
+    length: int | None = None,
 ) -> AsyncIterator[asyncio.StreamReader]:
-    """A request that is sent byte for byte, and abandoned when the block ends."""
+    """A request that is sent byte for byte, and abandoned when the block ends.
+
+    With a `length` that is not the body's, it says so in its head and never keeps it.
+    """
     place, _, path = url.removeprefix("http://").partition("/")
     host, _, port = place.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    lines = [f"{method} /{path} HTTP/1.1", f"Host: {place}", f"Content-Length: {len(body)}"]
+    size = len(body) if length is None else length
+    lines = [f"{method} /{path} HTTP/1.1", f"Host: {place}", f"Content-Length: {size}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
     try:

@@ -7,10 +7,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import aiohttp
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
 import frame_async
 from frame_async.testing import EmulatorThread
@@ -46,6 +51,35 @@ def listening_socket() -> socket.socket:
     free.bind(("127.0.0.1", 0))
     free.listen(64)
     return free
+
+
+@asynccontextmanager
+async def hypercorned(make_app: Callable[[str], Any], patience: float = 1.0) -> AsyncIterator[str]:
+    """Serve an ASGI application that knows its address with hypercorn; the address."""
+    stop, listening = asyncio.Event(), listening_socket()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    config = Config()
+    config.bind = [f"fd://{listening.detach()}"]  # hypercorn closes it
+    config.errorlog = None
+    config.graceful_timeout = patience
+    serving = asyncio.create_task(serve(make_app(url), config, shutdown_trigger=stop.wait))
+    try:
+        async with aiohttp.ClientSession() as visitor:
+            await _answers(visitor, url, serving)
+        yield url
+    finally:
+        stop.set()
+        await serving
+
+
+async def _answers(visitor: aiohttp.ClientSession, url: str, serving: asyncio.Task[None]) -> None:
+    """The socket listens before anybody accepts, so the first visit waits for the start."""
+    visit = asyncio.ensure_future(visitor.get(f"{url}/is-there-anybody"))
+    await asyncio.wait({visit, serving}, return_when=asyncio.FIRST_COMPLETED)
+    if not visit.done():
+        visit.cancel()
+        return  # it ended at once; whoever awaits it is told why
+    (await visit).release()
 
 
 async def buy(shop: str, emulator: EmulatorThread) -> None:
