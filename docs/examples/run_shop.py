@@ -3,8 +3,10 @@
 import os
 import secrets
 import sys
+from importlib import import_module
 
 import uvicorn
+from aiohttp import web
 
 from frame_async.testing import EmulatorThread
 
@@ -20,7 +22,13 @@ def main(framework: str = "fastapi", port: str = "8000") -> None:
             "SHOP_URL": home,
         }
         print(f"The shop is at {home}, the emulator at {emulator.base_url}", flush=True)
-        uvicorn.run(f"shop_{framework}.shop:app", port=int(port), log_level="warning", ws="none")
+        app = import_module(f"shop_{framework}.shop").app
+        if framework == "aiohttp":  # a server of its own, and no ASGI
+            web.run_app(
+                app, host="127.0.0.1", port=int(port), handler_cancellation=True, print=None
+            )
+        else:
+            uvicorn.run(app, port=int(port), log_level="warning", ws="none")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from support.abandoning import Books, abandoned, until_created
-from support.shop_journeys import SECRET, buy, buy_at_a_command, listening_socket, load_shop
+from support.signing import SECRET
 from support.webhooks import UNBELIEVABLE, chunks
 
 from frame_async import FrameClient, LineItem, OutcomeUnknownError, PaymentLinkSessionRequest
@@ -356,25 +356,3 @@ async def test_by_itself_aiohttp_lets_the_call_end(
             await until_created(frame_emulator, 1)
         async with http.post(f"{url}/pay") as answer:
             assert await answer.text() == frame_emulator.assert_created_once("order-1")
-
-
-@pytest.mark.usefixtures("frame_environment")
-async def test_the_example_shop_from_click_to_paid(
-    frame_emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the example shop a payer buys, pays, comes back, and finds the order paid."""
-    monkeypatch.setenv("FRAME_WEBHOOK_SECRET", SECRET)
-    monkeypatch.setenv("SHOP_REDIRECT_SECRET", "emulator_redirect_secret")
-    module = load_shop("shop_aiohttp")
-    with listening_socket() as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        runner = web.AppRunner(module.make_app(url), access_log=None, handler_cancellation=True)
-        await runner.setup()
-        await web.SockSite(runner, free).start()
-        await buy(url, frame_emulator)
-        await runner.cleanup()
-
-
-async def test_the_example_shop_as_a_command() -> None:
-    """``python shop.py`` is all it takes to buy."""
-    await buy_at_a_command("shop_aiohttp")

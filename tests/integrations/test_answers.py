@@ -379,6 +379,8 @@ def test_the_options_are_those_of_the_client() -> None:
         ("fastapi", "fastapi", r"pip install 'frame-async[fastapi]'"),
         ("django", "django", r"pip install 'frame-async[django]'"),
         ("starlette", "starlette", r"pip install starlette"),
+        ("litestar", "litestar", r"pip install 'frame-async[litestar]'"),
+        ("quart", "quart", r"pip install 'frame-async[quart]'"),
     ],
 )
 def test_a_missing_framework_is_named(module: str, missing: str, fix: str) -> None:

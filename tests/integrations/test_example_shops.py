@@ -34,7 +34,7 @@ class Running:
     emulator: str
 
 
-@pytest.fixture(scope="module", params=["fastapi", "django"])
+@pytest.fixture(scope="module", params=["fastapi", "django", "aiohttp", "litestar", "quart"])
 def shop(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:

@@ -12,7 +12,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from support.abandoning import Books, abandoned, until_created
 from support.asgi import serve
-from support.shop_journeys import SECRET, buy, buy_at_a_command, hypercorned, load_shop
+from support.signing import SECRET
 from support.webhooks import UNBELIEVABLE, chunks
 
 from frame_async import FrameClient, LineItem, OutcomeUnknownError, PaymentLinkSessionRequest
@@ -375,20 +375,3 @@ async def test_a_body_stays_readable(
     app = Litestar([read], plugins=[plugin_for(frame_emulator)])
     async with serve(app) as url, http.post(url, data=b"abc") as answer:
         assert await answer.read() == b"abcabc"
-
-
-@pytest.mark.usefixtures("frame_environment")
-async def test_the_example_shop_from_click_to_paid(
-    frame_emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the example shop a payer buys, pays, comes back, and finds the order paid."""
-    monkeypatch.setenv("FRAME_WEBHOOK_SECRET", SECRET)
-    monkeypatch.setenv("SHOP_REDIRECT_SECRET", "emulator_redirect_secret")
-    module = load_shop("shop_litestar")
-    async with hypercorned(module.make_app) as url:
-        await buy(url, frame_emulator)
-
-
-async def test_the_example_shop_as_a_command() -> None:
-    """``python shop.py`` is all it takes to buy."""
-    await buy_at_a_command("shop_litestar")

@@ -10,7 +10,8 @@ from hypercorn.utils import LifespanFailureError
 from quart import Quart, abort, websocket
 from quart.typing import ResponseReturnValue
 from support.abandoning import Books, abandoned, until_created
-from support.shop_journeys import SECRET, buy, buy_at_a_command, hypercorned, load_shop
+from support.hypercorns import hypercorned
+from support.signing import SECRET
 from support.webhooks import UNBELIEVABLE, chunks
 
 from frame_async import FrameClient, LineItem, OutcomeUnknownError, PaymentLinkSessionRequest
@@ -69,7 +70,7 @@ async def test_the_client_lives_as_long_as_the_application(
     """Each serving has a client of its own, closed at the end; serving again is fine."""
     app = paying(frame_emulator)
     for _ in range(2):
-        async with hypercorned(lambda _: app) as url, http.post(f"{url}/pay") as answer:
+        async with hypercorned(app) as url, http.post(f"{url}/pay") as answer:
             assert await answer.text() == frame_emulator.assert_created_once("order-1")
     clients: list[FrameClient] = app.config["CLIENTS"]
     assert [client.closed for client in clients] == [True, True]
@@ -87,7 +88,7 @@ async def test_a_websocket_has_the_client(
     async def live() -> None:
         await websocket.send(repr(frame_of()))
 
-    async with hypercorned(lambda _: app) as url, http.ws_connect(f"{url}/live") as socket:
+    async with hypercorned(app) as url, http.ws_connect(f"{url}/live") as socket:
         assert "FrameClient" in await socket.receive_str()
 
 
@@ -103,7 +104,7 @@ async def test_a_forgotten_client_is_said_by_name(http: aiohttp.ClientSession) -
         found.append(caught.value.message)
         return ""
 
-    async with hypercorned(lambda _: app) as url, http.get(url) as answer:
+    async with hypercorned(app) as url, http.get(url) as answer:
         assert answer.status == 200
     assert "call QuartFrame(app), and serve it" in found[0]
 
@@ -122,7 +123,7 @@ async def test_bad_options_stop_the_start_and_stay_secret() -> None:
             assert "t0psecret" not in repr(shown)
         trace = trace.tb_next
     with pytest.raises(LifespanFailureError):
-        async with hypercorned(lambda _: app):
+        async with hypercorned(app):
             pytest.fail("it must not start")
 
 
@@ -134,7 +135,7 @@ async def test_errors_become_problem_details(
     body = '{"error": {"message": "prod_1 is secret"}}'
     frame_emulator.call(lambda emulator: emulator.add_fault("refuse", status=422, body=body))
     app = paying(frame_emulator)
-    async with hypercorned(lambda _: app) as url, http.post(f"{url}/pay") as answer:
+    async with hypercorned(app) as url, http.post(f"{url}/pay") as answer:
         assert answer.status == 502
         assert answer.headers.getall("Content-Type") == ["application/problem+json"]
         assert answer.headers["Cache-Control"] == "no-store"
@@ -160,7 +161,7 @@ async def test_a_page_of_your_own_for_errors(
             raise ValidationError("what was asked", [])
         abort(410)
 
-    async with hypercorned(lambda _: app) as url:
+    async with hypercorned(app) as url:
         async with http.get(f"{url}/ours") as answer:
             assert (answer.status, await answer.text()) == (500, "sorry")
         async with http.get(f"{url}/theirs") as answer:
@@ -187,7 +188,7 @@ async def test_a_webhook_acts_once(http: aiohttp.ClientSession) -> None:
         seen.append(event.client_reference_id)
 
     body, headers = signed_webhook(PAID, DATA, secret=SECRET)
-    async with hypercorned(lambda _: webhook_app(act)) as url:
+    async with hypercorned(webhook_app(act)) as url:
         for _ in range(2):
             async with http.post(f"{url}/webhooks", data=body, headers=headers) as answer:
                 assert (answer.status, await answer.json()) == (200, {"received": True})
@@ -204,7 +205,7 @@ async def test_a_webhook_that_is_not_believed(
         pytest.fail("it must not be acted upon")
 
     async with (
-        hypercorned(lambda _: webhook_app(act)) as url,
+        hypercorned(webhook_app(act)) as url,
         http.post(f"{url}/webhooks", data=chunks(body), headers=headers) as answer,
     ):
         assert answer.status == 400
@@ -222,7 +223,7 @@ async def test_a_webhook_that_fails_is_tried_again(http: aiohttp.ClientSession) 
 
     body, headers = signed_webhook(PAID, DATA, secret=SECRET)
     statuses = []
-    async with hypercorned(lambda _: webhook_app(act)) as url:
+    async with hypercorned(webhook_app(act)) as url:
         for _ in range(3):
             async with http.post(f"{url}/webhooks", data=body, headers=headers) as answer:
                 statuses.append(answer.status)
@@ -245,7 +246,7 @@ async def test_a_webhook_is_seen_through_when_frame_hangs_up(
     app = webhook_app(act)
     QuartFrame(app, **options_of(frame_emulator))
     body, headers = signed_webhook(PAID, DATA, secret=SECRET)
-    async with hypercorned(lambda _: app) as url:
+    async with hypercorned(app) as url:
         async with abandoned(f"{url}/webhooks", body, headers):
             await begun.wait()
         asyncio.get_running_loop().call_later(0.2, ended.set)
@@ -264,7 +265,7 @@ async def test_a_redirect_is_verified(covers: Any) -> None:
         found.append(redirect_of(signer))
         return ""
 
-    async with hypercorned(lambda _: app) as url:
+    async with hypercorned(app) as url:
         redirect = Redirect(session="ses_1", result="paid", client_reference_id="order-1")
         good = signer.append(f"{url}/thanks?name=%7eada&x=%2b%2C", redirect)
         for address in (good, good.replace("frame_signature=", "frame_signature=0")):
@@ -284,7 +285,7 @@ async def test_an_abandoned_request_cancels_the_call_and_keeps_the_books(
     frame_emulator.call(lambda emulator: emulator.add_fault("create_and_hang", times=1))
     books = Books()
     app = paying(frame_emulator, store=books)
-    async with hypercorned(lambda _: app) as url:
+    async with hypercorned(app) as url:
         async with abandoned(f"{url}/pay"):
             await until_created(frame_emulator, 1)
         await asyncio.wait_for(books.in_doubt.wait(), 30)
@@ -299,19 +300,3 @@ async def test_an_abandoned_request_cancels_the_call_and_keeps_the_books(
         assert session.call.replayed
         assert session.call.possible_duplicates == 1
     assert len(frame_emulator.created()) == 2
-
-
-@pytest.mark.usefixtures("frame_environment")
-async def test_the_example_shop_from_click_to_paid(
-    frame_emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the example shop a payer buys, pays, comes back, and finds the order paid."""
-    monkeypatch.setenv("FRAME_WEBHOOK_SECRET", SECRET)
-    monkeypatch.setenv("SHOP_REDIRECT_SECRET", "emulator_redirect_secret")
-    async with hypercorned(load_shop("shop_quart").make_app) as url:
-        await buy(url, frame_emulator)
-
-
-async def test_the_example_shop_as_a_command() -> None:
-    """``python shop.py`` is all it takes to buy."""
-    await buy_at_a_command("shop_quart")

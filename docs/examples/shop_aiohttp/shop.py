@@ -1,126 +1,132 @@
-"""A mug shop on aiohttp.web, from the button to paid.
-
-``python shop.py`` runs it beside an emulator of Frame: open http://127.0.0.1:8000. With
-FRAME_SECRET_KEY, FRAME_WEBHOOK_SECRET and SHOP_REDIRECT_SECRET set, it asks Frame itself.
-"""
+"""A small shop on aiohttp.web: choose something, pay on Frame's page, see that it is paid."""
 
 import os
-from html import escape
-from secrets import token_hex
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator
 
 from aiohttp import web
+from shop_orders import Order, Orders
+from shop_pages import PRODUCTS, message_page, order_page, products_page, waiting_page
 
 from frame_async import LineItem, PaymentLinkSessionRequest
 from frame_async.integrations.aiohttp_web import (
+    Answer,
     add_error_handlers,
     frame_client_ctx,
     frame_of,
     redirect_of,
     webhook_route,
 )
-from frame_async.redirects import RedirectSigner
-from frame_async.testing import EmulatorThread
+from frame_async.redirects import RedirectResult, RedirectSigner
 from frame_async.webhooks import Event, EventType, Turn, WebhookReceiver
 
-ORDERS = web.AppKey("ORDERS", dict[str, bool])  # which orders there are, and whether they are paid
-SIGNER = web.AppKey("SIGNER", RedirectSigner)
-SHOP_URL = web.AppKey("SHOP_URL", str)
+HOME = os.environ["SHOP_URL"]
+STORE = os.environ.get("SHOP_STORE", "sqlite:///frame.sqlite")
+
+orders = Orders(os.environ.get("SHOP_DATABASE", "shop.sqlite"))
+webhooks = WebhookReceiver(store=STORE)  # with FRAME_WEBHOOK_SECRET
+redirects = RedirectSigner(os.environ["SHOP_REDIRECT_SECRET"])
 
 routes = web.RouteTableDef()
 
 
+def html(text: str) -> web.Response:
+    return web.Response(text=text, content_type="text/html")
+
+
+def found(number: str | None) -> Order:
+    if number is not None and (order := orders.get(number)):
+        return order
+    raise web.HTTPNotFound
+
+
 @routes.get("/")
-async def product(request: web.Request) -> web.Response:
-    return page("A mug", '<form method="post" action="/orders"><button>Buy</button></form>')
+async def home(_: web.Request) -> web.Response:
+    return html(products_page())
 
 
-@routes.post("/orders")
-async def order(request: web.Request) -> web.Response:
-    number = token_hex(8)
-    request.app[ORDERS][number] = False
-    raise web.HTTPSeeOther(f"/orders/{number}")
+@routes.post("/buy/{product}")
+async def buy(request: web.Request) -> web.Response:
+    product = request.match_info["product"]
+    if product not in PRODUCTS:
+        raise web.HTTPNotFound
+    raise web.HTTPSeeOther(f"/orders/{orders.add(product)}")
 
 
 @routes.get("/orders/{number}")
 async def show(request: web.Request) -> web.Response:
-    number = known_order(request)
-    if request.app[ORDERS][number]:
-        return page(f"Order {number}", "<p>Paid. Your mug is on its way.</p>")
-    button = f'<form method="post" action="/orders/{number}/pay"><button>Pay</button></form>'
-    return page(f"Order {number}", button)
+    order = found(request.match_info["number"])
+    return html(order_page(order.number, order.product, order.status))
 
 
 @routes.post("/orders/{number}/pay")
 async def pay(request: web.Request) -> web.Response:
-    number = known_order(request)
-    session = await frame_of(request).payment_link_sessions.create(
-        PaymentLinkSessionRequest(
-            client_reference_id=number,
-            line_items=[LineItem(product="prod_mug")],
-            success_url=f"{request.app[SHOP_URL]}/thanks",
-        ),
-        idempotency_key=number,  # pressing twice makes one session
+    order = found(request.match_info["number"])
+    if order.status == "paid":
+        raise web.HTTPSeeOther(f"/orders/{order.number}")
+    asked = PaymentLinkSessionRequest(
+        client_reference_id=order.number,
+        line_items=[LineItem(product=order.product)],
+        success_url=f"{HOME}/thanks",
+        cancel_url=f"{HOME}/cancelled",
     )
-    raise web.HTTPSeeOther(session.url or f"/orders/{number}")
+    # Pressed twice, or tried again after an error: the key makes it the same session.
+    frame = frame_of(request)
+    session = await frame.payment_link_sessions.create(asked, idempotency_key=order.key)
+    if session.url is None:
+        raise web.HTTPBadGateway
+    orders.opened(order.number, session.id)
+    raise web.HTTPSeeOther(session.url)
+
+
+# Where the payer comes back to. A redirect is a hint for what the page says, and no more.
 
 
 @routes.get("/thanks")
 async def thanks(request: web.Request) -> web.Response:
-    redirect = redirect_of(request, request.app[SIGNER])
-    if redirect is None or redirect.client_reference_id is None:
-        return page("Thank you", "<p>We will write to you.</p>")
-    number = escape(redirect.client_reference_id)
-    return page("Thank you", f'<p>See <a href="/orders/{number}">your order</a>.</p>')
+    back = redirect_of(request, redirects)
+    if back is None or back.client_reference_id is None:
+        return html(message_page("Thank you", "We will write to you once the payment is here."))
+    order = found(back.client_reference_id)
+    if order.status == "paid":
+        raise web.HTTPSeeOther(f"/orders/{order.number}")
+    return html(waiting_page(order.number))
 
 
-def known_order(request: web.Request) -> str:
-    number = request.match_info["number"]
-    if number not in request.app[ORDERS]:
-        raise web.HTTPNotFound
-    return number
+@routes.get("/cancelled")
+async def cancelled(request: web.Request) -> web.Response:
+    back = redirect_of(request, redirects)
+    if back is None or back.result != RedirectResult.CANCELED:
+        raise web.HTTPSeeOther("/")
+    orders.cancelled(back.session)
+    raise web.HTTPSeeOther(f"/orders/{back.client_reference_id}")
 
 
-def page(title: str, content: str) -> web.Response:
-    text = f"<!doctype html><title>{title}</title><h1>{title}</h1>{content}"
-    return web.Response(text=text, content_type="text/html")
+# What is true, Frame says itself.
 
 
-def make_app(shop_url: str) -> web.Application:
-    orders: dict[str, bool] = {}
-
-    async def on_event(event: Event, turn: Turn) -> None:
-        if event.type == EventType.TRANSFER_SUCCEEDED and event.client_reference_id in orders:
-            orders[event.client_reference_id] = True
-
-    app = web.Application()
-    app[ORDERS] = orders
-    app[SIGNER] = RedirectSigner(os.environ["SHOP_REDIRECT_SECRET"])
-    app[SHOP_URL] = shop_url
-    app.cleanup_ctx.append(frame_client_ctx())
-    add_error_handlers(app)
-    app.add_routes([*routes, webhook_route("/webhooks", WebhookReceiver(), on_event)])
-    return app
-
-
-def main() -> None:
-    shop_url = os.environ.get("SHOP_URL", "http://127.0.0.1:8000")
-    if "FRAME_SECRET_KEY" in os.environ:
-        run(shop_url)
+async def on_event(event: Event, turn: Turn) -> None:
+    if event.type != EventType.TRANSFER_SUCCEEDED or event.client_reference_id is None:
         return
-    secret = token_hex(16)
-    with EmulatorThread(webhooks=[(f"{shop_url}/webhooks", secret)]) as emulator:
-        os.environ["FRAME_SECRET_KEY"] = emulator.api_key
-        os.environ["FRAME_API_BASE_URL"] = emulator.base_url
-        os.environ["FRAME_WEBHOOK_SECRET"] = secret
-        os.environ["SHOP_REDIRECT_SECRET"] = "emulator_redirect_secret"
-        run(shop_url)
+    if orders.paid(event.client_reference_id):
+        print(f"{event.client_reference_id} is paid: ship it", flush=True)
 
 
-def run(shop_url: str) -> None:
-    port = urlsplit(shop_url).port
-    web.run_app(make_app(shop_url), host="127.0.0.1", port=port, handler_cancellation=True)
+def sorry(request: web.Request, answer: Answer) -> web.Response:
+    text = str(answer.body.get("detail", "Something went wrong on our side."))
+    number = request.match_info.get("number")
+    page = message_page("Sorry", text, f"/orders/{number}" if number else "/")
+    headers = {**answer.headers, "Content-Type": "text/html; charset=utf-8"}
+    return web.Response(text=page, status=answer.status, headers=headers)
 
 
-if __name__ == "__main__":
-    main()
+async def own_ctx(_: web.Application) -> AsyncIterator[None]:
+    """What is the shop's own to close."""
+    async with webhooks:
+        yield
+    orders.close()
+
+
+app = web.Application()
+app.cleanup_ctx.extend([own_ctx, frame_client_ctx(store=STORE)])
+app.add_routes([*routes, webhook_route("/webhooks/frame", webhooks, on_event)])
+add_error_handlers(app, sorry)

@@ -1,124 +1,141 @@
-"""A mug shop on Litestar, from the button to paid.
-
-``python shop.py`` runs it beside an emulator of Frame: open http://127.0.0.1:8000. With
-FRAME_SECRET_KEY, FRAME_WEBHOOK_SECRET and SHOP_REDIRECT_SECRET set, it asks Frame itself.
-"""
+"""A small shop on Litestar: choose something, pay on Frame's page, see that it is paid."""
 
 import os
-from html import escape
-from secrets import token_hex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
-import uvicorn
-from litestar import Litestar, MediaType, Request, get, post
-from litestar.datastructures import State
-from litestar.exceptions import NotFoundException
+from litestar import Litestar, MediaType, Request, Response, get, post
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
+from shop_orders import Order, Orders
+from shop_pages import PRODUCTS, message_page, order_page, products_page, waiting_page
 
 from frame_async import LineItem, PaymentLinkSessionRequest
 from frame_async.integrations.litestar import (
+    Answer,
     Frame,
     FramePlugin,
     redirect_of,
     unless_abandoned,
     webhook_route,
 )
-from frame_async.redirects import RedirectSigner
-from frame_async.testing import EmulatorThread
+from frame_async.redirects import RedirectResult, RedirectSigner
 from frame_async.webhooks import Event, EventType, Turn, WebhookReceiver
 
+HOME = os.environ["SHOP_URL"]
+STORE = os.environ.get("SHOP_STORE", "sqlite:///frame.sqlite")
 
-@get("/", media_type=MediaType.HTML)
-async def product() -> str:
-    return page("A mug", '<form method="post" action="/orders"><button>Buy</button></form>')
+orders = Orders(os.environ.get("SHOP_DATABASE", "shop.sqlite"))
+webhooks = WebhookReceiver(store=STORE)  # with FRAME_WEBHOOK_SECRET
+redirects = RedirectSigner(os.environ["SHOP_REDIRECT_SECRET"])
 
-
-@post("/orders")
-async def order(state: State) -> Redirect:
-    number = token_hex(8)
-    state.orders[number] = False
-    return Redirect(f"/orders/{number}", status_code=303)
+AnyRequest = Request[Any, Any, Any]
 
 
-@get("/orders/{number:str}", media_type=MediaType.HTML)
-async def show(number: FromPath[str], state: State) -> str:
-    check(number, state)
-    if state.orders[number]:
-        return page(f"Order {number}", "<p>Paid. Your mug is on its way.</p>")
-    button = f'<form method="post" action="/orders/{number}/pay"><button>Pay</button></form>'
-    return page(f"Order {number}", button)
+def html(text: str) -> Response[str]:
+    return Response(text, media_type=MediaType.HTML)
+
+
+def found(number: str | None) -> Order:
+    if number is not None and (order := orders.get(number)):
+        return order
+    raise NotFoundException
+
+
+@get("/")
+async def home() -> Response[str]:
+    return html(products_page())
+
+
+@post("/buy/{product:str}")
+async def buy(product: FromPath[str]) -> Redirect:
+    if product not in PRODUCTS:
+        raise NotFoundException
+    return Redirect(f"/orders/{orders.add(product)}", status_code=303)
+
+
+@get("/orders/{number:str}")
+async def show(number: FromPath[str]) -> Response[str]:
+    order = found(number)
+    return html(order_page(order.number, order.product, order.status))
 
 
 @post("/orders/{number:str}/pay")
-async def pay(
-    number: FromPath[str], state: State, request: Request[Any, Any, State], frame: Frame
-) -> Redirect:
-    check(number, state)
-    call = frame.payment_link_sessions.create(
-        PaymentLinkSessionRequest(
-            client_reference_id=number,
-            line_items=[LineItem(product="prod_mug")],
-            success_url=f"{state.shop_url}/thanks",
-        ),
-        idempotency_key=number,  # pressing twice makes one session
+async def pay(number: FromPath[str], request: AnyRequest, frame: Frame) -> Redirect:
+    order = found(number)
+    if order.status == "paid":
+        return Redirect(f"/orders/{number}", status_code=303)
+    asked = PaymentLinkSessionRequest(
+        client_reference_id=number,
+        line_items=[LineItem(product=order.product)],
+        success_url=f"{HOME}/thanks",
+        cancel_url=f"{HOME}/cancelled",
     )
+    # Pressed twice, or tried again after an error: the key makes it the same session.
+    call = frame.payment_link_sessions.create(asked, idempotency_key=order.key)
     session = await unless_abandoned(request, call)
-    return Redirect(session.url or f"/orders/{number}", status_code=303)
+    if session.url is None:
+        raise HTTPException(status_code=502)
+    orders.opened(number, session.id)
+    return Redirect(session.url, status_code=303)
 
 
-@get("/thanks", media_type=MediaType.HTML)
-async def thanks(request: Request[Any, Any, State], state: State) -> str:
-    redirect = redirect_of(request, state.signer)
-    if redirect is None or redirect.client_reference_id is None:
-        return page("Thank you", "<p>We will write to you.</p>")
-    number = escape(redirect.client_reference_id)
-    return page("Thank you", f'<p>See <a href="/orders/{number}">your order</a>.</p>')
+# Where the payer comes back to. A redirect is a hint for what the page says, and no more.
 
 
-def check(number: str, state: State) -> None:
-    if number not in state.orders:
-        raise NotFoundException
+@get("/thanks")
+async def thanks(request: AnyRequest) -> Response[str] | Redirect:
+    back = redirect_of(request, redirects)
+    if back is None or back.client_reference_id is None:
+        return html(message_page("Thank you", "We will write to you once the payment is here."))
+    order = found(back.client_reference_id)
+    if order.status == "paid":
+        return Redirect(f"/orders/{order.number}", status_code=303)
+    return html(waiting_page(order.number))
 
 
-def page(title: str, content: str) -> str:
-    return f"<!doctype html><title>{title}</title><h1>{title}</h1>{content}"
+@get("/cancelled")
+async def cancelled(request: AnyRequest) -> Redirect:
+    back = redirect_of(request, redirects)
+    if back is None or back.result != RedirectResult.CANCELED:
+        return Redirect("/", status_code=303)
+    orders.cancelled(back.session)
+    return Redirect(f"/orders/{back.client_reference_id}", status_code=303)
 
 
-def make_app(shop_url: str) -> Litestar:
-    orders: dict[str, bool] = {}  # which orders there are, and whether they are paid
-
-    async def on_event(event: Event, turn: Turn) -> None:
-        if event.type == EventType.TRANSFER_SUCCEEDED and event.client_reference_id in orders:
-            orders[event.client_reference_id] = True
-
-    signer = RedirectSigner(os.environ["SHOP_REDIRECT_SECRET"])
-    webhooks = webhook_route("/webhooks", WebhookReceiver(), on_event)
-    return Litestar(
-        [product, order, show, pay, thanks, webhooks],
-        state=State({"orders": orders, "signer": signer, "shop_url": shop_url}, deep_copy=False),
-        plugins=[FramePlugin()],
-    )
+# What is true, Frame says itself.
 
 
-def main() -> None:
-    shop_url = os.environ.get("SHOP_URL", "http://127.0.0.1:8000")
-    if "FRAME_SECRET_KEY" in os.environ:
-        run(shop_url)
+async def on_event(event: Event, turn: Turn) -> None:
+    if event.type != EventType.TRANSFER_SUCCEEDED or event.client_reference_id is None:
         return
-    secret = token_hex(16)
-    with EmulatorThread(webhooks=[(f"{shop_url}/webhooks", secret)]) as emulator:
-        os.environ["FRAME_SECRET_KEY"] = emulator.api_key
-        os.environ["FRAME_API_BASE_URL"] = emulator.base_url
-        os.environ["FRAME_WEBHOOK_SECRET"] = secret
-        os.environ["SHOP_REDIRECT_SECRET"] = "emulator_redirect_secret"
-        run(shop_url)
+    if orders.paid(event.client_reference_id):
+        print(f"{event.client_reference_id} is paid: ship it", flush=True)
 
 
-def run(shop_url: str) -> None:
-    uvicorn.run(make_app(shop_url), port=urlsplit(shop_url).port or 80)
+def sorry(request: AnyRequest, answer: Answer) -> Response[str]:
+    text = str(answer.body.get("detail", "Something went wrong on our side."))
+    number = request.path_params.get("number")
+    page = message_page("Sorry", text, f"/orders/{number}" if number else "/")
+    headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+    return Response(page, status_code=answer.status, headers=headers, media_type=MediaType.HTML)
 
 
-if __name__ == "__main__":
-    main()
+@asynccontextmanager
+async def lifespan(_: Litestar) -> AsyncIterator[None]:
+    """What is the shop's own to close."""
+    async with webhooks:
+        yield
+    orders.close()
+
+
+app = Litestar(
+    [
+        *(home, buy, show, pay, thanks, cancelled),
+        webhook_route("/webhooks/frame", webhooks, on_event),
+    ],
+    lifespan=[lifespan],
+    plugins=[FramePlugin(sorry, store=STORE)],
+)

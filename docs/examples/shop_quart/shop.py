@@ -1,118 +1,123 @@
-"""A mug shop on Quart, from the button to paid.
+"""A small shop on Quart: choose something, pay on Frame's page, see that it is paid."""
 
-``python shop.py`` runs it beside an emulator of Frame: open http://127.0.0.1:8000. With
-FRAME_SECRET_KEY, FRAME_WEBHOOK_SECRET and SHOP_REDIRECT_SECRET set, it asks Frame itself.
-"""
-
-import asyncio
 import os
-from html import escape
-from secrets import token_hex
-from urllib.parse import urlsplit
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
-from quart import Blueprint, Quart, abort, current_app, redirect
+from quart import Quart, Response, abort, redirect, request
 from quart.typing import ResponseReturnValue
+from shop_orders import Order, Orders
+from shop_pages import PRODUCTS, message_page, order_page, products_page, waiting_page
 
 from frame_async import LineItem, PaymentLinkSessionRequest
-from frame_async.integrations.quart import QuartFrame, frame_of, redirect_of, webhook_view
-from frame_async.redirects import RedirectSigner
-from frame_async.testing import EmulatorThread
+from frame_async.integrations.quart import (
+    Answer,
+    QuartFrame,
+    frame_of,
+    redirect_of,
+    webhook_view,
+)
+from frame_async.redirects import RedirectResult, RedirectSigner
 from frame_async.webhooks import Event, EventType, Turn, WebhookReceiver
 
-shop = Blueprint("shop", __name__)
+HOME = os.environ["SHOP_URL"]
+STORE = os.environ.get("SHOP_STORE", "sqlite:///frame.sqlite")
+
+orders = Orders(os.environ.get("SHOP_DATABASE", "shop.sqlite"))
+webhooks = WebhookReceiver(store=STORE)  # with FRAME_WEBHOOK_SECRET
+redirects = RedirectSigner(os.environ["SHOP_REDIRECT_SECRET"])
 
 
-@shop.get("/")
-async def product() -> str:
-    return page("A mug", '<form method="post" action="/orders"><button>Buy</button></form>')
+async def sorry(answer: Answer) -> Response:
+    text = str(answer.body.get("detail", "Something went wrong on our side."))
+    number = (request.view_args or {}).get("number")
+    page = message_page("Sorry", text, f"/orders/{number}" if number else "/")
+    headers = {**answer.headers, "Content-Type": "text/html; charset=utf-8"}
+    return Response(page, answer.status, headers)
 
 
-@shop.post("/orders")
-async def order() -> ResponseReturnValue:
-    number = token_hex(8)
-    current_app.config["ORDERS"][number] = False
-    return redirect(f"/orders/{number}", 303)
+app = Quart(__name__)
+QuartFrame(app, sorry, store=STORE)
 
 
-@shop.get("/orders/<number>")
-async def show(number: str) -> str:
-    check(number)
-    if current_app.config["ORDERS"][number]:
-        return page(f"Order {number}", "<p>Paid. Your mug is on its way.</p>")
-    button = f'<form method="post" action="/orders/{number}/pay"><button>Pay</button></form>'
-    return page(f"Order {number}", button)
+def found(number: str | None) -> Order:
+    order = None if number is None else orders.get(number)
+    return order or abort(404)
 
 
-@shop.post("/orders/<number>/pay")
-async def pay(number: str) -> ResponseReturnValue:
-    check(number)
-    session = await frame_of().payment_link_sessions.create(
-        PaymentLinkSessionRequest(
-            client_reference_id=number,
-            line_items=[LineItem(product="prod_mug")],
-            success_url=f"{current_app.config['SHOP_URL']}/thanks",
-        ),
-        idempotency_key=number,  # pressing twice makes one session
-    )
-    return redirect(session.url or f"/orders/{number}", 303)
+@app.get("/")
+async def home() -> str:
+    return products_page()
 
 
-@shop.get("/thanks")
-async def thanks() -> str:
-    back = redirect_of(current_app.config["SIGNER"])
-    if back is None or back.client_reference_id is None:
-        return page("Thank you", "<p>We will write to you.</p>")
-    number = escape(back.client_reference_id)
-    return page("Thank you", f'<p>See <a href="/orders/{number}">your order</a>.</p>')
-
-
-def check(number: str) -> None:
-    if number not in current_app.config["ORDERS"]:
+@app.post("/buy/<product>")
+async def buy(product: str) -> ResponseReturnValue:
+    if product not in PRODUCTS:
         abort(404)
+    return redirect(f"/orders/{orders.add(product)}", 303)
 
 
-def page(title: str, content: str) -> str:
-    return f"<!doctype html><title>{title}</title><h1>{title}</h1>{content}"
+@app.get("/orders/<number>")
+async def show(number: str) -> str:
+    order = found(number)
+    return order_page(order.number, order.product, order.status)
 
 
-def make_app(shop_url: str) -> Quart:
-    orders: dict[str, bool] = {}  # which orders there are, and whether they are paid
+@app.post("/orders/<number>/pay")
+async def pay(number: str) -> ResponseReturnValue:
+    order = found(number)
+    if order.status == "paid":
+        return redirect(f"/orders/{number}", 303)
+    asked = PaymentLinkSessionRequest(
+        client_reference_id=number,
+        line_items=[LineItem(product=order.product)],
+        success_url=f"{HOME}/thanks",
+        cancel_url=f"{HOME}/cancelled",
+    )
+    # Pressed twice, or tried again after an error: the key makes it the same session.
+    session = await frame_of().payment_link_sessions.create(asked, idempotency_key=order.key)
+    if session.url is None:
+        abort(502)
+    orders.opened(number, session.id)
+    return redirect(session.url, 303)
 
-    async def on_event(event: Event, turn: Turn) -> None:
-        if event.type == EventType.TRANSFER_SUCCEEDED and event.client_reference_id in orders:
-            orders[event.client_reference_id] = True
 
-    app = Quart(__name__)
-    app.config["ORDERS"] = orders
-    app.config["SIGNER"] = RedirectSigner(os.environ["SHOP_REDIRECT_SECRET"])
-    app.config["SHOP_URL"] = shop_url
-    QuartFrame(app)
-    app.register_blueprint(shop)
-    app.post("/webhooks")(webhook_view(WebhookReceiver(), on_event))
-    return app
+# Where the payer comes back to. A redirect is a hint for what the page says, and no more.
 
 
-def main() -> None:
-    shop_url = os.environ.get("SHOP_URL", "http://127.0.0.1:8000")
-    if "FRAME_SECRET_KEY" in os.environ:
-        run(shop_url)
+@app.get("/thanks")
+async def thanks() -> ResponseReturnValue:
+    back = redirect_of(redirects)
+    if back is None or back.client_reference_id is None:
+        return message_page("Thank you", "We will write to you once the payment is here.")
+    order = found(back.client_reference_id)
+    if order.status == "paid":
+        return redirect(f"/orders/{order.number}", 303)
+    return waiting_page(order.number)
+
+
+@app.get("/cancelled")
+async def cancelled() -> ResponseReturnValue:
+    back = redirect_of(redirects)
+    if back is None or back.result != RedirectResult.CANCELED:
+        return redirect("/", 303)
+    orders.cancelled(back.session)
+    return redirect(f"/orders/{back.client_reference_id}", 303)
+
+
+# What is true, Frame says itself.
+
+
+async def on_event(event: Event, turn: Turn) -> None:
+    if event.type != EventType.TRANSFER_SUCCEEDED or event.client_reference_id is None:
         return
-    secret = token_hex(16)
-    with EmulatorThread(webhooks=[(f"{shop_url}/webhooks", secret)]) as emulator:
-        os.environ["FRAME_SECRET_KEY"] = emulator.api_key
-        os.environ["FRAME_API_BASE_URL"] = emulator.base_url
-        os.environ["FRAME_WEBHOOK_SECRET"] = secret
-        os.environ["SHOP_REDIRECT_SECRET"] = "emulator_redirect_secret"
-        run(shop_url)
+    if orders.paid(event.client_reference_id):
+        print(f"{event.client_reference_id} is paid: ship it", flush=True)
 
 
-def run(shop_url: str) -> None:
-    config = Config()
-    config.bind = [f"127.0.0.1:{urlsplit(shop_url).port}"]
-    asyncio.run(serve(make_app(shop_url), config))
+app.post("/webhooks/frame")(webhook_view(webhooks, on_event))
 
 
-if __name__ == "__main__":
-    main()
+@app.after_serving
+async def close() -> None:
+    """What is the shop's own to close."""
+    await webhooks.aclose()
+    orders.close()
