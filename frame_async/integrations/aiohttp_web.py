@@ -99,8 +99,8 @@ async def receive_webhook(
 ) -> web.Response:
     """Verify the webhook in a request, act on its event once, and say what Frame is told.
 
-    No more than the receiver's ``max_bytes`` are read. What `act` raises comes through, so
-    that the answer is a 500 and Frame delivers the event again. `act` runs to its end even
+    No more than the receiver's ``max_bytes`` are read. What ``act`` raises comes through, so
+    that the answer is a 500 and Frame delivers the event again. ``act`` runs to its end even
     if Frame doesn't wait for it, also where abandoned requests are cancelled.
 
     Args:

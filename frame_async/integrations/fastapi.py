@@ -72,7 +72,7 @@ Frame = Annotated[FrameClient, Depends(_frame)]
 def webhook_router(path: str, receiver: WebhookReceiver, act: EventAction) -> APIRouter:
     """A router for ``app.include_router(...)`` that takes Frame's webhooks there.
 
-    See `receive_webhook`, which an endpoint of your own calls when it needs dependencies.
+    See ``receive_webhook``, which an endpoint of your own calls when it needs dependencies.
     The OpenAPI document doesn't show it.
     """
     router = APIRouter()

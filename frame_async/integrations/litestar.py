@@ -139,9 +139,9 @@ def frame_of(connection: ASGIConnection[Any, Any, Any, Any]) -> FrameClient:
 
 
 async def unless_abandoned(request: AnyRequest, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns or raises, unless the browser goes away before it does.
+    """What ``work`` returns or raises, unless the browser goes away before it does.
 
-    Then `work` is cancelled: a call that was cancelled keeps the books, so that its
+    Then ``work`` is cancelled: a call that was cancelled keeps the books, so that its
     idempotency key is free or in doubt, and the next call with it goes on from there. By
     itself a handler runs to its end when nobody waits for it any more.
 
@@ -177,8 +177,8 @@ async def receive_webhook(
 ) -> Response[bytes]:
     """Verify the webhook in a request, act on its event once, and say what Frame is told.
 
-    No more than the receiver's ``max_bytes`` are read. What `act` raises comes through, so
-    that the answer is a 500 and Frame delivers the event again. `act` runs to its end even
+    No more than the receiver's ``max_bytes`` are read. What ``act`` raises comes through, so
+    that the answer is a 500 and Frame delivers the event again. ``act`` runs to its end even
     if Frame doesn't wait for it, also where a server cancels abandoned requests.
 
     Args:

@@ -123,8 +123,8 @@ def frame_of() -> FrameClient:
 async def receive_webhook(receiver: WebhookReceiver, act: EventAction) -> Response:
     """Verify the webhook in the request, act on its event once, and say what Frame is told.
 
-    What `act` raises comes through, so that the answer is a 500 and Frame delivers the
-    event again. `act` runs to its end even if Frame doesn't wait for it, although Quart
+    What ``act`` raises comes through, so that the answer is a 500 and Frame delivers the
+    event again. ``act`` runs to its end even if Frame doesn't wait for it, although Quart
     cancels abandoned requests.
 
     Args:
