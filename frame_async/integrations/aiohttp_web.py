@@ -135,8 +135,10 @@ def redirect_of(request: web.Request, signer: RedirectSigner) -> Redirect | None
 
     It is a hint for the page that the payer sees, and no proof of payment.
     """
+    # Not request.url, which raises a ValueError when the Host header can be none.
+    address = f"{request.scheme}://{request.host}{request.raw_path}"
     try:
-        return signer.verify(str(request.url))
+        return signer.verify(address)
     except RedirectError as error:
         log_error(error)
         return None

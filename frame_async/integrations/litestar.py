@@ -219,10 +219,18 @@ def redirect_of(request: AnyRequest, signer: RedirectSigner) -> Redirect | None:
     It is a hint for the page that the payer sees, and no proof of payment.
     """
     try:
-        return signer.verify(str(request.url))
+        return signer.verify(_address(request))
     except RedirectError as error:
         log_error(error)
         return None
+
+
+def _address(request: AnyRequest) -> str:
+    """As it was asked for; ``request.url`` raises a ValueError for some Host headers."""
+    scope = request.scope
+    path = scope.get("raw_path") or scope["path"].encode()  # ASGI doesn't promise the first
+    target = b"%b?%b" % (path, scope["query_string"])
+    return f"{scope['scheme']}://{request.headers.get('host', '')}{target.decode('latin-1')}"
 
 
 def response_of(answer: Answer) -> Response[bytes]:

@@ -8,11 +8,18 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from attrs import evolve
 from support.abandoning import Books, abandoned, until_created
 from support.signing import SECRET
 from support.webhooks import UNBELIEVABLE, chunks
 
-from frame_async import FrameClient, LineItem, OutcomeUnknownError, PaymentLinkSessionRequest
+from frame_async import (
+    FrameClient,
+    LineItem,
+    OutcomeUnknownError,
+    PaymentLinkSessionRequest,
+    RateLimit,
+)
 from frame_async.errors import ConfigurationError, ValidationError
 from frame_async.integrations.aiohttp_web import (
     FRAME,
@@ -315,10 +322,11 @@ async def test_a_redirect_is_verified_as_it_was_asked_for(
     async with served(app) as url:
         redirect = Redirect(session="ses_1", result="paid", client_reference_id="order-1")
         good = signer.append(f"{url}/thanks?name=%7eada&x=%2b%2C", redirect)
-        for address in (good, good.replace("frame_signature=", "frame_signature=0")):
-            async with abandoned(address, method="GET") as reader:
+        changed = good.replace("frame_signature=", "frame_signature=0")
+        for address, headers in ((good, {}), (changed, {}), (changed, {"Host": "shop:x"})):
+            async with abandoned(address, b"", headers, method="GET") as reader:
                 assert b"200 OK" in await reader.readline()
-    assert [one and one.client_reference_id for one in found] == ["order-1", None]
+    assert [one and one.client_reference_id for one in found] == ["order-1", None, None]
 
 
 @pytest.mark.frame_emulator(limit=None)
@@ -343,6 +351,21 @@ async def test_an_abandoned_request_cancels_the_call_and_keeps_the_books(
         assert session.call.replayed
         assert session.call.possible_duplicates == 1
     assert len(frame_emulator.created()) == 2
+
+
+async def test_abandoned_in_the_line_before_the_window_leaves_nothing_behind(
+    frame_emulator: EmulatorThread,
+) -> None:
+    """A call that was still waiting for its place in the window frees its key."""
+    books = Books()
+    app = paying(frame_emulator, store=books, rate_limit=RateLimit(1, 600), timeout=900)
+    async with served(app, handler_cancellation=True) as url:
+        await app[FRAME].payment_link_sessions.create(evolve(ORDER, client_reference_id="before"))
+        async with abandoned(f"{url}/pay"):
+            await asyncio.wait_for(books.claimed.wait(), 30)
+        await asyncio.wait_for(books.released.wait(), 30)
+    assert not books.in_doubt.is_set()
+    frame_emulator.assert_not_created("order-1")
 
 
 @pytest.mark.frame_emulator(limit=None)

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from support.abandoning import Books, abandoned, until_created
 from support.asgi import serve
+from support.hypercorns import hypercorned
 from support.signing import SECRET
 from support.webhooks import UNBELIEVABLE, chunks
 
@@ -291,24 +292,26 @@ async def test_a_redirect_is_verified(http: aiohttp.ClientSession, covers: Any) 
     async with serve(Litestar([thanks])) as url:
         redirect = Redirect(session="ses_1", result="paid", client_reference_id="order-1")
         good = signer.append(f"{url}/thanks?name=%7eada&x=%2b%2C", redirect)
-        for address in (good, good.replace("frame_signature=", "frame_signature=0")):
-            async with abandoned(address, method="GET") as reader:
+        changed = good.replace("frame_signature=", "frame_signature=0")
+        for address, headers in ((good, {}), (changed, {}), (changed, {"Host": "shop:x"})):
+            async with abandoned(address, b"", headers, method="GET") as reader:
                 assert b"200 OK" in await reader.readline()
-    assert [one and one.client_reference_id for one in found] == ["order-1", None]
+    assert [one and one.client_reference_id for one in found] == ["order-1", None, None]
 
 
 # --- abandoned requests ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("serving", [serve, hypercorned], ids=["uvicorn", "hypercorn"])
 @pytest.mark.frame_emulator(limit=None)
 async def test_an_abandoned_request_cancels_the_call_and_keeps_the_books(
-    frame_emulator: EmulatorThread, http: aiohttp.ClientSession
+    frame_emulator: EmulatorThread, http: aiohttp.ClientSession, serving: Any
 ) -> None:
     """With `unless_abandoned`, the key is in doubt after the browser left, and admits it."""
     frame_emulator.call(lambda emulator: emulator.add_fault("create_and_hang", times=1))
     books = Books()
     app = Litestar([pay_or_go], plugins=[plugin_for(frame_emulator, store=books)])
-    async with serve(app) as url:
+    async with serving(app) as url:
         async with abandoned(f"{url}/pay-or-go", b"{}"):
             await until_created(frame_emulator, 1)
         await asyncio.wait_for(books.in_doubt.wait(), 30)

@@ -10,6 +10,7 @@ from hypercorn.utils import LifespanFailureError
 from quart import Quart, abort, websocket
 from quart.typing import ResponseReturnValue
 from support.abandoning import Books, abandoned, until_created
+from support.asgi import serve
 from support.hypercorns import hypercorned
 from support.signing import SECRET
 from support.webhooks import UNBELIEVABLE, chunks
@@ -268,24 +269,26 @@ async def test_a_redirect_is_verified(covers: Any) -> None:
     async with hypercorned(app) as url:
         redirect = Redirect(session="ses_1", result="paid", client_reference_id="order-1")
         good = signer.append(f"{url}/thanks?name=%7eada&x=%2b%2C", redirect)
-        for address in (good, good.replace("frame_signature=", "frame_signature=0")):
-            async with abandoned(address, method="GET") as reader:
+        changed = good.replace("frame_signature=", "frame_signature=0")
+        for address, headers in ((good, {}), (changed, {}), (changed, {"Host": "shop:x"})):
+            async with abandoned(address, b"", headers, method="GET") as reader:
                 assert b" 200 " in await reader.readline()
-    assert [one and one.client_reference_id for one in found] == ["order-1", None]
+    assert [one and one.client_reference_id for one in found] == ["order-1", None, None]
 
 
 # --- abandoned requests ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("serving", [hypercorned, serve], ids=["hypercorn", "uvicorn"])
 @pytest.mark.frame_emulator(limit=None)
 async def test_an_abandoned_request_cancels_the_call_and_keeps_the_books(
-    frame_emulator: EmulatorThread, http: aiohttp.ClientSession
+    frame_emulator: EmulatorThread, http: aiohttp.ClientSession, serving: Any
 ) -> None:
     """Quart cancels by itself: the key is in doubt after the browser left, and admits it."""
     frame_emulator.call(lambda emulator: emulator.add_fault("create_and_hang", times=1))
     books = Books()
     app = paying(frame_emulator, store=books)
-    async with hypercorned(app) as url:
+    async with serving(app) as url:
         async with abandoned(f"{url}/pay"):
             await until_created(frame_emulator, 1)
         await asyncio.wait_for(books.in_doubt.wait(), 30)

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from frame_async.stores import MemoryStore
+from frame_async.stores import Claim, MemoryStore
 from frame_async.testing import EmulatorThread
 
 PATIENCE = 30.0
@@ -28,8 +28,8 @@ async def abandoned(
     host, _, port = place.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     size = len(body) if length is None else length
-    lines = [f"{method} /{path} HTTP/1.1", f"Host: {place}", f"Content-Length: {size}"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    head = {"Host": place, "Content-Length": f"{size}"} | dict(headers or {})
+    lines = [f"{method} /{path} HTTP/1.1", *(f"{name}: {head[name]}" for name in head)]
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
     try:
         yield reader
@@ -39,17 +39,27 @@ async def abandoned(
 
 
 class Books(MemoryStore):
-    """A store that tells when a key came to be in doubt."""
+    """A store that tells what becomes of a key."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.claimed, self.released = asyncio.Event(), asyncio.Event()
         self.in_doubt = asyncio.Event()
+
+    async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
+        """As it is, and tell."""
+        self.claimed.set()
+        return await super().claim(key, fingerprint, lease)
+
+    async def release(self, key: str, token: str) -> bool:
+        """As it is, and tell."""
+        self.released.set()
+        return await super().release(key, token)
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
         """As it is, and tell."""
-        mine = await super().doubt(key, token, doubts, keep)
         self.in_doubt.set()
-        return mine
+        return await super().doubt(key, token, doubts, keep)
 
 
 async def until_created(emulator: EmulatorThread, number: int) -> None:
