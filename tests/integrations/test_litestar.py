@@ -188,10 +188,11 @@ async def test_a_page_of_your_own_for_errors(
 
 
 def webhook_app(act: Callable[[Event, Turn], Any], **options: Any) -> Litestar:
-    """An application with a webhook, behind CSRF protection as a shop's forms are."""
+    """An application with a webhook; its forms are small, and protected from forgery."""
     receiver = WebhookReceiver(SECRET, store=MemoryStore(), max_bytes=1000)
     route = webhook_route("/webhooks", receiver, act)
-    return Litestar([route], csrf_config=CSRFConfig(secret="a" * 32), **options)
+    given: Any = {"csrf_config": CSRFConfig(secret="a" * 32), "request_max_body_size": 10}
+    return Litestar([route], **(given | options))
 
 
 async def test_a_webhook_acts_once(http: aiohttp.ClientSession) -> None:
@@ -214,7 +215,7 @@ async def test_a_webhook_acts_once(http: aiohttp.ClientSession) -> None:
 
 @pytest.mark.parametrize(("body", "headers"), UNBELIEVABLE.values(), ids=UNBELIEVABLE)
 async def test_a_webhook_that_is_not_believed(
-    http: aiohttp.ClientSession, body: Any, headers: dict[str, str]
+    http: aiohttp.ClientSession, body: Any, headers: Any
 ) -> None:
     """What isn't signed, or is too large, is answered 400, and nothing happens."""
 
@@ -375,6 +376,18 @@ async def test_a_body_stays_readable(
         first = await unless_abandoned(request, work())
         return first + await unless_abandoned(request, work())
 
-    app = Litestar([read], plugins=[plugin_for(frame_emulator)])
-    async with serve(app) as url, http.post(url, data=b"abc") as answer:
-        assert await answer.read() == b"abcabc"
+    @post("/stream")
+    async def stream(request: AnyRequest) -> bytes:
+        async def work() -> bytes:
+            await asyncio.sleep(0.01)
+            return b"def"
+
+        chunks = [chunk async for chunk in request.stream()]
+        return b"".join(chunks) + await unless_abandoned(request, work())
+
+    app = Litestar([read, stream], plugins=[plugin_for(frame_emulator)])
+    async with serve(app) as url:
+        async with http.post(url, data=b"abc") as answer:
+            assert await answer.read() == b"abcabc"
+        async with http.post(f"{url}/stream", data=b"abc") as answer:
+            assert await answer.read() == b"abcdef"
