@@ -227,8 +227,8 @@ def redirect_of(request: AnyRequest, signer: RedirectSigner) -> Redirect | None:
 
 def _address(request: AnyRequest) -> str:
     """As it was asked for; ``request.url`` raises a ValueError for some Host headers."""
-    scope = request.scope
-    path = scope.get("raw_path") or scope["path"].encode()  # ASGI doesn't promise the first
+    scope: Any = request.scope
+    path: bytes = scope.get("raw_path") or scope["path"].encode()  # ASGI doesn't promise the first
     target = b"%b?%b" % (path, scope["query_string"])
     return f"{scope['scheme']}://{request.headers.get('host', '')}{target.decode('latin-1')}"
 

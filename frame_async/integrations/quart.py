@@ -132,8 +132,8 @@ async def receive_webhook(receiver: WebhookReceiver, act: EventAction) -> Respon
         act: called with the event and its turn, unless the event was acted upon before.
     """
     # Quart has the whole body in memory in any case; its MAX_CONTENT_LENGTH counts there.
-    body, headers = await request.body, list(request.headers)
-    return response_of(await see_through(receive(receiver, body, headers, act)))
+    body = await request.get_data(cache=True, as_text=False, parse_form_data=False)
+    return response_of(await see_through(receive(receiver, body, list(request.headers), act)))
 
 
 def webhook_view(

@@ -213,6 +213,22 @@ async def test_a_webhook_that_is_not_believed(
         assert answer.content_type == "application/problem+json"
 
 
+async def test_a_body_larger_than_quart_takes_is_its_own_413(http: aiohttp.ClientSession) -> None:
+    """The application's MAX_CONTENT_LENGTH counts for webhooks as well."""
+
+    async def act(event: Event, turn: Turn) -> None:
+        pytest.fail("it must not be acted upon")
+
+    app = webhook_app(act)
+    app.config["MAX_CONTENT_LENGTH"] = 100
+    body, headers = signed_webhook(PAID, DATA, secret=SECRET)
+    async with (
+        hypercorned(app) as url,
+        http.post(f"{url}/webhooks", data=body, headers=headers) as answer,
+    ):
+        assert answer.status == 413
+
+
 async def test_a_webhook_that_fails_is_tried_again(http: aiohttp.ClientSession) -> None:
     """An action that raises makes a 500, and the next delivery has its turn."""
     tries: list[Turn] = []
