@@ -398,3 +398,36 @@ async def test_a_body_stays_readable(
             assert await answer.read() == b"abcabc"
         async with http.post(f"{url}/stream", data=b"abc") as answer:
             assert await answer.read() == b"abcdef"
+
+
+async def test_a_body_that_comes_twice_is_not_the_end() -> None:
+    """A middleware that hands on the body once more isn't taken for a browser that left."""
+    body = {"type": "http.request", "body": b"x", "more_body": False}
+    coming = [body, body, {"type": "http.disconnect"}]
+    went_on = asyncio.Event()
+    seen: list[str] = []
+
+    @post("/")
+    async def go_on(request: AnyRequest) -> str:
+        async def work() -> str:
+            await asyncio.sleep(0.01)
+            went_on.set()
+            return "done"
+
+        seen.append(await unless_abandoned(request, work()))
+        return ""
+
+    app = Litestar([go_on])
+
+    async def twice(scope: Any, receive: Any, send: Any) -> None:
+        async def repeated() -> Any:
+            if len(coming) == 1:
+                await went_on.wait()
+            return coming.pop(0)
+
+        await app(scope, receive if scope["type"] == "lifespan" else repeated, send)
+
+    async with serve(twice) as url, aiohttp.ClientSession() as browser:
+        async with browser.post(url) as answer:
+            assert answer.status == 201
+    assert seen == ["done"]
