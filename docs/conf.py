@@ -23,6 +23,9 @@ nitpick_ignore_regex = [
     # Shown, but not indexed: names such as `url` are meant of other classes elsewhere.
     ("py:.*", r"frame_async\.emulator\.deliveries\..*"),
     ("py:.*", r"frame_async\.models\.(_|not_given).*"),
+    ("py:.*", r"(Headers|Response|WerkzeugResponse)"),  # of Quart, which names them so
+    ("py:.*", r"(aiohttp|contextlib|django|fastapi|litestar|quart|starlette)\..*"),
+    ("py:.*", r"frame_async\.integrations\.(\w+\.)?(_|T\b).*"),
     ("py:.*", r"(T_co|C|Broken|Rule|optional|frame_async\.testing\.emulators\.T)"),
 ]
 

@@ -85,6 +85,11 @@ class WebhookReceiver:
         self._owns_store = url is not None
         self._store = _store(url, store, self._clock)
 
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of a body, at most."""
+        return self._max_bytes
+
     def verify(self, body: bytes, headers: Headers) -> Event:
         """The event in a webhook, once its signature is found to be right.
 
