@@ -265,9 +265,15 @@ class _Course:
         return exchange
 
     async def _leave(self, token: str, exchange: Exchange) -> None:
-        """Tell the window how it went; a store that can't hear it gives the place up later."""
+        """Tell the window how it went; a store that can't hear it gives the place up later.
+
+        Without an answer the request may still arrive, so its place isn't given back: it
+        lapses when no request of its time can arrive any more.
+        """
         turnstile, policy = self._delivery.turnstile, self._assignment.policy
         outcome = exchange.outcome
+        if outcome is Outcome.UNKNOWN and exchange.head is None:
+            return
         reaction = policy.react(outcome, exchange.evidence)
         try:
             if reaction is Reaction.THROTTLED:
