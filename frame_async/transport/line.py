@@ -199,7 +199,8 @@ class Line:
             async with asyncio.timeout(left):
                 await waiter.place
         except (TimeoutError, asyncio.CancelledError) as gave_up:
-            if not waiter.place.cancel() and waiter.place.exception() is None:
+            waiter.place.cancel()  # as a rule it is: who waits for it is cancelled through it
+            if not waiter.place.cancelled() and waiter.place.exception() is None:
                 # The place came at the very moment of giving up.
                 _let_go(asyncio.get_running_loop(), self.leave(waiter.token, sent=False))
             if isinstance(gave_up, asyncio.CancelledError):

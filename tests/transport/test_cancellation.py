@@ -10,9 +10,18 @@ import pytest
 from support.clients import Connect, attempt
 from support.faults import FaultServer, Wire, answer, framed, hang, refusal, serve
 
-from frame_async import Attempt, Call, CallError, NotSentError, Outcome, OutcomeUnknownError
+from frame_async import (
+    Attempt,
+    Call,
+    CallError,
+    NotSentError,
+    Outcome,
+    OutcomeUnknownError,
+    RateLimit,
+    RetryPolicy,
+)
 from frame_async import PaymentLinkSessionRequest as Request
-from frame_async.errors import ClientClosedError
+from frame_async.errors import ClientClosedError, WindowFullError
 from frame_async.observers import Observer
 
 
@@ -56,6 +65,29 @@ async def test_cancelled_while_the_server_works(connect: Connect, order: Request
     assert call.outcome is Outcome.UNKNOWN
     assert call.possible_duplicates == 1
     assert [a.reason for a in call.attempts] == ["cancelled"]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "timed out", "broken"])
+async def test_a_request_without_an_answer_keeps_its_place(
+    connect: Connect, order: Request, how: str
+) -> None:
+    """It may still arrive, so its place is free a period after that, not after it was given up."""
+
+    async def silent(wire: Wire) -> None:
+        await wire.read_request()
+        if how != "broken":
+            await asyncio.sleep(10)
+
+    once = RetryPolicy(max_retries=0)
+    async with FaultServer.playing(silent) as server:
+        client = connect(server, rate_limit=RateLimit(1, per=0.1), attempt_timeout=0.5, clock=None)
+        task = asyncio.create_task(attempt(client, order, retry=once))
+        if how == "cancelled":
+            await cancelled_after(0.1, task)
+        else:
+            assert type(await task) is OutcomeUnknownError
+        ended = await attempt(client, order, "next", timeout=0.6, retry=once)
+    assert type(ended) is WindowFullError
 
 
 async def test_cancelled_at_the_gate(connect: Connect, order: Request) -> None:
