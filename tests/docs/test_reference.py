@@ -13,7 +13,7 @@ from frame_async.cli.commands import cli
 from frame_async.emulator.__main__ import _make_parser
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-DIRECTIVE = re.compile(r"\.\. auto(?:class|function|data|exception):: ([\w.]+)")
+DIRECTIVE = re.compile(r"\.\. (?:auto(?:class|function|data)|py:data):: ([\w.]+)")
 WHOLE = re.compile(r"\.\. automodule:: ([\w.]+)\n +:members:")
 MODULES = (
     "frame_async",
