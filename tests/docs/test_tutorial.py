@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Timer
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -89,6 +90,7 @@ class Reader:
             env=self._env,
             text=True,
             check=False,
+            timeout=60,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -125,13 +127,18 @@ class Reader:
 
 
 def spoken(process: "subprocess.Popen[str]", until: str) -> list[str]:
-    """What a process says, up to the line that ends so."""
+    """What a process says, up to the line that ends so; it has 30 seconds for that."""
     assert process.stdout is not None
     said: list[str] = []
-    for line in process.stdout:
-        said.append(line)
-        if line.rstrip().endswith(until):
-            return said
+    patience = Timer(30, process.terminate)
+    patience.start()
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if line.rstrip().endswith(until):
+                return said
+    finally:
+        patience.cancel()
     raise AssertionError(f"it ended without {until!r}: {said}")
 
 
