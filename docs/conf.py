@@ -39,3 +39,5 @@ autodoc_class_signature = "mixed"
 
 html_theme = "furo"
 html_title = f"frame-async {version}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]

@@ -33,6 +33,7 @@ class Attempt:
     """
 
     outcome: Outcome
+    """What it proved."""
     status: int | None = None
     """HTTP status of the answer, when its head was read."""
     reason: str = ""

@@ -13,6 +13,7 @@ class NotGiven(Enum):
     """
 
     NOT_GIVEN = "not given"
+    """The one value."""
 
     def __bool__(self) -> Literal[False]:
         return False

@@ -85,11 +85,17 @@ class Card(_Secretive):
     """
 
     type: Literal["card"] = field(default="card", init=False)
+    """Always ``"card"``."""
     card_number: str
+    """The number, or what Frame.js made of it."""
     exp_month: str | int
+    """Month in which the card expires, 1 to 12."""
     exp_year: str | int
+    """Year in which the card expires."""
     cvc: str
+    """The security code, or what Frame.js made of it."""
     billing: Mapping[str, Any] | NotGiven = field(default=NOT_GIVEN, converter=_billing)
+    """Name and address of the owner, with the field names of Frame's SDKs."""
 
 
 @frozen(kw_only=True, repr=False)
@@ -97,10 +103,15 @@ class BankAccount(_Secretive):
     """Bank account data (ACH); checked by the request it is put into."""
 
     type: Literal["ach"] = field(default="ach", init=False)
+    """Always ``"ach"``."""
     account_type: Literal["checking", "savings"]
+    """Which kind of account it is."""
     account_number: str
+    """Number of the account."""
     routing_number: str
+    """Number of its bank."""
     billing: Mapping[str, Any] | NotGiven = field(default=NOT_GIVEN, converter=_billing)
+    """Name and address of the owner, with the field names of Frame's SDKs."""
 
 
 PaymentMethod = Card | BankAccount | Mapping[str, Any]

@@ -13,12 +13,14 @@ class SessionStatus:
     """The published values of `PaymentLinkSession.status`; others come as they are."""
 
     OPEN: Final = "open"
+    """A payer may pay."""
 
 
 class PaymentStatus:
     """The published values of `PaymentLinkSession.payment_status`; others come as they are."""
 
     UNPAID: Final = "unpaid"
+    """Nobody has paid yet."""
 
 
 @frozen(kw_only=True)

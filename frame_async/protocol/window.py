@@ -45,8 +45,9 @@ class RateLimit:
     """
 
     requests: int
+    """How many, 1 to 1,000,000."""
     per: float = 60.0
-    """Length of the rolling window in seconds."""
+    """Length of the rolling window in seconds, above 0."""
 
     def __attrs_post_init__(self) -> None:
         _check_limit(self.requests, self.per)

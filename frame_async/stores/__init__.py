@@ -1,7 +1,8 @@
 """What must be remembered beyond one attempt: claimed and finished keys, the rate window.
 
-One parameter takes a user from one process to the next: `MemoryStore` (one process, the
-default), `SQLiteStore` (the processes of one host).
+One parameter takes a user from one process to a fleet: `MemoryStore` (one process, the
+default), `SQLiteStore` in ``stores.sqlite`` (the processes of one host), `RedisStore` in
+``stores.redis`` and `PostgresStore` in ``stores.postgres`` (a fleet).
 """
 
 from frame_async.stores.interface import (

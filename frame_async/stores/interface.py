@@ -31,6 +31,7 @@ class InDoubt:
     """The key is yours, but earlier attempts may have created sessions that nobody has."""
 
     token: str
+    """Proves the claim in the calls that follow."""
     doubts: int
     """How many such attempts there were, at most."""
 
@@ -52,6 +53,7 @@ class Done:
 
 
 Claim = Claimed | InDoubt | InFlight | Done
+"""What a claim of a key finds."""
 
 
 @frozen
@@ -61,6 +63,7 @@ class Window:
     name: str
     """Stands for API key, endpoint and mode; the API key can't be read from it."""
     limit: RateLimit
+    """How many requests in how many seconds."""
 
 
 class Store(Protocol):

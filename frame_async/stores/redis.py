@@ -173,7 +173,7 @@ class RedisStore:
         return True
 
     async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
-        """See `Store.claim`. What is left of a claim is kept 26 hours after its lease."""
+        """See `Store.claim`. What is left of a claim is kept a week after its lease."""
         token = token_hex(8)
         answer = await self._ask(CLAIM, key_name(key), fingerprint, token, micro(lease))
         match answer:
