@@ -49,7 +49,7 @@ THIRD_PARTIES = {
         "integrations/aiohttp_web.py",
         "emulator",
     },
-    "yarl": {"transport/session.py"},
+    "yarl": {"transport"},
     "multidict": {"transport"},
     "tenacity": {"transport/retrying.py"},
     "redis": {"stores"},

@@ -16,12 +16,13 @@ _HARDLY_TOLD: Final = "payment_method_data"
 
 def make_fingerprint(fields: Mapping[str, bytes]) -> str:
     """A fingerprint of the canonical bytes of each field."""
-    return ",".join(f"{name}={_digest(name, fields[name])}" for name in sorted(fields))
-
-
-def _digest(name: str, value: bytes) -> str:
-    digest = sha256(value).hexdigest()
-    return digest[: _FEW_DIGITS if name == _HARDLY_TOLD else _DIGITS]
+    digits = {_HARDLY_TOLD: _FEW_DIGITS}.get
+    return ",".join(
+        [
+            f"{name}={sha256(fields[name]).hexdigest()[: digits(name, _DIGITS)]}"
+            for name in sorted(fields)
+        ]
+    )
 
 
 def differing_fields(one: str, other: str) -> tuple[str, ...]:

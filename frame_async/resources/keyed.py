@@ -169,9 +169,12 @@ class KeyedCalls:
         async def settle(delivered: Delivered) -> None:
             trouble.extend(await self._settle(held, delivered))
 
-        own = evolve(assignment, token=claim.token, doubts=doubts, claim=held)
-        async with self._heartbeat(held):
-            delivered = await self.delivery.deliver(own, settle)
+        assignment.token, assignment.doubts, assignment.claim = claim.token, doubts, held
+        if self.store.shared:
+            async with self._heartbeat(held):
+                delivered = await self.delivery.deliver(assignment, settle)
+        else:
+            delivered = await self.delivery.deliver(assignment, settle)
         return finish(_admitting(delivered, *trouble))
 
     async def _settle(self, held: "_Held", delivered: Delivered) -> list[str]:
@@ -195,10 +198,7 @@ class KeyedCalls:
 
     @asynccontextmanager
     async def _heartbeat(self, held: "_Held") -> AsyncGenerator[None]:
-        """Renew the claim while the call lives, where other processes could take it."""
-        if not self.store.shared:
-            yield
-            return
+        """Renew the claim while the call lives: other processes could take it."""
         beating = asyncio.create_task(held.beat(self.clock))
         try:
             yield
@@ -274,5 +274,7 @@ def _unpacked(packed: bytes) -> tuple[int, bytes]:
 def _admitting(delivered: Delivered, *trouble: str) -> Delivered:
     """The same end, with what the store couldn't do in its record."""
     known = delivered.call.store_error
+    if not trouble and not known:
+        return delivered
     told = dict.fromkeys([*trouble, known] if known else trouble)
     return evolve(delivered, call=evolve(delivered.call, store_error="; ".join(told)))

@@ -17,7 +17,7 @@ from frame_async.protocol.window import Lane
 from frame_async.resources.keyed import KeyedCalls
 from frame_async.resources.many import BulkItem, BulkResults, Engine, Source
 from frame_async.resources.verdicts import error_of, secrets_of, session_of
-from frame_async.serialization import canonical_fields, dump
+from frame_async.serialization import canonical_fields, dump, join_fields
 from frame_async.shapes import is_mapping
 from frame_async.transport.delivery import Assignment, Delivered, Delivery
 
@@ -174,10 +174,17 @@ class PaymentLinkSessions:
         party: object = None,
     ) -> PaymentLinkSession:
         """Make one call, whose parameters have been checked."""
-        minted = mint(os.urandom) if key is None else ""
+        if key is None:
+            body, fingerprint = Hidden(dump(request)), ""
+            minted = key = mint(os.urandom)
+        else:
+            # Boxed, because they hold what was asked for: a traceback shows local variables.
+            given, minted = Hidden(canonical_fields(request)), ""
+            body = Hidden(join_fields(given.reveal()))
+            fingerprint = make_fingerprint(given.reveal())
         assignment = Assignment(
-            Hidden(dump(request)),
-            minted if key is None else key,
+            body,
+            key,
             policy,
             self._delivery.clock.monotonic() + timeout,
             lane,
@@ -191,12 +198,10 @@ class PaymentLinkSessions:
                 return session
             raise error_of(delivered, Hidden(secrets_of(request, self._key.reveal())))
 
-        if key is None:
+        if minted:
             return finish(await self._delivery.deliver(assignment))
         self._delivery.session.open()
-        return await self._keyed.run(
-            assignment, make_fingerprint(canonical_fields(request)), finish
-        )
+        return await self._keyed.run(assignment, fingerprint, finish)
 
 
 @frozen(kw_only=True)

@@ -33,14 +33,14 @@ def dump_json(value: object) -> bytes:
     return _plain_encoder.encode(value)
 
 
-def decode(data: bytes, what: str) -> Any:
+def decode(data: bytes, what: str, decoder: msgspec.json.Decoder[Any] = _decoder) -> Any:
     """Decode strictly: RFC 8259 JSON in UTF-8 without a byte-order mark, of sane depth.
 
     Raises:
         UnreadableError: it is none; the message names `what`, and never quotes the data.
     """
     try:
-        return _decoder.decode(data)
+        return decoder.decode(data)
     except UnicodeDecodeError:
         rule = "is not UTF-8"
     except RecursionError:

@@ -31,7 +31,14 @@ def dump(request: PaymentLinkSessionRequest) -> bytes:
 def canonical_fields(request: PaymentLinkSessionRequest) -> dict[str, bytes]:
     """The canonical JSON of each field that was given: what fingerprints are made of."""
     fields_given: dict[str, Any] = converter.unstructure(request)
-    return {name: _json.encode(value) for name, value in fields_given.items()}
+    return {name: _json.encode(fields_given[name]) for name in sorted(fields_given)}
+
+
+def join_fields(fields_given: Mapping[str, bytes]) -> bytes:
+    """What `dump` gives, made of what `canonical_fields` gave: box it at once, too."""
+    return b"{%b}" % b",".join(
+        [b'"%b":%b' % (name.encode(), value) for name, value in fields_given.items()]
+    )
 
 
 def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import define
 
 from frame_async.errors import IdempotencyConflictError
 from frame_async.protocol.fingerprints import differing_fields
@@ -22,7 +22,7 @@ class State(StrEnum):
     DONE = "done"
 
 
-@frozen(kw_only=True)
+@define
 class KeyRecord:
     """What is remembered of one key."""
 
@@ -40,7 +40,7 @@ class KeyRecord:
         return self.until + (LAPSED_KEEP if self.state is State.CLAIMED else 0.0) <= now
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Change:
     """How a claim goes on, or ends."""
 
@@ -67,17 +67,14 @@ def claim(
     until = now + lease
     if found is None or found.expired(now):
         # A process that dies from here on leaves one attempt in doubt.
-        mine = KeyRecord(
-            fingerprint=fingerprint, state=State.CLAIMED, token=token, until=until, doubts=1
-        )
-        return Claimed(token), mine
+        return Claimed(token), KeyRecord(fingerprint, State.CLAIMED, token, until, 1)
     if found.fingerprint != fingerprint:
         raise IdempotencyConflictError(key, differing_fields(found.fingerprint, fingerprint))
     if found.state is State.DONE:
         return Done(found.body), None
     if found.state is State.CLAIMED and now < found.until:
         return InFlight(found.until - now), None
-    taken = evolve(found, state=State.CLAIMED, token=token, until=until, doubts=found.doubts + 1)
+    taken = KeyRecord(fingerprint, State.CLAIMED, token, until, found.doubts + 1, found.body)
     return (InDoubt(token, found.doubts) if found.doubts else Claimed(token)), taken
 
 
@@ -97,13 +94,9 @@ def change(
     """
     mine = owned(found, token)
     if mine is not None:
-        return True, evolve(
-            mine,
-            state=change.state,
-            until=now + change.seconds,
-            doubts=change.doubts,
-            body=change.body,
-        )
+        until = now + change.seconds
+        record = KeyRecord(mine.fingerprint, change.state, token, until, change.doubts, change.body)
+        return True, record
     if found is None or found.token != token or found.expired(now):
         return False, None
     return change.ended_as(found), None

@@ -30,7 +30,7 @@ from frame_async.transport.deadlines import Deadlines
 from frame_async.transport.exchange import Exchange, Head, Trail
 from frame_async.transport.system import spelled, was_asked_to_cancel
 from frame_async.transport.tls import make_tls_context, without_key_log
-from frame_async.transport.wire import Connector, NeverWrittenError, Post, Request
+from frame_async.transport.wire import Connector, NeverWrittenError, NoCookies, Post, Request
 
 IDLE_SECONDS: Final = 50.0
 """How long an idle connection is kept: longer than aiohttp's 15 s, since callers may be
@@ -175,7 +175,7 @@ class HttpSession:
         )
         session = aiohttp.ClientSession(
             connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=NoCookies(),
             request_class=Request,
             # The time limit of an exchange is kept here; aiohttp's costs three times as much.
             timeout=aiohttp.ClientTimeout(

@@ -7,6 +7,7 @@ the body; here a request is written in one piece, head and body, at one known mo
 
 from collections.abc import Callable
 from contextlib import suppress
+from http.cookies import BaseCookie, SimpleCookie
 from typing import Any, Final
 
 import aiohttp
@@ -14,6 +15,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from multidict import CIMultiDict
+from yarl import URL
 
 from frame_async.hidden import Hidden
 from frame_async.transport.exchange import Trail
@@ -116,6 +118,17 @@ class _Written:
 
 _WRITTEN: Final[Any] = _Written()
 _NO_HEADERS: Final = CIMultiDict[str]()
+
+
+class NoCookies(aiohttp.DummyCookieJar):
+    """Neither keeps nor makes any."""
+
+    def filter_cookies(self, request_url: URL) -> "BaseCookie[str]":  # noqa: ARG002
+        """None, and always the same none."""
+        return _NO_COOKIES
+
+
+_NO_COOKIES: Final = SimpleCookie()
 
 
 class Connector(aiohttp.TCPConnector):
