@@ -23,6 +23,11 @@ _LAST: Final = 2**62
 Record = Mapping[str, Any]
 
 
+def queue_of(scope: str) -> str:
+    """The queue of an API key and address: whoever has another key never sees its jobs."""
+    return f"frame-{scope}"
+
+
 class Database(Protocol):
     """A PostgreSQL database that has procrastinate's tables.
 

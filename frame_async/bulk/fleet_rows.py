@@ -1,11 +1,11 @@
 """Rows of a file on their way to a queue: which may go, and as what."""
 
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final
 
 from attrs import define, evolve, field
 
-from frame_async.bulk.checking import Checked, with_doubled
+from frame_async.bulk.checking import Checked, Rows, with_doubled
 from frame_async.bulk.fleet_books import FleetRow
 from frame_async.bulk.lines import line_of_wrong
 from frame_async.bulk.rows import Row
@@ -19,14 +19,6 @@ _SECRET: Final = Problem(
     "is secret, and a queue keeps requests in the clear until they were sent",
     "name a payment_method that exists, or run the file without --queue",
 )
-
-
-class Rows(Protocol):
-    """Something that can be read as often as needed."""
-
-    def rows(self) -> Iterator[Row]:
-        """Every row, from the beginning."""
-        ...
 
 
 @define

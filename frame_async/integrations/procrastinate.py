@@ -16,9 +16,9 @@ import procrastinate
 from attrs import frozen
 from procrastinate import exceptions, jobs, manager
 
-from frame_async.bulk.fleet_books import FleetBooks, Record
-from frame_async.bulk.fleet_work import FleetWork, NotNowError, Terms
+from frame_async.bulk.fleet_books import FleetBooks, Record, queue_of
 from frame_async.bulk.fleet_settings import Settings
+from frame_async.bulk.fleet_work import FleetWork, NotNowError
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.hidden import Hidden
 from frame_async.protocol.window import RateLimit
@@ -42,11 +42,6 @@ _AWAY: Final = ("", "08", "53", "57")
 """SQLSTATE classes of a server that is restarted or has no room; none if it said nothing."""
 
 T = TypeVar("T")
-
-
-def queue_of(scope: str) -> str:
-    """The queue of an API key and address: whoever has another key never sees its jobs."""
-    return f"frame-{scope}"
 
 
 @frozen
