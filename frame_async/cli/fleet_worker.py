@@ -18,7 +18,8 @@ from frame_async.protocol.window import RateLimit
 if TYPE_CHECKING:
     from frame_async.integrations.procrastinate import Fleet
 
-_LOGGERS: Final = ("frame_async", "procrastinate", "psycopg", "psycopg.pool")
+_OTHERS: Final = ("procrastinate", "psycopg", "psycopg.pool")
+"""They log tracebacks of what is waited for; what matters of it, we say ourselves."""
 
 
 @frozen(kw_only=True)
@@ -41,8 +42,11 @@ class Worker:
 def run_worker(worker: Worker) -> int:
     """Work off rows; the exit status."""
     screen = Screen(sys.stderr, worker.every)
-    for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING if worker.verbose else logging.CRITICAL)
+    for name in _OTHERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("frame_async").setLevel(
+        logging.WARNING if worker.verbose else logging.CRITICAL
+    )
     return guarded("frame-async worker", lambda: asyncio.run(_go(worker, screen)), screen)
 
 

@@ -277,7 +277,9 @@ class Fleet:
                     queue=queue, seconds_since_heartbeat=seconds
                 )
                 for job in stalled:
-                    await jobs_of_all.retry_job(job)
+                    # Another worker may have done it meanwhile.
+                    with suppress(exceptions.ConnectorException):
+                        await jobs_of_all.retry_job(job)
             except exceptions.ConnectorException as error:
                 logger.warning("stalled jobs were not looked for: %s", _words(error))
 
