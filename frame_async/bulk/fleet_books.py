@@ -149,6 +149,11 @@ class Progress:
         return sum(self.counts.values())
 
     @property
+    def total(self) -> int:
+        """Rows of the file, those that it has lost included."""
+        return max(self.run.total, self.done + self.open)
+
+    @property
     def finished(self) -> bool:
         """Whether every row of the file has its result."""
         return self.run.complete and not self.open
@@ -179,7 +184,10 @@ class FleetBooks:
         if found is None:  # somebody forgot it at this very moment
             raise ConfigurationError(f"the run {mine.name} is gone (try again)")
         _check_same(found, mine)
-        return evolve(found, hold=mine.hold)
+        await self._database.run(
+            fleet_schema.REOPEN_RUN, run=found.id, total=mine.total, hold=mine.hold
+        )
+        return evolve(found, hold=mine.hold, total=mine.total, complete=False)
 
     async def find(self, name: str) -> FleetRun | None:
         """The run of that name."""

@@ -117,6 +117,11 @@ VALUES (%(id)s, %(name)s, %(queue)s, %(mode)s, %(target)s, %(account)s, %(key_co
 ON CONFLICT (name) DO NOTHING
 """
 
+REOPEN_RUN: Final = """
+UPDATE frame_async_bulk_runs SET complete = false, total = %(total)s, hold = %(hold)s
+WHERE id = %(run)s
+"""
+
 FIND_RUN: Final = "SELECT * FROM frame_async_bulk_runs WHERE name = %(name)s"
 
 LIST_RUNS: Final = "SELECT * FROM frame_async_bulk_runs ORDER BY begun_at, name"
@@ -128,8 +133,7 @@ SELECT * FROM frame_async_bulk_1_enqueue(%(run)s, %(task)s, %(rows)s::bigint[],
 """
 
 COMPLETE_RUN: Final = """
-UPDATE frame_async_bulk_runs SET complete = true, total = %(total)s, hold = %(hold)s
-WHERE id = %(run)s
+UPDATE frame_async_bulk_runs SET complete = true, total = %(total)s WHERE id = %(run)s
 """
 
 SET_LIMIT: Final = """

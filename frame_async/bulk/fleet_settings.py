@@ -9,12 +9,15 @@ from frame_async.bulk.fleet_books import FleetBooks
 from frame_async.bulk.fleet_work import FleetWork, Terms
 from frame_async.bulk.permits import PermitStore
 from frame_async.client import FrameClient
+from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
 from frame_async.stores import Store, Window, open_store
 
 _YEAR: Final = 366 * 86_400.0
+_MOST_AT_A_TIME: Final = 1_000
+"""Rows in hand; how many there are is said to procrastinate."""
 
 
 @frozen(kw_only=True)
@@ -50,6 +53,7 @@ class Settings:
             attempt_timeout=self.attempt_timeout,
             claim_lease=self.stalled_after,
             remember=_YEAR,
+            max_in_flight=_MOST_AT_A_TIME,
         )
         limit = self.limit(client.mode)
         terms = Terms(
@@ -58,3 +62,19 @@ class Settings:
             call_timeout=2 * (self.attempt_timeout + self.stalled_after),
         )
         return FleetWork(client, books, permits, terms, on_halt), store
+
+
+async def check_database(url: Hidden[str]) -> None:
+    """See that a database can be asked, or why not: a pool of connections would not say.
+
+    Raises:
+        ConfigurationError: it isn't the URL of a PostgreSQL database.
+        StoreError: the database can't be asked.
+    """
+    if not url.reveal().startswith(("postgresql://", "postgres://")):
+        raise ConfigurationError("the URL of a queue must be postgresql:// or postgres://")
+    store = open_store(url)
+    try:
+        await store.release("nobody's", "nobody's")
+    finally:
+        await store.aclose()

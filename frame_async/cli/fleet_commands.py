@@ -110,7 +110,7 @@ def bulk_status(**given: Any) -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds between two lines about how it goes.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log every retry and every row put off.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every retry.")
 def worker(**given: Any) -> None:
     """Work off the rows that `frame-async bulk --queue` enqueued; run as many as you like.
 

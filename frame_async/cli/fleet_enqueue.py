@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from frame_async.bulk.checking import Checked, check
 from frame_async.bulk.fleet_books import Enqueued, FleetRun
@@ -71,7 +71,7 @@ def enqueue(command: Command, source: Input, run: FleetRun | None, screen: Scree
         if command.as_json:
             print_checked(checked.total, checked.bad, status, sys.stdout)
         return status
-    told = asyncio.run(_enqueue(command, rows, checked, run, screen))
+    told = asyncio.run(_enqueue(command, rows, checked, evolve(run, total=checked.total), screen))
     text = dump_json(_as_json(told, run)).decode() if command.as_json else _lines(told, run)
     say(text, sys.stdout)
     return told.exit_status

@@ -165,7 +165,7 @@ def _exit_status(progress: Progress) -> int:
 def _as_json(progress: Progress) -> dict[str, Any]:
     return {
         "run": progress.run.name,
-        "rows": progress.run.total,
+        "rows": progress.total,
         **{ending.name.lower(): progress.counts[ending] for ending in Ending},
         "pending": progress.open,
         "in_hand": progress.in_hand,
@@ -220,4 +220,4 @@ def _line(progress: Progress) -> str:
         if progress.used is not None:
             parts.insert(-1, f"window {progress.used:.0%}")
     name = "".join(c if c.isprintable() else "?" for c in progress.run.name)
-    return f"{name}: {progress.done:,} of {progress.run.total:,} rows done, {', '.join(parts)}"
+    return f"{name}: {progress.done:,} of {progress.total:,} rows done, {', '.join(parts)}"

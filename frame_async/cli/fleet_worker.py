@@ -44,9 +44,7 @@ def run_worker(worker: Worker) -> int:
     screen = Screen(sys.stderr, worker.every)
     for name in _OTHERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger("frame_async").setLevel(
-        logging.WARNING if worker.verbose else logging.CRITICAL
-    )
+    logging.getLogger("frame_async").setLevel(logging.WARNING if worker.verbose else logging.ERROR)
     return guarded("frame-async worker", lambda: asyncio.run(_go(worker, screen)), screen)
 
 

@@ -17,7 +17,7 @@ from attrs import frozen
 from procrastinate import exceptions, jobs, manager
 
 from frame_async.bulk.fleet_books import FleetBooks, Record, queue_of
-from frame_async.bulk.fleet_settings import Settings
+from frame_async.bulk.fleet_settings import Settings, check_database
 from frame_async.bulk.fleet_work import FleetWork, NotNowError
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.hidden import Hidden
@@ -34,10 +34,8 @@ _SHORTEST_PAUSE: Final = 0.3
 _POLL: Final = 2.0
 _POOL: Final = 6
 _PATIENCE: Final = 5.0
-_NOBODY: Final = "frame"
-"""The queue of a job that was deferred without one; ours all say theirs."""
-_NOT_FOUND: Final = "P0001"
-"""What procrastinate's functions raise for a job that is done with."""
+_NOBODY: Final = "frame"  # of a job that was deferred without a queue; ours all say theirs
+_NOT_FOUND: Final = "P0001"  # what procrastinate raises for a job that is done with
 _AWAY: Final = ("", "08", "53", "57")
 """SQLSTATE classes of a server that is restarted or has no room; none if it said nothing."""
 
@@ -312,7 +310,14 @@ class Fleet:
         self.halted = self.halted or why
 
     async def _create(self, context: procrastinate.JobContext, run: str, row: int) -> None:
-        await self.work.work(run, row, first=context.job.attempts == 0)
+        try:
+            await self.work.work(run, row, first=context.job.attempts == 0)
+        except NotNowError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            logger.error("row %d of run %s failed: %s", row, run, name)  # noqa: TRY400  # no traceback
+            raise
 
 
 def register(
@@ -368,29 +373,21 @@ async def open_fleet(
         StoreError: the database can't answer.
         ConfigurationError: an argument can't be used.
     """
-    boxed = Hidden(url)
-    chosen = Hidden(store or url)
+    boxed, chosen = Hidden(url), Hidden(store or url)
     del url, store  # a traceback may show variables
+    await check_database(boxed)
     connector = procrastinate.PsycopgConnector(
         conninfo=boxed.reveal(),
-        min_size=1,
+        min_size=0,
         max_size=_POOL,
         timeout=_PATIENCE,
         kwargs={"connect_timeout": 5, "fallback_application_name": "frame_async"},
     )
-    app = procrastinate.App(connector=connector)
-    fleet = register(app, chosen.reveal(), **settings)
-    await _asked(_opened(app))
+    fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **settings)
+    await fleet.app.open_async()
     try:
         await fleet.prepare(apply_schema=True)
         yield fleet
     finally:
         await fleet.aclose()
-        await app.close_async()
-
-
-async def _opened(app: procrastinate.App) -> None:
-    try:
-        await app.open_async()
-    except Exception as error:  # the pool's own words, which may show the address
-        raise exceptions.ConnectorException from error
+        await fleet.app.close_async()

@@ -24,7 +24,7 @@ from frame_async.emulator import Emulator
 from frame_async.protocol.window import Lane, RateLimit
 
 LONG = "FRAME_SOAK_KILLS" in os.environ
-KILLS = min(int(os.environ.get("FRAME_SOAK_KILLS", "3")), 40)
+KILLS = min(int(os.environ.get("FRAME_SOAK_KILLS", "3")), 20)
 """The machine has to start a worker for each."""
 ROWS = 3_000 if LONG else 300
 LIMIT = RateLimit(556, 20.0) if LONG else RateLimit(134, 2.0)
