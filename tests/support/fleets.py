@@ -36,6 +36,7 @@ class FleetPlace:
     stalled_after: float = 3.0
     attempt_timeout: float = 2.0
     concurrency: int = 8
+    emulator: Emulator = field(init=False)
     workers: list[Process] = field(factory=list[Process])
     logs: dict[int, Path] = field(factory=dict[int, Path])
 
