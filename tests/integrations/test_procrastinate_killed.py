@@ -27,7 +27,7 @@ LONG = "FRAME_SOAK_KILLS" in os.environ
 KILLS = min(int(os.environ.get("FRAME_SOAK_KILLS", "3")), 20)
 """The machine has to start a worker for each."""
 ROWS = 3_000 if LONG else 300
-LIMIT = RateLimit(556, 20.0) if LONG else RateLimit(134, 2.0)
+LIMIT = RateLimit(667, 30.0) if LONG else RateLimit(134, 2.0)
 WORKERS = 4
 
 
