@@ -135,10 +135,12 @@ class FleetWork:
 
     async def done(self) -> None:
         """There was no row to fetch, or it is done with: a place that was not used goes back."""
-        self.outage.trying = False
         self._due = max(0, self._due - 1)
-        self._news.set()
+        if self.outage.trying:
+            self.outage.trying = False
+            self._news.set()
         while self.permits.ready > self._due:
+            self._news.set()
             with suppress(StoreError):  # then it frees itself, later
                 await self.permits.give_back()
 

@@ -27,9 +27,9 @@ def database() -> Iterator[str]:
 
     server, name = postgres_server(), f"fleet_{uuid4().hex[:12]}"
     with psycopg.connect(postgres_url(server), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE DATABASE {name}")
         yield postgres_url(server, name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

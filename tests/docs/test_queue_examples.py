@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ async def test_an_example_makes_one_session_for_each_order(
     env = environment(shop, url, emulator)
     await send(shop, env)
     async with worker(shop, env, tmp_path):
-        await until(lambda: len(emulator.created()) >= COUNT, tmp_path / "log")
+        await until(partial(has_created, emulator, COUNT), tmp_path / "log")
         await send(shop, env)  # whoever asks again gets what there is
         await asyncio.sleep(1.0)
     created = Counter(entry.client_reference_id for entry in emulator.ledger)
@@ -152,16 +153,18 @@ async def test_an_example_loses_none_when_killed(
     await send(shop, env)
     for share in (0.25, 0.5, 0.75):
         async with worker(shop, env, tmp_path):
-            await until(
-                lambda share=share: len(emulator.created()) >= share * COUNT, tmp_path / "log"
-            )
+            await until(partial(has_created, emulator, int(share * COUNT)), tmp_path / "log")
     async with worker(shop, env, tmp_path):
-        await until(lambda: len(set(references(emulator))) == COUNT, tmp_path / "log", 300.0)
+        await until(partial(has_all, emulator), tmp_path / "log", 300.0)
         await asyncio.sleep(2.0)
     doubled = len(references(emulator)) - COUNT
     print(f"{shop}: {COUNT} orders, 3 kills, {doubled} second sessions")  # noqa: T201
     assert doubled <= 3 * 10
     assert refusals(emulator) == 0
+
+
+def has_all(emulator: Emulator) -> bool:
+    return len(set(references(emulator))) == COUNT
 
 
 def has_created(emulator: Emulator, count: int) -> bool:
