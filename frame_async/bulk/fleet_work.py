@@ -86,6 +86,8 @@ class FleetWork:
     outage: Outage = field(init=False, factory=lambda: Outage(_FOREVER))
     ended: int = field(init=False, default=0)
     """Rows that got their result here."""
+    put_off: int = field(init=False, default=0)
+    """How often a row went back to the queue."""
     stopping: asyncio.Event = field(init=False, factory=asyncio.Event)
     """Set when no further rows are taken."""
     hurrying: bool = field(init=False, default=False)
@@ -234,14 +236,14 @@ class FleetWork:
                 await self.books.doubt(run, known_as, doubles)
         match result.error:
             case WindowFullError():
-                seconds = self._slot(first)
+                seconds = self._slot(first=first)
             case error if isinstance(error, SENSELESS) and not isinstance(error, StoreError):
                 seconds = _HALTED
             case _:
                 seconds = max(_SOON, self.outage.pause(_now()))
         raise self._not_now(seconds, str(result.error))
 
-    def _slot(self, first: bool) -> float:
+    def _slot(self, *, first: bool) -> float:
         """Seconds until a place for a row that found none.
 
         Each gets a time of its own, as far apart as places come: rows without a place would
@@ -273,8 +275,8 @@ class FleetWork:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    @staticmethod
-    def _not_now(seconds: float, why: str) -> NotNowError:
+    def _not_now(self, seconds: float, why: str) -> NotNowError:
+        self.put_off += 1
         return NotNowError(seconds * (1 + 0.1 * random.random()), why)  # noqa: S311  # no secret
 
 

@@ -22,6 +22,7 @@ FRESH: Final = 5.0
 """Seconds for which a place may lie ready; an older one is given back and asked for anew."""
 _NOT_HERE: Final = 1e7
 """Seconds; longer than any call waits."""
+_MOST_USED: Final = 10_000
 
 
 @frozen
@@ -110,7 +111,7 @@ class PermitStore:
         while self._ready:
             permit = self._ready.popleft()
             if self._now() - permit.taken_at < FRESH:
-                self._used[token] = permit.token
+                self._use(token, permit)
                 return 0.0
             await self._store.leave(permit.window, permit.token, sent=False)
         wait = await self._store.enter(window, token, lane, hold)
@@ -118,6 +119,11 @@ class PermitStore:
             self._next_at = self._now() + wait
             return _NOT_HERE
         return 0.0
+
+    def _use(self, token: str, permit: Permit) -> None:
+        self._used[token] = permit.token
+        if len(self._used) > _MOST_USED:  # a request without an answer never leaves its place
+            del self._used[next(iter(self._used))]
 
     async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:  # noqa: ARG002  # as a Store's
         """Never: a job that goes back to its queue has time to wait."""

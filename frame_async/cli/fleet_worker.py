@@ -95,6 +95,8 @@ async def _tell(fleet: "Fleet", screen: Screen) -> None:
         await asyncio.sleep(screen.every)
         work = fleet.work
         parts = [f"{work.ended:,} rows done here", f"{len(work.in_hand)} in hand"]
+        if work.put_off:
+            parts.append(f"{work.put_off:,} times put off")
         if work.outage.why:
             parts.append(f"no answer: {work.outage.why}")
         screen.say(", ".join(parts))

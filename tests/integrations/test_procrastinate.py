@@ -4,22 +4,25 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import procrastinate
 import psycopg
 import pytest
 from support.fleets import check_books, refusals
 
-from frame_async import LineItem, PaymentLinkSessionRequest, RateLimit
+from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest, RateLimit
 from frame_async.bulk.checking import Checked
 from frame_async.bulk.fleet_books import FleetRow, FleetRun, queue_of
 from frame_async.bulk.fleet_rows import queued
+from frame_async.bulk.fleet_work import FleetWork, Terms
+from frame_async.bulk.permits import PermitStore
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Ending
 from frame_async.emulator import Emulator
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.integrations.procrastinate import TASK, Fleet, open_fleet, register
+from frame_async.stores import MemoryStore, Window
 
 KEY = "sk_sandbox_fleet_SECRETSECRET"
 QUICK: dict[str, Any] = {"stalled_after": 1.5, "attempt_timeout": 5.0}
@@ -77,6 +80,12 @@ async def enqueue(fleet: Fleet, given: Sequence[FleetRow], **fields: Any) -> Fle
     return found
 
 
+async def drained(fleet: Fleet) -> None:
+    """Work until there is nothing left, which must not take for ever."""
+    async with asyncio.timeout(90):
+        await fleet.run_worker(drain=True)
+
+
 async def results(fleet: Fleet, run: FleetRun) -> list[Any]:
     return [result async for result in fleet.books.results(run)]
 
@@ -98,7 +107,7 @@ async def test_every_row_gets_one_result(database: str) -> None:
     """Rows are worked off, their jobs are gone afterwards, and so are their requests."""
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         run = await enqueue(fleet, rows(30))
-        await fleet.run_worker(drain=True)
+        await drained(fleet)
         found = await results(fleet, run)
         assert check_books(found, names(30), emulator) == 0
         assert [result["row"] for result in found] == list(range(1, 31))
@@ -134,7 +143,7 @@ async def test_a_changed_row_is_named_and_stays(database: str) -> None:
         other = rows(4, customer_email="b@example.com")
         told = await fleet.books.enqueue(run, TASK, other)
         assert (told.added, list(told.changed)) == (1, [2, 3, 4])
-        await fleet.run_worker(drain=True)
+        await drained(fleet)
         emails = Counter(
             entry.body["customer_email"]
             for entry in emulator.ledger
@@ -152,10 +161,13 @@ async def test_a_row_without_its_job_gets_another(database: str) -> None:
             database, "DELETE FROM procrastinate_jobs WHERE (args->>'row')::int < 3 RETURNING 1"
         )
         assert (await fleet.books.progress(run, 0)).lost == 2
-        told = await fleet.books.enqueue(run, TASK, given)
-        assert told.added == 0
+        for told in await asyncio.gather(
+            *(fleet.books.enqueue(run, TASK, given) for _ in range(4))
+        ):
+            assert told.added == 0
         assert (await fleet.books.progress(run, 0)).lost == 0
-        await fleet.run_worker(drain=True)
+        assert await asked(database, "SELECT count(*) FROM procrastinate_jobs") == [(5,)]
+        await drained(fleet)
         check_books(await results(fleet, run), names(5), emulator)
 
 
@@ -163,7 +175,7 @@ async def test_a_row_that_is_handed_out_again_costs_nothing(database: str) -> No
     """A job whose row has a result asks nobody; one whose session is stored asks the store."""
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         run = await enqueue(fleet, rows(2))
-        await fleet.run_worker(drain=True)
+        await drained(fleet)
         before = await results(fleet, run)
         await asked(
             database,
@@ -174,12 +186,25 @@ async def test_a_row_that_is_handed_out_again_costs_nothing(database: str) -> No
         for row in (1, 2):
             await fleet.app.configure_task(TASK, queue=run.queue).defer_async(run=run.id, row=row)
         fleet.work.stopping.clear()
-        await fleet.run_worker(drain=True)
+        await drained(fleet)
         after = await results(fleet, run)
         assert len(emulator.ledger) == 2
         assert after[0]["session_id"] == before[0]["session_id"]
         assert after[0]["possible_duplicates"] == 0
         assert after[1] == before[1]
+
+
+async def test_the_first_result_stays(database: str) -> None:
+    """Should two workers have had a row, what the first one wrote is what counts."""
+    async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
+        run = await enqueue(fleet, rows(1))
+        await fleet.books.doubt(run.id, 1, 2)
+        assert (await fleet.books.progress(run, 1)).doubtful == 1
+        await fleet.books.end(run.id, 1, Ending.CREATED, 2, {"row": 1, "from": "first"})
+        await fleet.books.end(run.id, 1, Ending.REFUSED, 0, {"row": 1, "from": "second"})
+        assert await results(fleet, run) == [{"row": 1, "from": "first"}]
+        progress = await fleet.books.progress(run, 1)
+        assert (progress.counts[Ending.CREATED], progress.told[0].doubles) == (1, 2)
 
 
 async def test_places_in_the_window_are_shared_and_used(database: str) -> None:
@@ -191,11 +216,10 @@ async def test_places_in_the_window_are_shared_and_used(database: str) -> None:
             fleet_on(database, emulator, rate_limit=limit) as two,
         ):
             run = await enqueue(one, rows(40))
-            await asyncio.gather(one.run_worker(drain=True), two.run_worker(drain=True))
+            await asyncio.gather(drained(one), drained(two))
             assert check_books(await results(one, run), names(40), emulator) == 0
+            assert one.work.put_off + two.work.put_off == 0
         assert refusals(emulator) == 0
-        # One that found no place went back to the queue: procrastinate counts that.
-        assert await asked(database, "SELECT count(*) FROM procrastinate_events") == [(0,)]
 
 
 async def test_a_worker_of_ones_own_app_works_them_off_too(database: str) -> None:
@@ -222,10 +246,26 @@ async def test_a_worker_of_ones_own_app_works_them_off_too(database: str) -> Non
         await asyncio.wait({working})
         assert check_books(await results(fleet, run), names(30), emulator) == 0
         assert refusals(emulator) == 0
-        tries = await asked(database, "SELECT sum(attempts), max(attempts) FROM procrastinate_jobs")
-        assert tries[0][0] > 30  # some were put off,
-        assert tries[0][1] < 15  # and none over and over
+        assert fleet.work.put_off
         await fleet.aclose()
+
+
+async def test_rows_without_a_place_are_put_off_far_apart() -> None:
+    """Each to a time of its own, as places come; one that comes again gets the next place."""
+    async with (
+        Emulator(limit=None) as emulator,
+        FrameClient(emulator.api_key, base_url=emulator.base_url) as client,
+    ):
+        window = Window("w", RateLimit(11, 20.0))
+        permits = PermitStore(MemoryStore())
+        while not (wait := await permits.take(window, 5.0)):
+            pass
+        terms = Terms(window=window, attempt_timeout=1.0, call_timeout=1.0)
+        work = FleetWork(client, cast("Any", None), permits, terms)
+        times = [work._slot(first=True) for _ in range(30)]
+        assert times[0] == pytest.approx(wait, abs=1.0)
+        assert times[-1] - times[0] == pytest.approx(29 * 2.0, abs=1.0)
+        assert work._slot(first=False) == pytest.approx(wait, abs=1.0)
 
 
 async def test_a_stop_lets_rows_in_hand_finish(database: str) -> None:
@@ -244,7 +284,7 @@ async def test_a_stop_lets_rows_in_hand_finish(database: str) -> None:
         assert 4 <= len(done) == len(emulator.created()) < 20
         assert (progress.in_hand, progress.open, progress.lost) == (0, 20 - len(done), 0)
         async with fleet_on(database, emulator) as fleet:
-            await fleet.run_worker(drain=True)
+            await drained(fleet)
             assert check_books(await results(fleet, run), names(20), emulator) == 0
 
 
@@ -265,7 +305,7 @@ async def test_a_second_stop_gives_them_back(database: str) -> None:
         ]
         emulator.remove_fault(slow)
         async with fleet_on(database, emulator) as fleet:
-            await fleet.run_worker(drain=True)
+            await drained(fleet)
             found = await results(fleet, run)
             assert check_books(found, names(6), emulator) == 6
             assert all(result["possible_duplicates"] == 1 for result in found)
@@ -292,7 +332,7 @@ async def test_what_a_dead_worker_had_is_taken_over(database: str) -> None:
             " UPDATE procrastinate_jobs SET status = 'doing', worker_id = dead.id FROM dead"
             " WHERE (args ->> 'row')::int < 3 RETURNING 1",
         )
-        await fleet.run_worker(drain=True)
+        await drained(fleet)
         assert check_books(await results(fleet, run), names(3), emulator) == 0
 
 
@@ -302,7 +342,7 @@ async def test_rows_of_another_key_are_not_seen(database: str) -> None:
         async with fleet_on(database, emulator) as fleet:
             run = await enqueue(fleet, rows(3))
         async with fleet_on(database, emulator, key="sk_sandbox_of_somebody_else") as fleet:
-            await fleet.run_worker(drain=True)
+            await drained(fleet)
             assert (await fleet.books.progress(run, 0)).open == 3
         assert emulator.ledger == ()
 
@@ -345,7 +385,7 @@ async def test_a_refused_row_is_a_result(database: str) -> None:
         fault = emulator.add_fault("refuse", status=422, reference="order-2")
         given = rows(3)
         run = await enqueue(fleet, given)
-        await fleet.run_worker(drain=True)
+        await drained(fleet)
         found = await results(fleet, run)
         assert [result["result"] for result in found] == ["created", "refused", "created"]
         assert found[1]["error"]["status"] == 422
@@ -353,7 +393,7 @@ async def test_a_refused_row_is_a_result(database: str) -> None:
         told = await fleet.books.enqueue(run, TASK, given, [Ending.REFUSED])
         assert (told.added, told.again) == (0, 1)
         fleet.work.stopping.clear()
-        await fleet.run_worker(drain=True)
+        await drained(fleet)
         assert check_books(await results(fleet, run), names(3), emulator) == 0
 
 
@@ -376,7 +416,7 @@ async def test_the_database_keeps_no_secret(database: str) -> None:
     """Neither the API key nor the database's password is in any table."""
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         await enqueue(fleet, rows(2))
-        await fleet.run_worker(drain=True)
+        await drained(fleet)
         await begin(fleet, name="open")
     tables = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'"
     seen = ""
@@ -424,7 +464,7 @@ async def test_any_text_passes(database: str) -> None:
         given.append(queued(Row(n, text, request, (), n), Checked(), ""))
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         run = await enqueue(fleet, given)
-        await fleet.run_worker(drain=True)
+        await drained(fleet)
         found = await results(fleet, run)
     assert [result["reference"] for result in found] == [row.row.reference for row in given]
     assert all(result["result"] == "created" for result in found)
