@@ -49,7 +49,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run the long forms: 20,000 calls under random faults, 200 kills of each writer."""
+    """Run the long forms: 20,000 calls under random faults, 200 kills of each writer, a fleet."""
     session.install(".[test]")
     session.run(
         "pytest",
@@ -58,6 +58,8 @@ def soak(session: nox.Session) -> None:
         "tests/stores",
         "tests/bulk/test_bulk_killed.py",
         "tests/cli/test_cli_bulk_processes.py",
+        "tests/integrations/test_procrastinate_killed.py",
+        "tests/docs/test_queue_examples.py",
         env={"FRAME_SOAK_CALLS": "20000", "FRAME_SOAK_KILLS": "200"},
     )
 

@@ -24,7 +24,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"frame_async\.emulator\.deliveries\..*"),
     ("py:.*", r"frame_async\.models\.(_|not_given).*"),
     ("py:.*", r"(Headers|Response|WerkzeugResponse)"),  # of Quart, which names them so
-    ("py:.*", r"(aiohttp|contextlib|django|fastapi|litestar|quart|starlette)\..*"),
+    ("py:.*", r"(aiohttp|contextlib|django|fastapi|litestar|procrastinate|quart|starlette)\..*"),
     ("py:.*", r"frame_async\.integrations\.(\w+\.)?(_|T\b).*"),
     ("py:.*", r"(T_co|C|Broken|Rule|optional|frame_async\.testing\.emulators\.T)"),
 ]

@@ -3,16 +3,23 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import define, evolve, field
 
 from frame_async.bulk.rows import Row
-from frame_async.bulk.sources import Input
 from frame_async.bulk.state import identity
 from frame_async.errors import Problem
 
 _NOTICE: Final = 1_000
+
+
+class Rows(Protocol):
+    """Rows that can be read as often as needed."""
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, from the beginning."""
+        ...
 
 
 @define
@@ -28,7 +35,7 @@ class Checked:
 
 
 def check(
-    source: Input,
+    source: Rows,
     key_column: str,
     on_bad: Callable[[Row], None],
     on_progress: Callable[[int], None] = lambda _: None,

@@ -10,18 +10,20 @@ import traceback
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from frame_async.bulk.checking import Checked, check
 from frame_async.bulk.file_run import FileRun, Options
+from frame_async.bulk.fleet_books import FleetRun, queue_of
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.layouts import Layout, parse_pairs
-from frame_async.bulk.output import Output, OutputFormat, check_free
+from frame_async.bulk.output import Output, check_free
 from frame_async.bulk.reopening import finish, reopen
-from frame_async.bulk.sources import Format, Input, open_input
+from frame_async.bulk.sources import Input, open_input
 from frame_async.bulk.state import Ending, Run, RunState, check_same
+from frame_async.cli.bulk_command import STDIN, Command, UsageError
 from frame_async.cli.bulk_report import (
     STOPPED,
     Report,
@@ -36,7 +38,6 @@ from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
 from frame_async.errors import FrameError, StoreError
 from frame_async.protocol.credentials import Mode
-from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
 
 USAGE: Final = 2
@@ -44,59 +45,6 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What the disk says that is to be mended, and not the command."""
 _YEAR: Final = 366 * 86_400.0
 _MINUTE: Final = 60.0
-_STDIN: Final = Path("-")
-
-
-@frozen(kw_only=True)
-class Command:
-    """The options as they were given."""
-
-    orders: Path
-    output: Path | None
-    check_only: bool
-    strict: bool
-    input_format: Format | None
-    output_format: OutputFormat | None
-    maps: tuple[str, ...]
-    sets: tuple[str, ...] = field(repr=False)
-    key_column: str
-    mode: Literal["sandbox", "live"] | None
-    on_emulator: bool
-    limit: int | None
-    concurrency: int
-    on_unknown: Literal["retry", "hold"]
-    again: tuple[str, ...]
-    state: Path | None
-    store: str | None = field(repr=False)
-    new_key: bool
-    grace: float
-    patience: float
-    every: float
-    as_json: bool
-    verbose: bool
-
-    @property
-    def to_stdout(self) -> bool:
-        """Whether results go to the standard output."""
-        return self.output == _STDIN
-
-    @property
-    def to_file(self) -> bool:
-        """Whether results go to a file that can be cut back, and not to a pipe or device."""
-        if self.output is None or self.to_stdout:
-            return False
-        return self.output.is_file() or not self.output.exists()
-
-    @property
-    def written_as(self) -> OutputFormat:
-        """The format of the output."""
-        suffix = self.output.suffix.lower() if self.output else ""
-        return self.output_format or ("csv" if suffix == ".csv" else "jsonl")
-
-    @property
-    def policy(self) -> RetryPolicy:
-        """How calls are retried."""
-        return RetryPolicy(on_unknown="retry" if self.on_unknown == "retry" else "raise")
 
 
 def run_bulk(command: Command) -> int:
@@ -113,7 +61,7 @@ def run_bulk(command: Command) -> int:
         why, status = f"frame-async bulk: {error}", STOPPED
     except OSError as error:
         why, status = f"frame-async bulk: {error}", STOPPED if error.errno in _FULL else USAGE
-    except (FrameError, _UsageError) as error:
+    except (FrameError, UsageError) as error:
         why, status = f"frame-async bulk: {error}", USAGE
     except Exception as error:  # noqa: BLE001  # status 1 would say that rows were refused
         traceback.print_exc()
@@ -124,18 +72,16 @@ def run_bulk(command: Command) -> int:
     return status
 
 
-class _UsageError(Exception):
-    """Options that don't go together."""
-
-
 def _run(command: Command, screen: Screen) -> int:
     layout = Layout(
         parse_pairs("--map", command.maps), parse_pairs("--set", command.sets), command.key_column
     )
     _check_together(command)
-    path = None if command.orders == _STDIN else command.orders
+    path = None if command.orders == STDIN else command.orders
     with open_input(path, sys.stdin.buffer, command.input_format, layout) as source:
         client = None if command.check_only or command.on_emulator else _client(command)
+        if command.queue is not None:
+            return _enqueue(command, source, client, screen)
         checked = check(source, command.key_column, screen.show_wrong, screen.show_checking)
         screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
         del client  # it was made to find wrong options early; the real one needs a loop
@@ -146,11 +92,45 @@ def _run(command: Command, screen: Screen) -> int:
     return report.exit_status
 
 
+def _enqueue(command: Command, source: Input, client: FrameClient | None, screen: Screen) -> int:
+    from frame_async.cli.fleet_enqueue import enqueue
+
+    run = None
+    if client is not None:
+        limit = _limit(command, client.mode)
+        run = FleetRun(
+            name=command.run or command.orders.name,
+            queue=queue_of(client.scope),
+            mode="live" if Mode.LIVE in (client.mode, command.mode) else "sandbox",
+            target=f"{command.mode or client.mode} at {client.base_url}",
+            account=client.scope,
+            key_column=command.key_column,
+            hold=command.on_unknown == "hold",
+            requests=limit.requests if limit else None,
+            per=limit.per if limit else None,
+        )
+    return enqueue(command, source, run, screen)
+
+
 def _check_together(command: Command) -> None:
+    if command.queue is not None:
+        _check_with_queue(command)
+        return
+    if command.run is not None:
+        raise UsageError("--run names a run in a queue: say --queue, too")
     if command.output is None and not command.check_only:
-        raise _UsageError("where do the results go? name a file with -o, or - for the output")
+        raise UsageError("where do the results go? name a file with -o, or - for the output")
     if command.again and not command.to_file:
-        raise _UsageError("--again takes lines out of the output, so that has to be a file")
+        raise UsageError("--again takes lines out of the output, so that has to be a file")
+
+
+def _check_with_queue(command: Command) -> None:
+    if command.output is not None:
+        raise UsageError("with --queue, results are written by: frame-async bulk status -o FILE")
+    if command.on_emulator or command.store or command.state or command.new_key:
+        raise UsageError("--queue doesn't go together with --emulator, --store, --state, --new-key")
+    if command.orders == STDIN and not command.run and not command.check_only:
+        raise UsageError("what comes from a pipe has no name: name the run with --run")
 
 
 def _checked(command: Command, checked: Checked) -> int:
@@ -272,11 +252,11 @@ def _given_limit(requests: int) -> RateLimit | None:
 
 def _check_mode(command: Command, mode: Mode) -> None:
     if command.mode is None and mode is Mode.LIVE:
-        raise _UsageError("the API key is for live mode: say --mode live if that is meant")
+        raise UsageError("the API key is for live mode: say --mode live if that is meant")
     if command.mode is None and mode is Mode.UNKNOWN:
-        raise _UsageError("the API key doesn't tell its mode: say --mode sandbox or --mode live")
+        raise UsageError("the API key doesn't tell its mode: say --mode sandbox or --mode live")
     if command.mode is not None and mode not in (Mode.UNKNOWN, Mode(command.mode)):
-        raise _UsageError(f"--mode {command.mode} was said, but the API key is for {mode} mode")
+        raise UsageError(f"--mode {command.mode} was said, but the API key is for {mode} mode")
 
 
 def _limit(command: Command, mode: Mode) -> RateLimit | None:

@@ -144,7 +144,7 @@ def _lines(report: Report) -> Iterator[str]:
     parts += [f"retried {report.retried:,}", f"{report.seconds:.1f} s"]
     if report.in_doubt:
         yield "A session that nobody has may exist at Frame for these rows:"
-        yield from _some([_doubt(row) for row in report.in_doubt])
+        yield from _some([doubt(row) for row in report.in_doubt])
     if report.changes:
         yield "These rows were changed after they had their result, and keep it:"
         yield from _some([_name(row.line, row.reference) for row in report.changed], report.changes)
@@ -164,7 +164,8 @@ def _some(lines: Sequence[str], total: int | None = None) -> Iterator[str]:
         yield f"  and {total - _SHOWN:,} more (--json lists them)"
 
 
-def _doubt(row: Recorded) -> str:
+def doubt(row: Recorded) -> str:
+    """A row that is unknown or possibly doubled, in words."""
     name = _name(row.line, row.reference)
     if row.ending == Ending.UNKNOWN:
         return f"{name}: unknown, up to {max(1, row.doubles)}"

@@ -40,11 +40,11 @@ class Screen:
         for problem in row.problems:
             self.say(f"{name}: {problem}")
 
-    def show_checking(self, rows: int) -> None:
+    def show_checking(self, rows: int, doing: str = "checking") -> None:
         """Write how far a check is, over and over in the same place."""
         if self.console.is_terminal:
             with suppress(*_GONE):
-                self.console.print(Text(f"checking: {rows:,} rows"), end="\r")
+                self.console.print(Text(f"{doing}: {rows:,} rows"), end="\r")
 
 
 @asynccontextmanager

@@ -8,12 +8,28 @@ from typing import Any, BinaryIO
 import click
 
 from frame_async._version import __version__
+from frame_async.cli.fleet_commands import bulk_status, worker
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands; one of them, ``bulk status``, has a name of two words."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[:2] == ["bulk", "status"]:  # a file of that name is ./status
+            args = ["bulk status", *args[2:]]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="frame-async %(version)s")
 def cli() -> None:
     """Create Frame Payments payment link sessions."""
+
+
+cli.add_command(bulk_status)
+cli.add_command(worker)
 
 
 @cli.command()
@@ -148,6 +164,15 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every retry.")
+@click.option(
+    "--queue",
+    metavar="URL",
+    help="Send nothing, but enqueue the rows in this PostgreSQL database, for "
+    "`frame-async worker` on any number of hosts.",
+)
+@click.option(
+    "--run", metavar="NAME", help="With --queue: what this run is called. [default: the file]"
+)
 def bulk(**given: Any) -> None:
     """Create a session for each row of ORDERS, a CSV, JSON Lines or Parquet file, or - .
 
@@ -157,12 +182,31 @@ def bulk(**given: Any) -> None:
     \b
     Exit status: 0 all created, 1 some rows refused, 3 some rows unknown, 2 usage or
     input, 4 stopped by a condition (disk, store, key, network), 130 or 143 by a signal.
+
+    With --queue nothing is sent here: see `frame-async worker` and `frame-async bulk
+    status`. Rows are enqueued once, also when the command is killed and run again.
     """  # noqa: D301  # click wants the character itself
     try:
-        from frame_async.cli.bulk import Command, run_bulk
+        from frame_async.cli.bulk import run_bulk
+        from frame_async.cli.bulk_command import Command
     except KeyboardInterrupt:  # click would make a 1 of it, which says that rows were refused
         sys.exit(130)
+    if given["queue"] is not None:
+        _refuse_unused()
     sys.exit(run_bulk(Command(**given)))
+
+
+_UNUSED = ("concurrency", "grace", "patience", "every")
+
+
+def _refuse_unused() -> None:
+    """Options that say how rows are sent mean nothing where none are."""
+    context = click.get_current_context()
+    for name in _UNUSED:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name} is for the worker: with --queue, nothing is sent here"
+            )
 
 
 @cli.command(

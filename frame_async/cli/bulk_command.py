@@ -1,0 +1,70 @@
+"""The options of ``frame-async bulk``, as they were given."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+from attrs import field, frozen
+
+from frame_async.bulk.output import OutputFormat
+from frame_async.bulk.sources import Format
+from frame_async.protocol.retry import RetryPolicy
+
+STDIN: Final = Path("-")
+
+
+class UsageError(Exception):
+    """Options that don't go together."""
+
+
+@frozen(kw_only=True)
+class Command:
+    """The options as they were given."""
+
+    orders: Path
+    output: Path | None
+    check_only: bool
+    strict: bool
+    input_format: Format | None
+    output_format: OutputFormat | None
+    maps: tuple[str, ...]
+    sets: tuple[str, ...] = field(repr=False)
+    key_column: str
+    mode: Literal["sandbox", "live"] | None
+    on_emulator: bool
+    limit: int | None
+    concurrency: int
+    on_unknown: Literal["retry", "hold"]
+    again: tuple[str, ...]
+    state: Path | None
+    store: str | None = field(repr=False)
+    new_key: bool
+    grace: float
+    patience: float
+    every: float
+    as_json: bool
+    verbose: bool
+    queue: str | None = field(default=None, repr=False)
+    run: str | None = None
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether results go to the standard output."""
+        return self.output == STDIN
+
+    @property
+    def to_file(self) -> bool:
+        """Whether results go to a file that can be cut back, and not to a pipe or device."""
+        if self.output is None or self.to_stdout:
+            return False
+        return self.output.is_file() or not self.output.exists()
+
+    @property
+    def written_as(self) -> OutputFormat:
+        """The format of the output."""
+        suffix = self.output.suffix.lower() if self.output else ""
+        return self.output_format or ("csv" if suffix == ".csv" else "jsonl")
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How calls are retried."""
+        return RetryPolicy(on_unknown="retry" if self.on_unknown == "retry" else "raise")

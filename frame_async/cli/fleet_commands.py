@@ -1,0 +1,130 @@
+"""The commands of a fleet; each imports what it needs when it runs."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def _queue(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--queue",
+        required=True,
+        metavar="URL",
+        help="The PostgreSQL database with the queue. Its password may come from PGPASSWORD "
+        "or ~/.pgpass, so that nobody reads it on the command line.",
+    )(command)
+
+
+@click.command("bulk status")
+@_queue
+@click.option("--run", metavar="NAME", help="Which run. [default: the only one, or all]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True, dir_okay=False),
+    help="Write the results so far there, one line per row: JSON Lines, or CSV by its name.",
+)
+@click.option(
+    "--output-format",
+    type=click.Choice(["jsonl", "csv"]),
+    help="Format of the output, if its name doesn't tell.",
+)
+@click.option("--wait", is_flag=True, help="Look until every row has its result.")
+@click.option(
+    "--every",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds between two lines of progress while waiting.",
+)
+@click.option("--forget", is_flag=True, help="Then delete the run and its results, if it is done.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def bulk_status(**given: Any) -> None:
+    """Show how far a run in a queue is, and write its results.
+
+    Created, failed, in doubt, waiting, in hand; results a minute, the share of the rate
+    window that is in use, and the time left that follows. Needs no API key.
+
+    \b
+    Exit status: 0 all created, 1 some rows refused, 3 some rows unknown, 2 usage,
+    4 rows are open (or the database can't answer), 130 or 143 by a signal.
+    """  # noqa: D301  # click wants the character itself
+    from frame_async.cli.fleet_status import Status, run_status
+
+    sys.exit(run_status(Status(**given)))
+
+
+@click.command()
+@_queue
+@click.option("--store", help="Store of keys and rate window, if it is another one: a URL.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help="Requests that Frame takes in each period, from all workers together; 0 for no "
+    "limit. [default: 160 live, 50 sandbox]",
+)
+@click.option(
+    "--period",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds of that period.",
+)
+@click.option(
+    "--concurrency",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 1_000),
+    help="Rows in hand at a time.",
+)
+@click.option(
+    "--attempt-timeout",
+    default=15.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds that one attempt may take.",
+)
+@click.option(
+    "--stalled-after",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    help="Seconds without a sign of life after which another worker counts as dead, and its "
+    "rows are handed out again. The same for all workers.",
+)
+@click.option(
+    "--grace",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds that rows in hand get after the first signal.",
+)
+@click.option("--drain", is_flag=True, help="Leave when the queue is empty.")
+@click.option(
+    "--every",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds between two lines about how it goes.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log every retry.")
+def worker(**given: Any) -> None:
+    """Work off the rows that `frame-async bulk --queue` enqueued; run as many as you like.
+
+    The API key comes from FRAME_SECRET_KEY, and only rows that were enqueued for that key
+    are taken. All workers share one rate window. A row is fetched when there is a place for
+    it in the window, and not before.
+
+    The first SIGTERM or SIGINT takes no more rows and lets those in hand finish; the second
+    gives them back. What a worker that was killed had in hand, others take over.
+
+    \b
+    Exit status: 0 stopped by a signal, or the queue is empty (--drain), 2 usage,
+    4 stopped by a condition (key, certificate, wrong mode, database at the start).
+    """  # noqa: D301  # click wants the character itself
+    from frame_async.cli.fleet_worker import Worker, run_worker
+
+    sys.exit(run_worker(Worker(**given)))

@@ -1,0 +1,223 @@
+"""``frame-async bulk status``: how far a run in a queue is, and its results."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import field, frozen
+
+from frame_async.bulk.fleet_books import FleetRun, Progress
+from frame_async.bulk.output import Output, OutputFormat, sync_folder
+from frame_async.bulk.state import Ending
+from frame_async.cli.bulk_command import STDIN, UsageError
+from frame_async.cli.bulk_report import SOME_REFUSED, SOME_UNKNOWN, doubt, say
+from frame_async.cli.bulk_screen import Screen, duration
+from frame_async.cli.fleet_parts import guarded, needing_procrastinate
+from frame_async.cli.stops import listening
+from frame_async.errors import StoreError
+from frame_async.serialization import dump_json
+
+if TYPE_CHECKING:
+    from frame_async.integrations.procrastinate import Fleet
+
+_SHOWN: Final = 20
+_NAMED: Final = 1_000
+_BETWEEN_LOOKS: Final = 1.0
+_BY_SIGNAL: Final = 128
+_OPEN: Final = 4
+
+
+@frozen(kw_only=True)
+class Status:
+    """The options as they were given."""
+
+    queue: str = field(repr=False)
+    run: str | None
+    output: Path | None
+    output_format: OutputFormat | None
+    wait: bool
+    every: float
+    forget: bool
+    as_json: bool
+
+    @property
+    def written_as(self) -> OutputFormat:
+        """The format of the output."""
+        suffix = self.output.suffix.lower() if self.output else ""
+        return self.output_format or ("csv" if suffix == ".csv" else "jsonl")
+
+
+def run_status(status: Status) -> int:
+    """Say how far the runs are; the exit status."""
+    screen = Screen(sys.stderr, status.every)
+
+    def look() -> int:
+        return asyncio.run(_look(status, screen))
+
+    return guarded("frame-async bulk status", look, screen, as_json=status.as_json)
+
+
+async def _look(status: Status, screen: Screen) -> int:
+    with needing_procrastinate():
+        from frame_async.integrations.procrastinate import open_fleet
+    with listening(screen.say) as stops:
+        async with open_fleet(status.queue) as fleet:
+            runs = await _named(fleet, status)
+            if len(runs) != 1:
+                return await _list(fleet, runs, status)
+            progress = await fleet.books.progress(runs[0], _NAMED)
+            said = time.monotonic()
+            while status.wait and not progress.finished and stops.signal is None:
+                if time.monotonic() - said >= status.every:
+                    said = time.monotonic()
+                    screen.say(_line(progress))
+                await asyncio.sleep(_BETWEEN_LOOKS)
+                progress = await _look_again(fleet, status, progress)
+            await _write(fleet, status, progress.run)
+            _tell(progress, status)
+            if stops.signal is not None and not progress.finished:
+                return _BY_SIGNAL + stops.signal
+            return await _forget(fleet, status, progress) or _exit_status(progress)
+
+
+async def _named(fleet: "Fleet", status: Status) -> list[FleetRun]:
+    if status.run is None:
+        runs = await fleet.books.runs()
+        if len(runs) != 1 and (status.output or status.wait or status.forget):
+            raise UsageError(f"there are {len(runs)} runs in this queue: name one with --run")
+        return runs
+    run = await fleet.books.find(status.run)
+    if run is None:
+        raise UsageError(f"there is no run {status.run} in this queue")
+    return [run]
+
+
+async def _look_again(fleet: "Fleet", status: Status, before: Progress) -> Progress:
+    """Look once more; a database that is being restarted is waited for."""
+    try:
+        (run,) = await _named(fleet, status)
+        return await fleet.books.progress(run, _NAMED)
+    except StoreError:
+        return before
+
+
+async def _list(fleet: "Fleet", runs: Sequence[FleetRun], status: Status) -> int:
+    found = [await fleet.books.progress(run, 0) for run in runs]
+    if status.as_json:
+        say(dump_json([_as_json(progress) for progress in found]).decode(), sys.stdout)
+    else:
+        say("\n".join(map(_line, found)) or "no runs in this queue", sys.stdout)
+    return max(map(_exit_status, found), default=0)
+
+
+async def _forget(fleet: "Fleet", status: Status, progress: Progress) -> int:
+    if status.forget and not (progress.finished and await fleet.books.forget(progress.run)):
+        raise UsageError(f"the run {progress.run.name} has open rows: it is not forgotten")
+    return 0
+
+
+async def _write(fleet: "Fleet", status: Status, run: FleetRun) -> None:
+    """Write every result there is, to a file that is whole or not there."""
+    if status.output is None:
+        return
+    if status.output == STDIN:
+        await _write_to(Output(None, status.written_as), fleet, run)
+        return
+    path = status.output.resolve()
+    copy = path.with_name(f"{path.name}.{run.id[:8]}-{os.getpid()}.new")
+    try:
+        await _write_to(Output(copy, status.written_as), fleet, run)
+        copy.replace(path)
+    finally:
+        copy.unlink(missing_ok=True)
+    sync_folder(path)
+
+
+async def _write_to(output: Output, fleet: "Fleet", run: FleetRun) -> None:
+    try:
+        async for result in fleet.books.results(run):
+            await output.ready()
+            output.append(result)
+        output.sync()
+    finally:
+        output.close()
+
+
+def _tell(progress: Progress, status: Status) -> None:
+    file = sys.stderr if status.output == STDIN else sys.stdout
+    text = dump_json(_as_json(progress)).decode() if status.as_json else "\n".join(_lines(progress))
+    say(text, file)
+
+
+def _exit_status(progress: Progress) -> int:
+    if not progress.finished:
+        return _OPEN
+    if progress.counts[Ending.UNKNOWN]:
+        return SOME_UNKNOWN
+    refused = progress.counts[Ending.REFUSED] + progress.counts[Ending.INVALID]
+    return SOME_REFUSED if refused else 0
+
+
+def _as_json(progress: Progress) -> dict[str, Any]:
+    return {
+        "run": progress.run.name,
+        "rows": progress.total,
+        **{ending.name.lower(): progress.counts[ending] for ending in Ending},
+        "pending": progress.open,
+        "in_hand": progress.in_hand,
+        "pending_in_doubt": progress.doubtful,
+        "lost": progress.lost,
+        "rate": round(progress.rate, 1),
+        "window_used": None if progress.used is None else round(progress.used, 3),
+        "seconds_left": None if progress.left is None else round(progress.left, 1),
+        "in_doubt": [
+            {
+                "line": row.line,
+                "reference": row.reference or None,
+                "result": Ending(row.ending).name.lower(),
+                "possible_duplicates": row.doubles,
+            }
+            for row in progress.told
+        ],
+        "complete": progress.run.complete,
+        "exit_status": _exit_status(progress),
+    }
+
+
+def _lines(progress: Progress) -> Iterator[str]:
+    if progress.told:
+        yield "A session that nobody has may exist at Frame for these rows:"
+        yield from (f"  {doubt(row)}" for row in progress.told[:_SHOWN])
+        if len(progress.told) > _SHOWN:
+            yield "  and more (--json lists them)"
+    yield _line(progress)
+    if not progress.run.complete:
+        yield "not all of the file is enqueued: the command that enqueues it goes on"
+    elif progress.lost:
+        yield f"{progress.lost:,} rows have lost their job: enqueue the file again"
+
+
+def _line(progress: Progress) -> str:
+    counts = progress.counts
+    refused = counts[Ending.REFUSED] + counts[Ending.INVALID]
+    in_doubt = counts[Ending.UNKNOWN] + progress.doubtful
+    parts = [
+        f"created {counts[Ending.CREATED]:,}",
+        f"failed {refused:,}",
+        f"in doubt {in_doubt:,}",
+    ]
+    if progress.open:
+        parts += [
+            f"waiting {progress.open - progress.in_hand:,}",
+            f"in hand {progress.in_hand:,}",
+            f"{progress.rate:,.0f}/min",
+            f"{duration(progress.left)} left",
+        ]
+        if progress.used is not None:
+            parts.insert(-1, f"window {progress.used:.0%}")
+    name = "".join(c if c.isprintable() else "?" for c in progress.run.name)
+    return f"{name}: {progress.done:,} of {progress.total:,} rows done, {', '.join(parts)}"
