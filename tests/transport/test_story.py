@@ -117,10 +117,10 @@ async def test_an_observer_hears_which_client_it_watches(
     bound = Bound()
     async with FaultServer.playing(serve) as server:
         client = connect(server, observers=[bound])
-        for _ in range(2):
-            await attempt(client, order)
+        for key in ("one", "two"):
+            await attempt(client, order, key)
     assert bound.told == [(client.base_url,)]
-    assert len(bound.other.told) == 3  # one attempt, two calls: the second finds the first's
+    assert [told[0] for told in bound.other.told] == ["attempt", "call"] * 2
     with pytest.raises(ValueError, match="loopback only"):
         FrameClient("sk_sandbox_x", observers=[bound])
 
