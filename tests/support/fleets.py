@@ -7,6 +7,7 @@ for tests that the two agree.
 """
 
 import heapq
+import math
 import random
 from collections import Counter, deque
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from frame_async.protocol.window import Lane, RateLimit, RollingWindow
+from frame_async.protocol.window import LIVE, Lane, RateLimit, RollingWindow
 from frame_async.transport.line import _MOST_AT_A_TIME
 
 HOLD: Final = 16.0
@@ -47,13 +48,17 @@ class Fleet:
     workers: int
     callers: int = 4
     """Calls at a time in each worker."""
-    limit: RateLimit = RateLimit(160)
+    limit: RateLimit = LIVE
     lane: Lane = Lane.BULK
     cost: StoreCost = REDIS
     latency: tuple[float, float] = (0.15, 0.45)
     """Seconds that an exchange with Frame takes, least and most."""
     start: float = 10.0
     """Seconds over which the workers start."""
+    spread: bool = False
+    """Whether they find the window full, with its places free one by one over the period.
+    Otherwise the first calls leave in a burst, and so do all after them: a place that was
+    taken at some time of the minute is free again at that time of the next."""
     outage: tuple[float, float] | None = None
     """When the store goes away and comes back."""
     pause: float = 1.0
@@ -71,27 +76,42 @@ class Tally:
     operations: int = 0
     errors: int = 0
     """Calls that the store failed."""
+    seconds: Counter[int] = field(factory=Counter[int])
+    """Operations in each second."""
     _mark: int = 0
+
+    def operated(self, now: float) -> None:
+        """The store was asked something."""
+        self.operations += 1
+        self.seconds[int(now)] += 1
 
     def mark(self) -> None:
         """Operations are counted from here."""
         self._mark = self.operations
 
-    def within(self, begin: float, end: float) -> list[int]:
-        """The workers whose calls were answered in that time, one for each call."""
-        return [worker for when, worker in self.calls if begin <= when < end]
+    def times(self) -> list[float]:
+        """When each call was answered."""
+        return [when for when, _ in self.calls]
 
-    def figures(self, begin: float, end: float) -> "Figures":
+    def recovery(self, since: float) -> float:
+        """Seconds from then until a period begins with 95 % of the calls that it allows."""
+        places = self.fleet.limit.open_to(self.fleet.lane)
+        times = [when for when in self.times() if when >= since]
+        wanted = math.ceil(0.95 * places) - 1
+        pairs = zip(times, times[wanted:], strict=False)
+        return next((t - since for t, last in pairs if last - t < self.fleet.limit.per), math.inf)
+
+    def figures(self, begin: float, end: float, rounds: int = 2) -> "Figures":
         """What came of it in that time; operations since the mark."""
-        found = self.within(begin, end)
+        found = [worker for when, worker in self.calls if begin <= when < end]
         fleet, seconds = self.fleet, end - begin
-        allowed = fleet.limit.open_to(fleet.lane) * seconds / fleet.limit.per
         done = self.operations - self._mark
         shares = Counter(found)
         return Figures(
-            share=len(found) / allowed,
+            share=share_of(self.times(), fleet.limit.open_to(fleet.lane), fleet.limit.per, rounds),
             per_call=done / max(1, len(found)),
             per_second=done / seconds,
+            peak=max(count for when, count in self.seconds.items() if begin <= when < end),
             fairness=_fairness(list(shares.values()), fleet.workers),
             idle=fleet.workers - len(shares),
             errors=self.errors,
@@ -108,11 +128,26 @@ class Figures:
     """Store operations for each call."""
     per_second: float
     """Store operations a second."""
+    peak: int
+    """The most in any one second."""
     fairness: float
     """Jain's index over the workers, as a share of the best for so many calls."""
     idle: int
     """Workers that got nothing."""
     errors: int
+
+
+def share_of(times: list[float], places: int, per: float, rounds: int = 2) -> float:
+    """Throughput as a share of what is allowed, at the end of a run, by when calls were answered.
+
+    It is the time from an answer to that of the call that has its place a few rounds later,
+    on average over all places, against as many periods: calls come in bursts that last for
+    hours, so counting those of a minute tells little.
+    """
+    times = sorted(times)[-places * (rounds + 1) :]
+    later = times[places * rounds :]
+    took = sum(after - first for first, after in zip(times, later, strict=False))
+    return rounds * per * len(later) / took if later else 0.0
 
 
 def _fairness(shares: list[int], workers: int) -> float:
@@ -126,28 +161,52 @@ def _fairness(shares: list[int], workers: int) -> float:
 
 
 @define
-class SharedWindow:
-    """A rolling window that remembers its last answer while nothing changes.
+class SharedWindow(RollingWindow):
+    """The library's window, which looks at all its slots less often, and says the same.
 
-    When thousands ask the same in vain, it is worked out once.
+    It keeps slots in the order in which they are free again, and remembers its last answer
+    while nothing changes: when thousands ask the same in vain, it is worked out once.
     """
 
-    window: RollingWindow
-    _until: float = 0.0
+    _frees: list[tuple[float, str]] = field(init=False, factory=list[tuple[float, str]])
+    _until: float = field(init=False, default=0.0)
 
-    def enter(self, token: str, lane: Lane, now: float) -> float:
+    def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
         """See `RollingWindow.enter`; all askers are of one lane."""
         if now < self._until:
-            return self._until - now
-        wait = self.window.enter(token, lane, now, HOLD)
+            return max(0.001, self._until - now)
+        wait = super().enter(token, lane, now, hold)
+        if not wait:
+            heapq.heappush(self._frees, (self.slots[token].frees_at, token))
         # A whole period is what is said of requests under way: it isn't known of later.
-        self._until = now + wait if 0 < wait < self.window.limit.per else 0.0
+        told = 0 < wait < self.limit.per * (1 - 1e-9)
+        self._until = now + wait if told else 0.0
         return wait
 
     def leave(self, token: str, now: float, *, sent: bool) -> None:
         """See `RollingWindow.leave`."""
         self._until = 0.0
-        self.window.leave(token, now, sent=sent)
+        super().leave(token, now, sent=sent)
+        if token in self.slots:
+            heapq.heappush(self._frees, (self.slots[token].frees_at, token))
+
+    def _forget(self, now: float) -> None:
+        while self._first() <= now:
+            del self.slots[heapq.heappop(self._frees)[1]]
+
+    def _wait(self, surplus: int, now: float) -> float:
+        if surplus:
+            return super()._wait(surplus, now)
+        return max(0.001, min(self._first(), now + self.limit.per) - now)
+
+    def _first(self) -> float:
+        """When the next slot is free."""
+        while self._frees:
+            frees_at, token = self._frees[0]
+            if token in self.slots and self.slots[token].frees_at == frees_at:
+                return frees_at
+            heapq.heappop(self._frees)  # it was answered since, or given back
+        return math.inf
 
 
 @define(eq=False)
@@ -181,7 +240,9 @@ class Simulation:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet, self.tally, self.now = fleet, Tally(fleet), 0.0
         self._chance = random.Random(fleet.seed)
-        self._window = SharedWindow(RollingWindow(fleet.limit))
+        self._window = SharedWindow(fleet.limit)
+        if fleet.spread:
+            fill(self._window, fleet.lane)
         self._busy = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count(1)
@@ -205,7 +266,7 @@ class Simulation:
 
     def _ask(self, work: Callable[[float], float], answer: Answer) -> None:
         """Have the store do something, and hear of it."""
-        self.tally.operations += 1
+        self.tally.operated(self.now)
         fleet, asked = self.fleet, self.now
         begin, end = fleet.outage or (0.0, 0.0)
         if not begin <= asked < end:
@@ -221,12 +282,13 @@ class Simulation:
     ) -> None:
         """It is served in its turn; who asked may not wait so long."""
         cost = self.fleet.cost
-        served = self._busy = max(here, self._busy) + cost.service
-        found, told = work(served), served + cost.travel / 2
-        if told - asked > cost.timeout:
+        served = max(here, self._busy) + cost.service
+        told = served + cost.travel / 2
+        if told - asked > cost.timeout:  # the store doesn't do what nobody waits for any more
             self._at(max(self.now, asked + cost.timeout), lambda: answer(None))
-        else:
-            self._at(told, lambda: answer(found))
+            return
+        self._busy, found = served, work(served)
+        self._at(told, lambda: answer(found))
 
     def _enter(self, worker: _Worker, token: str, answer: Answer) -> None:
         def told(wait: float | None) -> None:
@@ -234,7 +296,7 @@ class Simulation:
                 worker.next_at = self.now + wait
             answer(wait)
 
-        self._ask(lambda now: self._window.enter(token, self.fleet.lane, now), told)
+        self._ask(lambda now: self._window.enter(token, self.fleet.lane, now, HOLD), told)
 
     def _leave(self, token: str, answer: Answer, *, sent: bool) -> None:
         def leave(now: float) -> float:
@@ -362,9 +424,9 @@ class Simulation:
         if not worker.asker:
             return
         worker.news = True
-        if worker.dozing:
+        if worker.dozing:  # it wakes when whoever has the word has finished
             worker.dozing = 0
-            self._keep_asking(worker, 1)
+            self._at(self.now, lambda: self._keep_asking(worker, 1))
 
     def _turn_away(self, worker: _Worker) -> None:
         """The store failed: everyone who waits hears it."""
@@ -374,6 +436,15 @@ class Simulation:
         for waiter in turned:
             waiter.done = True
             self._failed(worker)
+
+
+def fill(window: RollingWindow, lane: Lane) -> None:
+    """Fill a window at time 0, with places that are free one by one."""
+    places, per = window.limit.open_to(lane), window.limit.per
+    for number in range(places):
+        at = per * (number + 1) / places
+        window.enter(f"before {number}", lane, 0.0, HOLD)
+        window.leave(f"before {number}", at - per, sent=True)
 
 
 def simulate(fleet: Fleet, warm_up: float, until: float) -> Tally:

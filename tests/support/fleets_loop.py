@@ -1,18 +1,22 @@
-"""The fleet of `support.fleets` with real lines, on an event loop on which waiting takes no time."""
+"""The fleet of `support.fleets` with real lines, on a loop on which waiting takes no time."""
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import TypeVar
 
-from support.fleets import HOLD, Fleet, Tally
+from support.fleets import HOLD, Fleet, Tally, fill
 from support.rates_loop import LoopClock, virtually
 
 from frame_async.errors import StoreError
 from frame_async.protocol.window import Lane
 from frame_async.stores import MemoryStore, Window
 from frame_async.transport.line import Line
+
+T = TypeVar("T")
 
 
 class DistantStore(MemoryStore):
@@ -29,14 +33,15 @@ class DistantStore(MemoryStore):
         return True
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
-        return await self._asked(lambda: MemoryStore.enter(self, window, token, lane, hold))
+        work = partial(MemoryStore.enter, self, window, token, lane, hold)
+        return await self._asked(work)
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
-        await self._asked(lambda: MemoryStore.leave(self, window, token, sent=sent))
+        await self._asked(partial(MemoryStore.leave, self, window, token, sent=sent))
 
-    async def _asked(self, work: Callable[[], Any]) -> Any:
-        self._tally.operations += 1
+    async def _asked(self, work: Callable[[], Awaitable[T]]) -> T:
         fleet, now = self._tally.fleet, asyncio.get_running_loop().time
+        self._tally.operated(now())
         cost, asked, arrives = fleet.cost, now(), now() + fleet.cost.travel / 2
         begin, end = fleet.outage or (0.0, 0.0)
         if begin <= asked < end:
@@ -45,11 +50,13 @@ class DistantStore(MemoryStore):
                 raise StoreError("it is gone")
             arrives = end + self._chance.uniform(0, 1)
             await asyncio.sleep(arrives - asked)
-        self._served = self._busy = max(arrives, self._busy) + cost.service
-        answer, told = await work(), self._busy + cost.travel / 2
+        served = max(arrives, self._busy) + cost.service
+        told = served + cost.travel / 2
         if told - asked > cost.timeout:
             await asyncio.sleep(max(0.0, asked + cost.timeout - now()))
             raise StoreError("no answer in time")
+        self._served = self._busy = served
+        answer = await work()
         await asyncio.sleep(told - now())
         return answer
 
@@ -70,10 +77,8 @@ def simulate_lines(fleet: Fleet, warm_up: float, until: float) -> Tally:
                 continue
             await asyncio.sleep(chance.uniform(*fleet.latency))
             tally.calls.append((asyncio.get_running_loop().time(), number))
-            try:
+            with suppress(StoreError):  # the place then stays taken until it is given up
                 await line.leave(token, sent=True)
-            except StoreError:
-                pass  # the place stays taken until it is given up
 
     async def work(line: Line, number: int) -> None:
         await asyncio.sleep(chance.uniform(0, fleet.start))
@@ -81,6 +86,8 @@ def simulate_lines(fleet: Fleet, warm_up: float, until: float) -> Tally:
 
     async def run() -> None:
         store, window = DistantStore(tally, chance), Window("w", fleet.limit)
+        if fleet.spread:
+            fill(store._window(window), fleet.lane)
         lines = [Line(store, window, LoopClock()) for _ in range(fleet.workers)]
         tasks = [asyncio.create_task(work(line, n)) for n, line in enumerate(lines)]
         await asyncio.sleep(warm_up)
