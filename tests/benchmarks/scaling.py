@@ -39,7 +39,7 @@ def compare(limit: int, kind: str, sizes: Iterable[int], *, spread: bool) -> Non
     """Print the figures of fleets of all sizes."""
     for workers in sizes:
         asked = fleet(workers, limit, COSTS[kind], spread=spread)
-        found = simulate(asked, 120, 300).figures(120, 300)
+        found = simulate(asked, 120, 240).figures(120, 240, rounds=1)
         rhythm = "spread" if spread else "bursts"
         print(
             f"{limit:5,} a minute, {kind:8} {rhythm} {workers:6,} workers: {told(found)}",

@@ -74,7 +74,6 @@ def test_the_quicker_window_says_the_same(seed: int) -> None:
             theirs.leave(token, now, sent=sent)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_four_real_processes_do_as_simulated() -> None:
     """Four processes on one Redis get the share that was simulated, for as many operations.
 
