@@ -6,6 +6,7 @@ cheapest possible server in another process; the figures come out the same in ev
 """
 
 import asyncio
+import gc
 import multiprocessing
 import re
 import subprocess
@@ -57,6 +58,7 @@ VARIANTS: Final[dict[str, Callable[[], list[Observer]]]] = {
 async def run(port: int, name: str, times: int) -> None:
     """So many calls, watched by that variant."""
     request = order()
+    gc.freeze()  # or the collector would go through all that the SDK imports, again and again
     async with FrameClient(
         "sk_sandbox_x",
         base_url=f"http://localhost:{port}",
