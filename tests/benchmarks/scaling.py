@@ -52,7 +52,6 @@ def window() -> None:
     for kind in COSTS:
         compare(160, kind, (1, 10, 100, 1_000), spread=True)
         compare(160, kind, (1, 10, 100, 1_000), spread=False)
-    compare(160, "redis", (10_000,), spread=True)
     compare(160, "redis", (10_000,), spread=False)
 
 
