@@ -15,6 +15,14 @@ class Observer:
     changes it. Nothing that they are given holds a secret.
     """
 
+    def bind(self, base_url: str) -> "Observer":  # noqa: ARG002  # for those who need it
+        """A client of that address is being made: what is returned here watches its calls.
+
+        Itself by default; a copy that knows the address where several clients share one
+        observer. Unlike the others, it may raise, which ends the making of the client.
+        """
+        return self
+
     def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
         """Attempt ``number`` (from 1) of the call with that idempotency key is over."""
 

@@ -51,13 +51,14 @@ def wire(settings: Settings) -> tuple[HttpSession, Turnstile, PaymentLinkSession
         tls=settings.tls,
     )
     turnstile = _turnstile(settings)
+    watching = (observer.bind(settings.base_url) for observer in settings.observers)
     delivery = Delivery(
         session=session,
         clock=settings.clock,
         random=random.random,
         budget=RetryBudget(),
         turnstile=turnstile,
-        audience=Audience((Story(), *settings.observers), complain),
+        audience=Audience((Story(), *watching), complain),
         attempt_timeout=settings.attempt_timeout,
         proceed=settings.proceed,
     )

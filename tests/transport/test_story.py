@@ -6,7 +6,14 @@ import pytest
 from support.clients import Connect, attempt
 from support.faults import FaultServer, answer, cut_answer, refusal, serve
 
-from frame_async import Attempt, Call, Outcome, PaymentLinkSession, PaymentLinkSessionRequest
+from frame_async import (
+    Attempt,
+    Call,
+    FrameClient,
+    Outcome,
+    PaymentLinkSession,
+    PaymentLinkSessionRequest,
+)
 from frame_async.observers import Observer
 
 
@@ -90,6 +97,32 @@ async def test_observers_are_told_the_same(
         ("call", "key", Outcome.CREATED, 1),
     ]
     assert "an observer raised RuntimeError and was ignored" in caplog.messages
+
+
+class Bound(Notes):
+    """Wants to know whose calls it watches, and leaves them to another."""
+
+    def bind(self, base_url: str) -> Notes:
+        if base_url.startswith("https"):
+            raise ValueError("loopback only")
+        self.told.append((base_url,))
+        self.other = Notes()
+        return self.other
+
+
+async def test_an_observer_hears_which_client_it_watches(
+    connect: Connect, order: PaymentLinkSessionRequest
+) -> None:
+    """It is told the address once, before any call; what it returns is told of the calls."""
+    bound = Bound()
+    async with FaultServer.playing(serve) as server:
+        client = connect(server, observers=[bound])
+        for key in ("one", "two"):
+            await attempt(client, order, key)
+    assert bound.told == [(client.base_url,)]
+    assert [told[0] for told in bound.other.told] == ["attempt", "call"] * 2
+    with pytest.raises(ValueError, match="loopback only"):
+        FrameClient("sk_sandbox_x", observers=[bound])
 
 
 async def test_what_an_attempt_remembers(

@@ -1,0 +1,101 @@
+"""What observers cost a call, in instructions, and that it costs nothing to have none.
+
+Run it with ``PYTHONPATH=tests:. python tests/benchmarks/watching.py`` where valgrind is
+installed. Each variant makes calls without a rate window, one at a time, against the
+cheapest possible server in another process; the figures come out the same in every run.
+"""
+
+import asyncio
+import gc
+import multiprocessing
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from benchmarks.calls import order, repeat
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+from prometheus_client import CollectorRegistry
+from support.cheapest import serve_sessions
+
+from frame_async import FrameClient
+from frame_async.integrations.opentelemetry import OpenTelemetryObserver
+from frame_async.integrations.prometheus import PrometheusObserver
+from frame_async.observers import Observer
+from frame_async.stores import MemoryStore
+
+
+class Nowhere(SpanExporter):
+    """Takes spans and drops them: what exporting costs is the exporter's."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+def traced(sampler: Sampler) -> OpenTelemetryObserver:
+    """Spans and metrics through the SDK."""
+    tracers = TracerProvider(sampler=sampler)
+    tracers.add_span_processor(SimpleSpanProcessor(Nowhere()))
+    meters = MeterProvider([InMemoryMetricReader()])
+    return OpenTelemetryObserver(tracer_provider=tracers, meter_provider=meters)
+
+
+VARIANTS: Final[dict[str, Callable[[], list[Observer]]]] = {
+    "no observer": list,
+    "one that does nothing": lambda: [Observer()],
+    "Prometheus": lambda: [PrometheusObserver(CollectorRegistry())],
+    "OpenTelemetry, no SDK": lambda: [OpenTelemetryObserver()],
+    "OpenTelemetry, not sampled": lambda: [traced(ALWAYS_OFF)],
+    "OpenTelemetry": lambda: [traced(ALWAYS_ON)],
+}
+
+
+async def run(port: int, name: str, times: int) -> None:
+    """So many calls, watched by that variant."""
+    request = order()
+    gc.freeze()  # or the collector would go through all that the SDK imports, again and again
+    async with FrameClient(
+        "sk_sandbox_x",
+        base_url=f"http://localhost:{port}",
+        rate_limit=None,
+        store=MemoryStore(),
+        observers=VARIANTS[name](),
+    ) as frame:
+        await repeat(lambda: frame.payment_link_sessions.create(request), times)
+
+
+def instructions(port: int, name: str, times: int) -> int:
+    """Instructions of a whole process that makes so many calls."""
+    command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    command += [sys.executable, __file__, str(port), name, str(times)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    found = re.search(r"I +refs: +([\d,]+)", told)
+    assert found, told
+    return int(found.group(1).replace(",", ""))
+
+
+def main() -> None:
+    """Print the instructions per call of each variant, and what they are more than without."""
+    here, there = multiprocessing.Pipe()
+    context = multiprocessing.get_context("fork")
+    server = context.Process(target=serve_sessions, args=(there,), daemon=True)
+    server.start()
+    port, base = here.recv(), 0.0
+    for name in VARIANTS:
+        each = (instructions(port, name, 700) - instructions(port, name, 200)) / 500
+        base = base or each
+        more = each - base
+        print(f"{name:27} {each:9,.0f} instructions, {more:8,.0f} more ({more / base:.1%})")
+    server.terminate()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        asyncio.run(run(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    else:
+        main()
