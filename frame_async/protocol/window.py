@@ -36,6 +36,9 @@ class Lane(StrEnum):
     """A worker: leaves a reserve of the window to the interactive lane."""
 
 
+_INTERACTIVE: Final = Lane.INTERACTIVE  # slow to find in Python 3.11
+
+
 @frozen
 class RateLimit:
     """At most ``requests`` in any ``per`` seconds.
@@ -67,7 +70,7 @@ def _check_limit(requests: object, per: object) -> None:
 
 
 def _open_to(lane: Lane, slots: int) -> int:
-    if lane is Lane.INTERACTIVE or slots == 1:
+    if lane is _INTERACTIVE or slots == 1:
         return slots
     return slots - max(1, int(slots * BULK_RESERVE))
 

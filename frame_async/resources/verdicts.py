@@ -40,6 +40,7 @@ from frame_async.shapes import is_listing, is_mapping
 from frame_async.transport.delivery import Delivered
 from frame_async.transport.exchange import Exchange
 
+_CREATED: Final = Outcome.CREATED  # slow to find in Python 3.11
 _logger = logging.getLogger("frame_async")
 
 _REFUSALS: Final[Mapping[int, type[RequestRefusedError]]] = {
@@ -56,7 +57,7 @@ def session_of(delivered: Delivered) -> PaymentLinkSession | None:
     Raises:
         SessionUnreadableError: a session was created, but its answer can't be used.
     """
-    if delivered.call.outcome is not Outcome.CREATED:
+    if delivered.call.outcome is not _CREATED:
         return None
     return _read(delivered.exchange.body, delivered.call, delivered.exchange.reason)
 

@@ -31,6 +31,10 @@ from frame_async.transport.retrying import persist
 from frame_async.transport.session import HttpSession
 from frame_async.transport.story import logger
 
+# Python 3.11 takes as long to find a member of an enum as for twenty plain names.
+_CREATED: Final = Outcome.CREATED
+_UNKNOWN: Final = Outcome.UNKNOWN
+
 HOLD_MARGIN: Final = 1.0
 """Seconds that a place in the window is held beyond the longest attempt, if never left."""
 
@@ -182,7 +186,7 @@ class _Course:
 
     async def run(self) -> tuple[Exchange, Step]:
         first = await self._attempt()
-        if first.outcome is Outcome.CREATED:
+        if first.outcome is _CREATED:
             self._delivery.budget.give_back()
             return first, STOP
         return await persist(first, self._attempt, self._decide, self._sleep)
@@ -272,11 +276,13 @@ class _Course:
         """
         turnstile, policy = self._delivery.turnstile, self._assignment.policy
         outcome = exchange.outcome
-        if outcome is Outcome.UNKNOWN and exchange.head is None:
+        if outcome is _UNKNOWN and exchange.head is None:
             return
-        reaction = policy.react(outcome, exchange.evidence)
+        created = outcome is _CREATED
         try:
-            if reaction is Reaction.THROTTLED:
+            if created:
+                await turnstile.leave(token, sent=True)
+            elif policy.react(outcome, exchange.evidence) is Reaction.THROTTLED:
                 asked = self._asked_to_wait(exchange)
                 await turnstile.refuse(token, max(asked or 0.0, policy.backoff))
             else:
@@ -319,7 +325,7 @@ class _Course:
         await self._delivery.clock.sleep(seconds)
 
     def _doubts(self) -> int:
-        unknown = [attempt for attempt in self._attempts if attempt.outcome is Outcome.UNKNOWN]
+        unknown = [attempt for attempt in self._attempts if attempt.outcome is _UNKNOWN]
         return self._assignment.doubts + len(unknown)
 
     def record(self, *, cancelled: bool = False) -> Call:

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any, Final
 
 from attrs import define, field
 
 from frame_async.calls import Outcome
 from frame_async.protocol.outcomes import Ending, Evidence, Phase, judge
+
+# Python 3.11 takes as long to find a member of an enum as for twenty plain names.
+_DONE: Final = Phase.DONE
 
 
 @define
@@ -52,7 +56,7 @@ class Trail:
     def phase(self) -> Phase:
         """The last phase that was reached."""
         if self.read is not None:
-            return Phase.DONE  # as a rule
+            return _DONE  # as a rule
         if self.answered is not None:
             return Phase.ANSWER
         if self.handed is not None:
@@ -61,8 +65,15 @@ class Trail:
 
     def steps(self) -> tuple[float | None, ...]:
         """Seconds of each step, from the gate to the body; None for a step that didn't end."""
-        times = (self.began, self.admitted, self.handed, self.sent, self.answered, self.read)
-        return tuple([None if a is None or b is None else b - a for a, b in pairwise(times)])
+        times = self._times()
+        began, admitted, handed, sent, answered, read = times
+        if read is not None:  # as a rule
+            parts = admitted - began, handed - admitted, sent - handed, answered - sent
+            return (*parts, read - answered)
+        return tuple([None if b is None else b - a for a, b in pairwise(times)])
+
+    def _times(self) -> tuple[Any, ...]:
+        return self.began, self.admitted, self.handed, self.sent, self.answered, self.read
 
     def end(
         self,

@@ -19,6 +19,7 @@ from frame_async.protocol.pause import Pause
 from frame_async.protocol.window import Lane
 from frame_async.stores import Store, Window
 
+_INTERACTIVE: Final = Lane.INTERACTIVE  # slow to find in Python 3.11
 _MOST_AT_A_TIME: Final = 64
 
 
@@ -173,8 +174,9 @@ class Line:
     @staticmethod
     def _ahead(waiting: _Waiting, lane: Lane) -> int:
         """How many would be served before a newcomer in that lane."""
-        payers = len(waiting.lanes[Lane.INTERACTIVE])
-        return payers if lane is Lane.INTERACTIVE else payers + len(waiting.lanes[Lane.BULK])
+        if lane is _INTERACTIVE:
+            return len(waiting.lanes[lane])
+        return sum(map(len, waiting.lanes.values()))
 
     def _fits_in(self, waiting: _Waiting, waiter: _Waiter) -> float:
         """Seconds that a newcomer waits at least, as far as is known."""

@@ -45,6 +45,7 @@ USER_AGENT: Final = (
 _REQUEST_ID_HEADERS: Final = tuple(
     map(istr, ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray"))
 )
+_COMPLETE: Final = Ending.COMPLETE  # slow to find in Python 3.11
 _NO_SLOT: Final = "waiting for a connection slot to come free"
 _NEVER: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds; its default is 5
 
@@ -155,7 +156,7 @@ class HttpSession:
         except Exception as error:  # noqa: BLE001  # whatever it is, it is evidence
             ending, detail = _ending(error)
         else:
-            return trail.end(Ending.COMPLETE, body=content)
+            return trail.end(_COMPLETE, body=content)
         finally:
             deadline.end()
             if trail.admitted is not None:
