@@ -81,7 +81,7 @@ def python(environment: str | None) -> str:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         # CI's constraints are about our own tools, not about other libraries.
         clean = {key: value for key, value in os.environ.items() if key != "PIP_CONSTRAINT"}
-        install = [str(found), "-m", "pip", "install", "--quiet", "--requirement", str(pins)]
+        install = [str(found), "-m", "pip", "install", "-qq", "--requirement", str(pins)]
         subprocess.run([*install, "--disable-pip-version-check"], check=True, env=clean)
         (folder / "complete").touch()
     return str(found)

@@ -234,6 +234,7 @@ def ours(*, keyed: bool = False, fresh: bool = False) -> Way:
             "sk_sandbox_x",
             base_url=base_url(port),
             timeout=600,
+            attempt_timeout=600,
             rate_limit=library.RateLimit(1_000_000, 60.0),
             store=import_module("frame_async.stores").MemoryStore(),
             **options,
