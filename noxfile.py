@@ -64,9 +64,15 @@ def soak(session: nox.Session) -> None:
     )
 
 
+BENCHMARKS = ("bulk", "calls", "emulator", "evidence", "store")
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print what evidence, stores, the rate window and bulk runs cost."""
-    session.install(".[test]")
-    for name in ("evidence", "store", "bulk"):
-        session.run("python", f"tests/benchmarks/{name}.py", env={"PYTHONPATH": "tests"})
+    """Compare what a call costs here and elsewhere; or `-- store`, bulk, evidence, ..."""
+    name, words = "compare", list(session.posargs)
+    if words and words[0] in BENCHMARKS:
+        name = words.pop(0)
+    extra = "test" if name == "store" else "bench"
+    session.install("." if "--check" in words else f".[{extra}]")
+    session.run("python", f"tests/benchmarks/{name}.py", *words, env={"PYTHONPATH": "tests"})

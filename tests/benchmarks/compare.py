@@ -20,15 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from support.cheapest import PatientSessions, serve, serve_sessions
 from support.measuring import instructions_per_call, rounds, serving
 
 from benchmarks.rivals import figures
 from benchmarks.rivals.contestants import ROOT, Contestant, chosen, command, environ
 from benchmarks.rivals.processes import Process, allow_many_files, started
-from benchmarks.rivals.worker import YARDSTICK, versions
+from benchmarks.rivals.worker import YARDSTICK
 
 CHECKED = ("frame_async", "frame_async, own key")
 BLOCK = 100
@@ -202,6 +200,8 @@ def main() -> int:
         return check()
     if given.record and (given.only or given.no_count):
         parser.error("--record is for a full run: leave out names and --no-count")
+    if given.record and not shutil.which("valgrind"):
+        parser.error("--record needs valgrind, which counts instructions: install it first")
     record = compare(chosen(given.only), given.rounds, count=not given.no_count)
     print(figures.table(*figures.one_at_a_time(record)), end="\n\n")
     print(figures.table(*figures.many_at_a_time(record)))

@@ -13,6 +13,7 @@ import re
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -158,8 +159,16 @@ def pin(core: int) -> None:
         os.sched_setaffinity(0, {cores[core]})
 
 
+def _end_with_parent() -> None:
+    """Leave no server behind where the benchmark was killed."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _pinned(serve: Callable[..., None], ready: Connection, arguments: tuple[Any, ...]) -> None:
     pin(SERVERS_CORE)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     serve(ready, *arguments)
 
 

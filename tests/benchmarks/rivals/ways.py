@@ -217,6 +217,13 @@ async def square(port: int, wide: bool) -> AsyncIterator[Make]:
     )
 
 
+def given_request() -> Any:
+    """What is asked for, as this library has it."""
+    library = import_module("frame_async")
+    items = [library.LineItem(**item) for item in GIVEN["line_items"]]
+    return library.PaymentLinkSessionRequest(**{**GIVEN, "line_items": items})
+
+
 def ours(*, keyed: bool = False, fresh: bool = False) -> Way:
     """This library, from a request to a session; with `fresh`, the request is made each time."""
 
@@ -225,11 +232,6 @@ def ours(*, keyed: bool = False, fresh: bool = False) -> Way:
         library = import_module("frame_async")
         options = {"max_in_flight": 100_000} if wide else {}
         numbers = count()
-
-        def request() -> Any:
-            items = [library.LineItem(**item) for item in GIVEN["line_items"]]
-            return library.PaymentLinkSessionRequest(**{**GIVEN, "line_items": items})
-
         async with library.FrameClient(
             "sk_sandbox_x",
             base_url=base_url(port),
@@ -239,11 +241,11 @@ def ours(*, keyed: bool = False, fresh: bool = False) -> Way:
             store=import_module("frame_async.stores").MemoryStore(),
             **options,
         ) as frame:
-            create, order = frame.payment_link_sessions.create, request()
+            create, order = frame.payment_link_sessions.create, given_request()
             if keyed:
                 yield lambda: create(order, idempotency_key=f"k{next(numbers)}")
             elif fresh:
-                yield lambda: create(request())
+                yield lambda: create(given_request())
             else:
                 yield lambda: create(order)
 
