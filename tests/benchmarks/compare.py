@@ -168,9 +168,7 @@ def check() -> int:
     contestants = [one for one in contestants if one.name in {*CHECKED, one.yardstick}]
     with serving(serve_sessions) as port:
         counts = count_all(contestants, port)
-    measured = figures.instruction_ratios(
-        counts, {one.name: one.yardstick for one in contestants}
-    )
+    measured = figures.instruction_ratios(counts, {one.name: one.yardstick for one in contestants})
     lines, good = figures.verdicts(record, {name: measured[name] for name in CHECKED})
     print("\n".join(lines))
     if not good:

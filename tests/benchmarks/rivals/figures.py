@@ -46,7 +46,9 @@ def dump(record: Record, path: Path = RECORD) -> None:
     path.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def instruction_ratios(counts: Mapping[str, float], yardsticks: Mapping[str, str]) -> dict[str, float]:
+def instruction_ratios(
+    counts: Mapping[str, float], yardsticks: Mapping[str, str]
+) -> dict[str, float]:
     """Instructions per call as multiples of those of each contestant's yardstick."""
     return {name: round(counts[name] / counts[yardsticks[name]], 3) for name in counts}
 

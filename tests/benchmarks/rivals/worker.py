@@ -149,7 +149,9 @@ def main() -> None:
     given = parser.parse_args()
     pin(CLIENTS_CORE)
     if given.counted:
-        run_each(given.counted, lambda calls: work_counted(given.way, given.port, given.loop, calls))
+        run_each(
+            given.counted, lambda calls: work_counted(given.way, given.port, given.loop, calls)
+        )
     else:
         work(given.way, given.port, given.loop, wide=given.wide)
 
