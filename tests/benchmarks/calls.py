@@ -15,20 +15,20 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from benchmarks.rivals.ways import WAYS, given_request
 from support.cheapest import serve_sessions
 from support.measuring import (
     Make,
     instructions_per_call,
+    instructions_shown,
     repeat,
     run_each,
     serving,
-    show_instructions,
-    show_times,
     time_rounds,
+    times_shown,
 )
 from support.work import base_url
 
-from benchmarks.rivals.ways import WAYS, given_request
 from frame_async import FrameClient
 from frame_async.stores import MemoryStore
 
@@ -61,7 +61,7 @@ async def time_all(port: int, names: list[str]) -> None:
     """Time variants in shuffled rounds, and print their ratios."""
     async with AsyncExitStack() as stack:
         makes = {name: await stack.enter_async_context(variant(name, port)) for name in names}
-        show_times(await time_rounds(makes, 30), BASE)
+        print(times_shown(await time_rounds(makes, 30), BASE))
 
 
 async def run_one(port: int, name: str, times: int) -> None:
@@ -88,7 +88,7 @@ def main() -> None:
     names = list(dict.fromkeys([BASE, *options.only]))
     with serving(serve_sessions) as number:
         if options.instructions and shutil.which("valgrind"):
-            show_instructions({name: count(number, name) for name in names}, BASE)
+            print(instructions_shown({name: count(number, name) for name in names}, BASE))
         else:
             asyncio.run(time_all(number, names))
 

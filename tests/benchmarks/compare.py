@@ -20,13 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.cheapest import PatientSessions, serve, serve_sessions
-from support.measuring import instructions_per_call, rounds, serving
-
 from benchmarks.rivals import figures
 from benchmarks.rivals.contestants import ROOT, Contestant, chosen, command, environ
 from benchmarks.rivals.processes import Process, allow_many_files, started
 from benchmarks.rivals.worker import YARDSTICK
+from support.cheapest import PatientSessions, serve, serve_sessions
+from support.measuring import instructions_per_call, rounds, serving
 
 CHECKED = ("frame_async", "frame_async, own key")
 BLOCK = 100
@@ -76,16 +75,13 @@ def time_rounds(processes: dict[str, Process], callers: int, times: int, calls: 
 
 def thousands(process: Process) -> float | str:
     """CPU of a call among 10,000 at a time, as a multiple of that among 1,000."""
-    way = process.contestant.way
-    few: list[float] = []
-    took = 0.0
-    while len(few) < 5 and took < PATIENCE / 10:
-        answer = process.ask("block", way=way, calls=1_000, callers=1_000)
-        few.append(answer["cpu"])
-        took += answer["cpu"] * 1_000
+    way, few = process.contestant.way, []
     try:
-        if took / len(few) * 10 > PATIENCE:  # ten times as many calls won't be quicker each
+        # With more calls at a time, none gets cheaper.
+        if process.answers[figures.CALLERS[-1], way][-1]["cpu"] * 10_000 > PATIENCE:
             raise TimeoutError
+        for _ in range(3):
+            few.append(process.ask("block", way=way, calls=1_000, callers=1_000)["cpu"])
         many = process.ask("block", within=4 * PATIENCE, way=way, calls=10_000, callers=10_000)
     except TimeoutError:
         return f"over {PATIENCE:.0f} s"

@@ -21,12 +21,12 @@ from support.cheapest import serve
 from support.measuring import (
     Make,
     instructions_per_call,
+    instructions_shown,
     repeat,
     run_each,
     serving,
-    show_instructions,
-    show_times,
     time_rounds,
+    times_shown,
 )
 from support.work import BODY, HEADERS, PATH, base_url
 
@@ -89,7 +89,7 @@ async def variants(port: int) -> AsyncIterator[dict[str, Make]]:
 async def time_all(port: int) -> None:
     """Time all variants in shuffled rounds, and print their ratios."""
     async with variants(port) as posts:
-        show_times(await time_rounds(posts, 40), BASE)
+        print(times_shown(await time_rounds(posts, 40), BASE))
 
 
 async def run_one(port: int, name: str, times: int) -> None:
@@ -114,7 +114,7 @@ def main() -> None:
         return
     with serving(serve) as number:
         if options.instructions and shutil.which("valgrind"):
-            show_instructions({name: count(number, name) for name in NAMES}, BASE)
+            print(instructions_shown({name: count(number, name) for name in NAMES}, BASE))
         else:
             asyncio.run(time_all(number))
 

@@ -125,7 +125,7 @@ def test_table_in_a_terminal() -> None:
     headings, rows = figures.many_at_a_time(record(ours=2.0))
     shown = figures.table(headings, rows).splitlines()[1].split("  ")
     assert [cell.strip() for cell in shown if cell.strip()] == [
-        "ours", "400", "–", "–", "–", "–", "over 30 s", "–", "–",
+        "ours", "400", "-", "-", "-", "-", "over 30 s", "-", "-",
     ]  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_section_names_machine_and_versions() -> None:
     text = page.section(record(ours=2.0))
     assert text.startswith("2026-11-23: Python 3.11.7, Linux 6 on x86_64, 2 cores (some).\n")
     assert "aiohttp 3.14.5, stripe 16.1.0.\n" in text
-    assert "| ours | 2.00 | 1.90 to 2.10 | 400 | 600 | – | 2.00 |\n" in text
+    assert "| ours | 2.00 | 1.90 to 2.10 | 400 | 600 | - | 2.00 |\n" in text
 
 
 def test_page_has_the_recorded_figures() -> None:

@@ -88,20 +88,24 @@ async def time_rounds(
     return taken
 
 
-def show_times(taken: Mapping[str, Sequence[float]], base: str) -> None:
-    """Print the times of all variants, and their ratios to the yardstick's."""
+def times_shown(taken: Mapping[str, Sequence[float]], base: str) -> str:
+    """The times of all variants, and their ratios to the yardstick's, a line each."""
+    lines = []
     for name, values in taken.items():
         low, middle, high = ratios(values, taken[base])
-        print(
+        lines.append(
             f"{name:36} {statistics.median(values) * 1e6:7.1f} us  "
             f"ratio {middle:.3f} (quartiles {low:.3f} to {high:.3f})"
         )
+    return "\n".join(lines)
 
 
-def show_instructions(each: Mapping[str, float], base: str) -> None:
-    """Print the instructions of all variants, and their ratios to the yardstick's."""
-    for name, count in each.items():
-        print(f"{name:36} {count:11,.0f} instructions  ratio {count / each[base]:.3f}")
+def instructions_shown(each: Mapping[str, float], base: str) -> str:
+    """The instructions of all variants, and their ratios to the yardstick's, a line each."""
+    return "\n".join(
+        f"{name:36} {count:11,.0f} instructions  ratio {count / each[base]:.3f}"
+        for name, count in each.items()
+    )
 
 
 def instructions_per_call(

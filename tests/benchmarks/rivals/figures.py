@@ -103,7 +103,7 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def shown(value: float | None, style: str = ",.0f") -> str:
     """A figure, or a dash where there is none."""
-    return "–" if value is None else format(value, style)
+    return "-" if value is None else format(value, style)
 
 
 def one_at_a_time(record: Record) -> tuple[list[str], list[list[str]]]:

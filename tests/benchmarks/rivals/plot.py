@@ -1,5 +1,6 @@
 """The plot of a run: what a call costs, one at a time and many at a time."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +28,10 @@ MARKS: Final = dict(zip(CALLERS, ("o", "s", "D"), strict=True))
 
 def draw(record: Record, path: Path) -> None:
     """Write the plot of a run as SVG."""
-    import matplotlib as mpl
-
+    # Loaded by name, because it is there in the session that draws, and nowhere else.
+    mpl = import_module("matplotlib")
     mpl.use("svg")
-    from matplotlib import pyplot as plt
+    plt = import_module("matplotlib.pyplot")
 
     names = [one.name for one in reversed(CONTESTANTS) if one.name in record["contestants"]]
     with mpl.rc_context(STYLE):

@@ -87,7 +87,7 @@ def session(*, wide: bool = False, **options: Any) -> Any:
 
 @asynccontextmanager
 async def raw(port: int, wide: bool) -> AsyncIterator[Make]:
-    """aiohttp at its best, bytes to bytes: the yardstick."""
+    """What aiohttp does at its best, bytes to bytes: the yardstick."""
     url = base_url(port) + PATH
     async with session(wide=wide, headers=HEADERS) as opened:
 
@@ -100,7 +100,7 @@ async def raw(port: int, wide: bool) -> AsyncIterator[Make]:
 
 @asynccontextmanager
 async def with_json(port: int, wide: bool) -> AsyncIterator[Make]:
-    """aiohttp as its documentation shows it, from a dict to a dict."""
+    """What aiohttp does as its documentation shows it, from a dict to a dict."""
     url = base_url(port) + PATH
     async with session(wide=wide, headers=HEADERS) as opened:
 
@@ -151,7 +151,7 @@ def stripe(client: str) -> Way:
 
     @asynccontextmanager
     async def way(port: int, wide: bool) -> AsyncIterator[Make]:
-        library = import_module("stripe")
+        library: Any = import_module("stripe")
         library.enable_telemetry = False
         options = {}
         if wide and client == "AIOHTTPClient":  # the other has no such option

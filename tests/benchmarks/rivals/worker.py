@@ -18,10 +18,9 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from support.measuring import CLIENTS_CORE, Make, at_once, pin, quartiles, repeat, run_each
-from support.work import ANSWERED
-
 from benchmarks.rivals.ways import WAYS
+from support.measuring import CLIENTS_CORE, Make, at_once, pin, repeat, run_each
+from support.work import ANSWERED
 
 Makes = dict[str, Make]
 
