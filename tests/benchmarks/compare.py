@@ -75,13 +75,13 @@ def time_rounds(processes: dict[str, Process], callers: int, times: int, calls: 
 
 def thousands(process: Process) -> float | str:
     """CPU of a call among 10,000 at a time, as a multiple of that among 1,000."""
-    way, few = process.contestant.way, []
+    way = process.contestant.way
+    thousand = {"way": way, "calls": 1_000, "callers": 1_000}
     try:
         # With more calls at a time, none gets cheaper.
         if process.answers[figures.CALLERS[-1], way][-1]["cpu"] * 10_000 > PATIENCE:
             raise TimeoutError
-        for _ in range(3):
-            few.append(process.ask("block", way=way, calls=1_000, callers=1_000)["cpu"])
+        few = [float(process.ask("block", **thousand)["cpu"]) for _ in range(3)]
         many = process.ask("block", within=4 * PATIENCE, way=way, calls=10_000, callers=10_000)
     except TimeoutError:
         return f"over {PATIENCE:.0f} s"
