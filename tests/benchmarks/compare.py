@@ -76,7 +76,7 @@ def time_rounds(processes: dict[str, Process], callers: int, times: int, calls: 
 def thousands(process: Process) -> float | str:
     """CPU of a call among 10,000 at a time, as a multiple of that among 1,000."""
     way = process.contestant.way
-    thousand = {"way": way, "calls": 1_000, "callers": 1_000}
+    thousand: dict[str, Any] = {"way": way, "calls": 1_000, "callers": 1_000}
     try:
         # With more calls at a time, none gets cheaper.
         if process.answers[figures.CALLERS[-1], way][-1]["cpu"] * 10_000 > PATIENCE:

@@ -23,6 +23,7 @@ STYLE: Final = {
     "svg.hashsalt": "speed",  # the same figures make the same file
     "svg.fonttype": "path",
 }
+TICKS: Final = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 MARKS: Final = dict(zip(CALLERS, ("o", "s", "D"), strict=True))
 
 
@@ -90,6 +91,8 @@ def _callers(axes: Any, record: Record, names: list[str]) -> None:
             label=f"{callers} at a time",
         )
     axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(TICKS, [f"{tick:,}" for tick in TICKS])
     axes.set_title("many calls at a time", loc="left")
     axes.set_xlabel("CPU µs per call (logarithmic)")
     axes.legend(frameon=False, loc="upper right", handletextpad=0.2)
