@@ -1,4 +1,4 @@
-"""What gathering evidence costs, as a ratio to raw aiohttp posting and reading bytes.
+"""What our exchange costs, evidence included, as a ratio to raw aiohttp from bytes to bytes.
 
 Run it with ``nox -s bench -- evidence``. All variants run in this process in shuffled
 rounds, against the cheapest possible server in another; figures are CPU time of this process
@@ -30,12 +30,13 @@ from support.measuring import (
 )
 from support.work import BODY, HEADERS, PATH, base_url
 
+from frame_async.hidden import Hidden
 from frame_async.transport.exchange import Trail
-from frame_async.transport.session import _Body, _Connector, _Request
+from frame_async.transport.session import HttpSession
 
 BASE: Final = "raw aiohttp"
-OURS: Final = "with our evidence"
-TRACED: Final = "with aiohttp's tracing, two hooks"
+OURS: Final = "our exchange, with evidence"
+TRACED: Final = "raw aiohttp with its tracing, two hooks"
 NAMES: Final = (BASE, OURS, TRACED)
 
 
@@ -44,10 +45,9 @@ async def raw(session: aiohttp.ClientSession, url: str) -> None:
     await response.read()
 
 
-async def with_trail(session: aiohttp.ClientSession, url: str) -> None:
-    trail = Trail(time.monotonic)
-    response = await session.request("POST", url, data=_Body(BODY, trail), allow_redirects=False)
-    await response.read()
+async def with_trail(ours: HttpSession) -> None:
+    exchange = await ours.post(Hidden(BODY), "k", 15.0, Trail(time.monotonic))
+    assert exchange.body, exchange
 
 
 def tracing() -> aiohttp.TraceConfig:
@@ -74,16 +74,15 @@ async def variants(port: int) -> AsyncIterator[dict[str, Make]]:
             **options,
         )
 
-    async with (
-        session() as plain,
-        session(request_class=_Request, connector=_Connector(limit=0)) as ours,
-        session(trace_configs=[tracing()]) as traced,
-    ):
+    ours = HttpSession(url, Hidden("sk_sandbox_x"), limit=100, connect_timeout=5.0, tls=None)
+    ours.open()
+    async with session() as plain, session(trace_configs=[tracing()]) as traced:
         yield {
             BASE: lambda: raw(plain, url),
             OURS: lambda: with_trail(ours, url),
             TRACED: lambda: raw(traced, url),
         }
+    await ours.aclose()
 
 
 async def time_all(port: int) -> None:

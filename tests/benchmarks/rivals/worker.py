@@ -146,12 +146,12 @@ def main() -> None:
     parser.add_argument("--wide", action="store_true")
     parser.add_argument("--counted", help="numbers of calls, with commas between")
     given = parser.parse_args()
-    pin(CLIENTS_CORE)
     if given.counted:
         run_each(
             given.counted, lambda calls: work_counted(given.way, given.port, given.loop, calls)
         )
     else:
+        pin(CLIENTS_CORE)
         work(given.way, given.port, given.loop, wide=given.wide)
 
 
