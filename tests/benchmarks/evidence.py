@@ -79,7 +79,7 @@ async def variants(port: int) -> AsyncIterator[dict[str, Make]]:
     async with session() as plain, session(trace_configs=[tracing()]) as traced:
         yield {
             BASE: lambda: raw(plain, url),
-            OURS: lambda: with_trail(ours, url),
+            OURS: lambda: with_trail(ours),
             TRACED: lambda: raw(traced, url),
         }
     await ours.aclose()
