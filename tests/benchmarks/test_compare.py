@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import compare
 from benchmarks.rivals import figures, page
 from benchmarks.rivals.contestants import CONTESTANTS, HERE, Contestant, chosen
 from benchmarks.rivals.processes import started
@@ -113,6 +115,37 @@ def test_counts_of_another_python_are_not_compared() -> None:
     other = figures.incomparable(record(), here | {"python": "3.13.0"})
     assert other == "the record was made with python 3.11, and this is 3.13"
     assert "arm64" in str(figures.incomparable(record(), here | {"architecture": "arm64"}))
+
+
+def test_check_without_valgrind(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where valgrind is missing, the check passes and says that nothing was checked."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert compare.check() == 0
+    assert "nothing is checked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("ours", "code"), [(800_000.0, 0), (900_000.0, 1)])
+def test_check_compares_counts_with_the_record(
+    ours: float,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The exit code is 1 when a count is too high, and the words say how to accept it."""
+    known = record(**dict.fromkeys(compare.CHECKED, 2.0))
+    counts = {compare.CHECKED[0]: ours, compare.CHECKED[1]: 800_000.0, "aiohttp, bytes": 400_000.0}
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(figures, "load", lambda: known)
+    monkeypatch.setattr(compare, "conditions", lambda: known["conditions"])
+    monkeypatch.setattr(
+        compare,
+        "count_all",
+        lambda contestants, port: {one.name: counts[one.name] for one in contestants},
+    )
+    assert compare.check() == code
+    assert ("--record" in capsys.readouterr().out) is bool(code)
 
 
 def test_table_in_a_terminal() -> None:
