@@ -21,7 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rivals import figures
-from benchmarks.rivals.contestants import ROOT, Contestant, chosen, command, environ
+from benchmarks.rivals.contestants import (
+    CONTESTANTS,
+    ROOT,
+    YARDSTICKS,
+    Contestant,
+    chosen,
+    command,
+    environ,
+)
 from benchmarks.rivals.processes import Process, allow_many_files, started
 from benchmarks.rivals.worker import YARDSTICK
 from support.cheapest import PatientSessions, serve, serve_sessions
@@ -93,7 +101,7 @@ def time_all(contestants: Sequence[Contestant], port: int, times: int) -> dict[s
     found: dict[str, Any] = {"contestants": {}, "versions": {}}
     with started(contestants, port) as processes:
         for process in processes.values():
-            found["versions"] |= process.ask("versions")
+            found["versions"] |= figures.libraries(process.ask("versions"))
         with stage("one call at a time"):
             time_rounds(processes, 1, times, BLOCK)
         for callers in figures.CALLERS[1:]:
@@ -160,8 +168,8 @@ def check() -> int:
     if reason := figures.incomparable(record, conditions()):
         print(f"{reason}: instruction ratios are not comparable, nothing is checked")
         return 0
-    contestants = [one for one in chosen(CHECKED) if one.loop == "asyncio"]
-    contestants = [one for one in contestants if one.name in {*CHECKED, one.yardstick}]
+    names = {*CHECKED, YARDSTICKS["asyncio"]}
+    contestants = [one for one in CONTESTANTS if one.name in names]
     with serving(serve_sessions) as port:
         counts = count_all(contestants, port)
     measured = figures.instruction_ratios(counts, {one.name: one.yardstick for one in contestants})

@@ -18,6 +18,9 @@ from benchmarks.rivals.ways import WAYS
 from support.cheapest import PatientSessions, serve, serve_sessions
 from support.measuring import at_once, quartiles, ratios, refs, rounds, serving
 
+processes_can_be_asked = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows can't wait for pipes"
+)
 CHARGE = {"ratio": [1.9, 2.0, 2.1], "microseconds": 400.0, "wall": 600.0}
 
 
@@ -26,7 +29,7 @@ def record(**ratios_of: float) -> figures.Record:
     return {
         "conditions": {"day": "2026-11-23", "cpu": "some", "cores": "2", "system": "Linux 6"}
         | {"python": "3.11.7", "architecture": "x86_64"},
-        "versions": {"aiohttp": "3.14.5", "Stripe": "16.1.0", "idna": "3.20"},
+        "versions": figures.libraries({"idna": "3.20", "Stripe": "16.1.0", "aiohttp": "3.14.5"}),
         "contestants": {
             name: {"callers": {"1": CHARGE}, "thousands": "over 30 s", "instruction_ratio": ratio}
             for name, ratio in ratios_of.items()
@@ -257,6 +260,7 @@ def test_run_each_runs_each_in_a_fork(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "5"]
 
 
+@processes_can_be_asked
 def test_a_process_makes_calls() -> None:
     """Our process and the yardstick in it make calls, and say what they took."""
     one = next(one for one in CONTESTANTS if one.name == "frame_async, own key")
@@ -281,6 +285,7 @@ def test_a_process_is_weighed_while_calls_are_in_flight() -> None:
     assert answer["each"] > 1_000
 
 
+@processes_can_be_asked
 def test_a_process_that_takes_too_long_is_given_up() -> None:
     """Who takes longer than is waited for is ended, and the driver goes on."""
     one = Contestant("by hand", "by hand")
@@ -289,6 +294,7 @@ def test_a_process_that_takes_too_long_is_given_up() -> None:
             processes[one.name].ask("block", within=0.01, way="by hand", calls=10**7, callers=1)
 
 
+@processes_can_be_asked
 def test_a_process_that_ends_is_said() -> None:
     """A way that isn't there ends the process, and the driver says whose it was."""
     one = Contestant("by hand", "by hand")

@@ -13,6 +13,19 @@ CALLERS: Final = (1, 32, 256)
 WORSE: Final = 1.05
 """An instruction ratio may be so many times the recorded one, and no more."""
 
+LIBRARIES: Final = (
+    "frame-async",
+    "aiohttp",
+    "uvloop",
+    "aiohttp-retry",
+    "httpx",
+    "httpx2",
+    "stripe",
+    "openai",
+    "squareup",
+)
+"""Whose versions are recorded; those of the rest are in the files of pins."""
+
 Figures = dict[str, Any]
 """The figures of one contestant."""
 Record = dict[str, Any]
@@ -33,6 +46,12 @@ def compared(own: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, flo
             if late in own[0]
         },
     }
+
+
+def libraries(versions: Mapping[str, str]) -> dict[str, str]:
+    """The versions that are recorded."""
+    known = {name.lower(): version for name, version in versions.items()}
+    return {name: known[name] for name in LIBRARIES if name in known}
 
 
 def load(path: Path = RECORD) -> Record:

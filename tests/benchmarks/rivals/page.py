@@ -9,24 +9,12 @@ from benchmarks.rivals.figures import Record, many_at_a_time, markdown, one_at_a
 PAGE: Final = ROOT / "docs" / "explanation" / "speed.md"
 BEGIN: Final = "<!-- figures of the last full run: begin -->\n"
 END: Final = "<!-- figures of the last full run: end -->\n"
-NAMED: Final = (
-    "frame-async",
-    "aiohttp",
-    "uvloop",
-    "aiohttp-retry",
-    "httpx",
-    "httpx2",
-    "stripe",
-    "openai",
-    "squareup",
-)
 
 
 def section(record: Record) -> str:
     """What stands between the marks."""
     machine = record["conditions"]
-    known = {name.lower(): version for name, version in record["versions"].items()}
-    versions = ", ".join(f"{name} {known[name]}" for name in NAMED if name in known)
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     where = (
         f"{machine['day']}: Python {machine['python']}, {machine['system']} on "
         f"{machine['architecture']}, {machine['cores']} cores ({machine['cpu']}).\n{versions}.\n"
