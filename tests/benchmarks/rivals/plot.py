@@ -23,7 +23,7 @@ STYLE: Final = {
     "svg.hashsalt": "speed",  # the same figures make the same file
     "svg.fonttype": "path",
 }
-TICKS: Final = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+TICKS: Final = (30, 100, 300, 1_000, 3_000, 10_000)
 MARKS: Final = dict(zip(CALLERS, ("o", "s", "D"), strict=True))
 
 

@@ -10,6 +10,7 @@ Each SDK posts to the endpoint of its own that comes nearest, with parameters th
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
@@ -20,6 +21,9 @@ from support.measuring import Make
 from support.work import BODY, GIVEN, HEADERS, PATH, base_url
 
 Way = Callable[[int, bool], AbstractAsyncContextManager[Make]]
+
+CONNECTIONS: Final = 100
+"""As many as aiohttp, HTTPX and this library open by default."""
 
 POSTED: Final = (
     f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\n"
@@ -55,19 +59,29 @@ class ByHand(asyncio.Protocol):
 
 @asynccontextmanager
 async def by_hand(port: int, wide: bool) -> AsyncIterator[Make]:
-    """Bytes over asyncio's own transport, with a list of idle connections."""
+    """Bytes over asyncio's own transport, with a list of idle connections, 100 at most."""
     loop = asyncio.get_running_loop()
     idle: list[ByHand] = []
+    waiting: deque[asyncio.Future[ByHand]] = deque()
+    opened = 0
 
     async def make() -> object:
+        nonlocal opened
         if idle:
             connection = idle.pop()
-        else:
+        elif wide or opened < CONNECTIONS:
+            opened += 1
             _, connection = await loop.create_connection(ByHand, "localhost", port)
+        else:
+            waiting.append(loop.create_future())
+            connection = await waiting[-1]
         connection.answer = loop.create_future()
         connection.transport.write(POSTED)
         body = await connection.answer
-        idle.append(connection)
+        if waiting:
+            waiting.popleft().set_result(connection)
+        else:
+            idle.append(connection)
         return body
 
     yield make
