@@ -64,7 +64,17 @@ def soak(session: nox.Session) -> None:
     )
 
 
-BENCHMARKS = ("bulk", "calls", "emulator", "evidence", "store")
+# Other benchmarks by name, and what is installed for them.
+BENCHMARKS = {
+    "bulk": "bench",
+    "calls": "bench",
+    "emulator": "bench",
+    "evidence": "bench",
+    "footprint": "test",
+    "scaling": "test",
+    "store": "test",
+    "watching": "test",
+}
 
 
 @nox.session
@@ -73,6 +83,6 @@ def bench(session: nox.Session) -> None:
     name, words = "compare", list(session.posargs)
     if words and words[0] in BENCHMARKS:
         name = words.pop(0)
-    extra = "test" if name == "store" else "bench"
+    extra = BENCHMARKS.get(name, "bench")
     session.install("." if "--check" in words else f".[{extra}]")
     session.run("python", f"tests/benchmarks/{name}.py", *words, env={"PYTHONPATH": "tests"})
