@@ -64,9 +64,25 @@ def soak(session: nox.Session) -> None:
     )
 
 
+# Other benchmarks by name, and what is installed for them.
+BENCHMARKS = {
+    "bulk": "bench",
+    "calls": "bench",
+    "emulator": "bench",
+    "evidence": "bench",
+    "footprint": "test",
+    "scaling": "test",
+    "store": "test",
+    "watching": "test",
+}
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print what evidence, stores, the rate window and bulk runs cost."""
-    session.install(".[test]")
-    for name in ("evidence", "store", "bulk"):
-        session.run("python", f"tests/benchmarks/{name}.py", env={"PYTHONPATH": "tests"})
+    """Compare what a call costs here and elsewhere; or `-- store`, bulk, evidence, ..."""
+    name, words = "compare", list(session.posargs)
+    if words and words[0] in BENCHMARKS:
+        name = words.pop(0)
+    extra = BENCHMARKS.get(name, "bench")
+    session.install("." if "--check" in words else f".[{extra}]")
+    session.run("python", f"tests/benchmarks/{name}.py", *words, env={"PYTHONPATH": "tests"})

@@ -1,44 +1,43 @@
-"""What gathering evidence costs, as a ratio to raw aiohttp posting and reading bytes.
+"""What our exchange costs, evidence included, as a ratio to raw aiohttp from bytes to bytes.
 
-Run it with ``PYTHONPATH=tests python tests/benchmarks/evidence.py``. All variants run in this
-process in
-shuffled blocks, against the cheapest possible server in another; figures are CPU time of
-this process per request, as the ratio of medians and its quartiles. With
+Run it with ``nox -s bench -- evidence``. All variants run in this process in shuffled
+rounds, against the cheapest possible server in another; figures are CPU time of this process
+per request, as a multiple of raw aiohttp's in the same round, with quartiles. With
 ``--instructions``, valgrind counts the instructions per request instead, which come out
 the same in every run.
 """
 
 import argparse
 import asyncio
-import multiprocessing
-import random
-import re
 import shutil
-import statistics
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from support.cheapest import serve
+from support.measuring import (
+    Make,
+    instructions_per_call,
+    instructions_shown,
+    repeat,
+    run_each,
+    serving,
+    time_rounds,
+    times_shown,
+)
+from support.work import BODY, HEADERS, PATH, base_url
 
+from frame_async.hidden import Hidden
 from frame_async.transport.exchange import Trail
-from frame_async.transport.session import _Body, _Connector, _Request
+from frame_async.transport.session import HttpSession
 
-BODY = b'{"client_reference_id":"order-42","line_items":[{"product":"prod_1"}],"x":"' + b"y" * 190
-HEADERS = {
-    "Authorization": "Bearer sk_sandbox_x",
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "Content-Type": "application/json",
-    "User-Agent": "bench",
-}
-
-
-Post = Callable[[], Awaitable[object]]
+BASE: Final = "raw aiohttp"
+OURS: Final = "our exchange, with evidence"
+TRACED: Final = "raw aiohttp with its tracing, two hooks"
+NAMES: Final = (BASE, OURS, TRACED)
 
 
 async def raw(session: aiohttp.ClientSession, url: str) -> None:
@@ -46,10 +45,9 @@ async def raw(session: aiohttp.ClientSession, url: str) -> None:
     await response.read()
 
 
-async def with_trail(session: aiohttp.ClientSession, url: str) -> None:
-    trail = Trail(time.monotonic)
-    response = await session.request("POST", url, data=_Body(BODY, trail), allow_redirects=False)
-    await response.read()
+async def with_trail(ours: HttpSession) -> None:
+    exchange = await ours.post(Hidden(BODY), "k", 15.0, Trail(time.monotonic))
+    assert exchange.body, exchange
 
 
 def tracing() -> aiohttp.TraceConfig:
@@ -63,13 +61,10 @@ def tracing() -> aiohttp.TraceConfig:
     return config
 
 
-Variants = dict[str, Post]
-
-
 @asynccontextmanager
-async def variants(port: int) -> AsyncIterator[Variants]:
+async def variants(port: int) -> AsyncIterator[dict[str, Make]]:
     """The variants, each on a session of its own."""
-    url = f"http://localhost:{port}/v1/payment_link_sessions"
+    url = base_url(port) + PATH
 
     def session(**options: Any) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -79,66 +74,32 @@ async def variants(port: int) -> AsyncIterator[Variants]:
             **options,
         )
 
-    async with (
-        session() as plain,
-        session(request_class=_Request, connector=_Connector(limit=0)) as ours,
-        session(trace_configs=[tracing()]) as traced,
-    ):
+    ours = HttpSession(url, Hidden("sk_sandbox_x"), limit=100, connect_timeout=5.0, tls=None)
+    ours.open()
+    async with session() as plain, session(trace_configs=[tracing()]) as traced:
         yield {
-            "raw aiohttp": lambda: raw(plain, url),
-            "with our evidence": lambda: with_trail(ours, url),
-            "with aiohttp's tracing, two hooks": lambda: raw(traced, url),
+            BASE: lambda: raw(plain, url),
+            OURS: lambda: with_trail(ours),
+            TRACED: lambda: raw(traced, url),
         }
+    await ours.aclose()
 
 
-async def time_all(port: int, blocks: int = 40, size: int = 200) -> None:
-    """Time all variants in shuffled blocks, and print their ratios."""
+async def time_all(port: int) -> None:
+    """Time all variants in shuffled rounds, and print their ratios."""
     async with variants(port) as posts:
-        times: dict[str, list[float]] = {name: [] for name in posts}
-        order = [name for name in posts for _ in range(blocks)]
-        random.Random(1).shuffle(order)
-        for post in posts.values():
-            await repeat(post, 200)
-        for name in order:
-            began = time.process_time()
-            await repeat(posts[name], size)
-            times[name].append((time.process_time() - began) / size)
-    base = statistics.median(times["raw aiohttp"])
-    for name, values in times.items():
-        low, middle, high = statistics.quantiles(values, n=4)
-        print(
-            f"{name:36} {middle * 1e6:7.1f} us  "
-            f"ratio {middle / base:.3f} (quartiles {low / base:.3f} to {high / base:.3f})"
-        )
+        print(times_shown(await time_rounds(posts, 40), BASE))
 
 
-async def repeat(post: Post, count: int) -> None:
-    for _ in range(count):
-        await post()
-
-
-async def run_one(port: int, name: str, count: int) -> None:
+async def run_one(port: int, name: str, times: int) -> None:
     async with variants(port) as posts:
-        await repeat(posts[name], count)
+        await repeat(posts[name], times)
 
 
-def instructions(port: int, name: str, count: int) -> int:
-    """Instructions of a whole process that makes `count` requests."""
-    command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
-    command += [sys.executable, __file__, "--run", str(port), name, str(count)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    found = re.search(r"I +refs: +([\d,]+)", told)
-    assert found, told
-    return int(found.group(1).replace(",", ""))
-
-
-def count_all(port: int) -> None:
-    """Count the instructions per request of all variants, and print their ratios."""
-    base = 0.0
-    for name in ("raw aiohttp", "with our evidence", "with aiohttp's tracing, two hooks"):
-        each = (instructions(port, name, 1200) - instructions(port, name, 200)) / 1000
-        base = base or each
-        print(f"{name:36} {each:9,.0f} instructions  ratio {each / base:.3f}")
+def count(port: int, name: str) -> float:
+    """Instructions per request of one variant."""
+    run = [sys.executable, __file__, "--run", str(port), name]
+    return instructions_per_call(lambda calls: [*run, calls], (200, 1200))
 
 
 def main() -> None:
@@ -147,18 +108,14 @@ def main() -> None:
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        port, name, count = options.run
-        asyncio.run(run_one(int(port), name, int(count)))
+        port, name, times = options.run
+        run_each(times, lambda calls: asyncio.run(run_one(int(port), name, calls)))
         return
-    here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("fork").Process(target=serve, args=(there,), daemon=True)
-    server.start()
-    port = here.recv()
-    if options.instructions and shutil.which("valgrind"):
-        count_all(port)
-    else:
-        asyncio.run(time_all(port))
-    server.terminate()
+    with serving(serve) as number:
+        if options.instructions and shutil.which("valgrind"):
+            print(instructions_shown({name: count(number, name) for name in NAMES}, BASE))
+        else:
+            asyncio.run(time_all(number))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,11 @@ cheapest possible server in another process; the figures come out the same in ev
 
 import asyncio
 import gc
-import multiprocessing
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from benchmarks.calls import order, repeat
+from benchmarks.rivals.ways import given_request
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -22,6 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from prometheus_client import CollectorRegistry
 from support.cheapest import serve_sessions
+from support.measuring import instructions_per_call, repeat, run_each, serving
 
 from frame_async import FrameClient
 from frame_async.integrations.opentelemetry import OpenTelemetryObserver
@@ -57,7 +55,7 @@ VARIANTS: Final[dict[str, Callable[[], list[Observer]]]] = {
 
 async def run(port: int, name: str, times: int) -> None:
     """So many calls, watched by that variant."""
-    request = order()
+    request = given_request()
     gc.freeze()  # or the collector would go through all that the SDK imports, again and again
     async with FrameClient(
         "sk_sandbox_x",
@@ -69,33 +67,26 @@ async def run(port: int, name: str, times: int) -> None:
         await repeat(lambda: frame.payment_link_sessions.create(request), times)
 
 
-def instructions(port: int, name: str, times: int) -> int:
-    """Instructions of a whole process that makes so many calls."""
-    command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
-    command += [sys.executable, __file__, str(port), name, str(times)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    found = re.search(r"I +refs: +([\d,]+)", told)
-    assert found, told
-    return int(found.group(1).replace(",", ""))
+def count(port: int, name: str) -> float:
+    """Instructions of one call, watched by that variant."""
+    run = [sys.executable, __file__, str(port), name]
+    return instructions_per_call(lambda calls: [*run, calls], (200, 700))
 
 
 def main() -> None:
     """Print the instructions per call of each variant, and what they are more than without."""
-    here, there = multiprocessing.Pipe()
-    context = multiprocessing.get_context("fork")
-    server = context.Process(target=serve_sessions, args=(there,), daemon=True)
-    server.start()
-    port, base = here.recv(), 0.0
-    for name in VARIANTS:
-        each = (instructions(port, name, 700) - instructions(port, name, 200)) / 500
-        base = base or each
-        more = each - base
-        print(f"{name:27} {each:9,.0f} instructions, {more:8,.0f} more ({more / base:.1%})")
-    server.terminate()
+    base = 0.0
+    with serving(serve_sessions) as port:
+        for name in VARIANTS:
+            each = count(port, name)
+            base = base or each
+            more = each - base
+            print(f"{name:27} {each:9,.0f} instructions, {more:8,.0f} more ({more / base:.1%})")
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        asyncio.run(run(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+        number, variant, times = sys.argv[1:]
+        run_each(times, lambda calls: asyncio.run(run(int(number), variant, calls)))
     else:
         main()
