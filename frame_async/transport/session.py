@@ -134,11 +134,13 @@ class HttpSession:
             return trail.end(Ending.SESSION_CLOSED)
         response: aiohttp.ClientResponse | None = None
         chunks: list[bytes] = []
+        post = Post(self._head, key, body, trail)
         deadline = opened.deadlines.start(timeout)
         try:
             await opened.gate.acquire()
             trail.admitted = trail.now()
-            post = Post(self._head, key, body, trail)
+            if trail.admitted - trail.began >= timeout:  # the deadline may be late
+                return trail.end(Ending.TIMED_OUT, _NO_SLOT if timeout > 0 else "")
             response = await opened.session.post(self._url, data=post, allow_redirects=False)
             trail.answered = trail.now()
             trail.head = _head(response, self._key)
@@ -149,7 +151,10 @@ class HttpSession:
             if deadline.was_it():
                 ending, detail = Ending.TIMED_OUT, _NO_SLOT if trail.admitted is None else ""
             elif was_asked_to_cancel():
-                # Without the frames of aiohttp, whose variables hold what was sent.
+                # A traceback shows variables: without those that hold what was sent, which
+                # are in the frames of aiohttp, and the answer, which may echo it.
+                _drop(response)
+                response, chunks = None, []
                 raise cancelled.with_traceback(None) from None
             else:
                 ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
@@ -164,6 +169,7 @@ class HttpSession:
             if response is not None and not response.closed:  # as it is after a whole answer
                 chunks += _unread(response.content)
                 response.release()
+            post.end()
         ending = Ending.SESSION_CLOSED if self.closed else ending
         return trail.end(ending, detail, b"".join(chunks)[:LARGEST_BODY])
 
@@ -255,6 +261,12 @@ async def _read(content: aiohttp.StreamReader, chunks: list[bytes]) -> None:
         left -= len(chunk)
         if left < 0:
             raise UnusableBodyError("it is larger than 1 MiB")
+
+
+def _drop(response: aiohttp.ClientResponse | None) -> None:
+    """Close the connection of an answer that nobody reads to its end."""
+    if response is not None:
+        response.close()
 
 
 def _unread(content: aiohttp.StreamReader) -> list[bytes]:

@@ -9,17 +9,18 @@ from typing import Final
 
 def _poll(descriptor: int) -> bool:
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    poll.register(descriptor, select.POLLIN | select.POLLOUT)
+    return poll.poll(0) == [(descriptor, select.POLLOUT)]
 
 
 def _select(descriptor: int) -> bool:
-    return bool(select.select([descriptor], [], [], 0)[0])
+    readable, writable, _ = select.select([descriptor], [descriptor], [], 0)
+    return bool(writable and not readable)
 
 
 # poll() takes descriptors above 1023, but Windows has only select().
-is_readable: Final[Callable[[int], bool]] = _poll if hasattr(select, "poll") else _select
-"""Whether something has arrived on a socket: bytes, its end, or an error."""
+is_quiet: Final[Callable[[int], bool]] = _poll if hasattr(select, "poll") else _select
+"""Whether nothing has arrived on a socket, no bytes, end or error, and it takes bytes."""
 
 
 def spelled(error: BaseException) -> str:

@@ -5,6 +5,7 @@ merges and serializes headers anew each time and, on Python 3.11, starts a task 
 the body; here a request is written in one piece, head and body, at one known moment.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from http.cookies import BaseCookie, SimpleCookie
@@ -19,7 +20,7 @@ from yarl import URL
 
 from frame_async.hidden import Hidden
 from frame_async.transport.exchange import Trail
-from frame_async.transport.system import is_readable
+from frame_async.transport.system import is_quiet
 
 
 class NeverWrittenError(Exception):
@@ -37,13 +38,20 @@ class Post:
         trail: written to when the request is.
     """
 
-    __slots__ = ("_body", "_head", "_key", "trail")
+    __slots__ = ("_body", "_head", "_key", "trail", "transport")
 
     def __init__(self, head: Hidden[bytes], key: str, body: Hidden[bytes], trail: Trail) -> None:
         self._head = head
         self._key = key
         self._body = body
         self.trail = trail
+        self.transport: asyncio.Transport | None = None
+        """What it was written to."""
+
+    def end(self) -> None:
+        """Send no more of it, unless it was answered: even closed, a connection would."""
+        if self.trail.read is None and self.transport is not None:
+            self.transport.abort()
 
     def to_bytes(self) -> bytes:
         """Head and body in one piece, so that they travel together."""
@@ -93,6 +101,7 @@ class Request(ClientRequest):
         transport = protocol.transport
         if transport is None or transport.is_closing():
             raise NeverWrittenError
+        post.transport = transport
         transport.write(post.to_bytes())
         trail.sent = trail.now()
         self.response = self.response_class(
@@ -135,13 +144,16 @@ class Connector(aiohttp.TCPConnector):
     """Notes for whom it opens connections, and hands out none that has something to say.
 
     On an idle connection the server may have pushed bytes, or closed it; aiohttp 3.14.5
-    would give a stray answer to the next request.
+    would give a stray answer to the next request. Or it answered before it had read all of
+    the last request, whose rest would then go before the next one.
     """
 
     async def _get(self, key: ConnectionKey, traces: list[Any]) -> Connection | None:
         while (connection := await super()._get(key, traces)) is not None:
-            if not _has_spoken(connection.protocol):
+            if _is_usable(connection.protocol):
                 return connection
+            if connection.transport is not None:
+                connection.transport.abort()
             connection.close()
         return None
 
@@ -166,9 +178,9 @@ class Connector(aiohttp.TCPConnector):
                     lost(None)
 
 
-def _has_spoken(protocol: ResponseHandler | None) -> bool:
-    """Whether an idle connection has received anything: bytes, its end, or an error."""
+def _is_usable(protocol: ResponseHandler | None) -> bool:
+    """Whether an idle connection has received nothing and has nothing left to send."""
     if protocol is None or protocol.transport is None or protocol.should_close:
-        return True
+        return False
     socket = protocol.transport.get_extra_info("socket")
-    return socket is None or is_readable(socket.fileno())
+    return socket is not None and is_quiet(socket.fileno())

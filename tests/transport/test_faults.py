@@ -31,11 +31,14 @@ from support.faults import (
 
 from frame_async import (
     CallError,
+    Lane,
+    LineItem,
     NotSentError,
     Outcome,
     OutcomeUnknownError,
     PaymentLinkSession,
     PaymentLinkSessionRequest,
+    RateLimit,
     RequestRefusedError,
     RetryPolicy,
 )
@@ -45,6 +48,7 @@ from frame_async.errors import (
     SessionUnreadableError,
     WindowFullError,
 )
+from frame_async.stores import MemoryStore, Window
 
 ONCE = RetryPolicy(max_retries=0)
 RAISE = RetryPolicy(on_unknown="raise")
@@ -145,8 +149,6 @@ async def test_nothing_outlasts_the_deadline(
 
 async def test_a_large_body_that_nobody_reads(connect: Connect) -> None:
     """A body that fills every buffer of a server that never reads ends at the deadline."""
-    from frame_async import LineItem
-
     items = [LineItem(product="p" * 1000) for _ in range(8000)]
     async with FaultServer.playing(deaf) as server:
         ended = await attempt(
@@ -559,6 +561,96 @@ async def test_a_reset_of_everything_under_load(
     assert sum(isinstance(e, PaymentLinkSession) for e in ended) >= 10
     for number, one in enumerate(ended):
         assert_true(one, server, f"k{number}")
+
+
+LARGE = PaymentLinkSessionRequest(line_items=[LineItem(product="p" * 1000) for _ in range(12_000)])
+"""More than the buffers of both sides hold."""
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_an_answer_before_the_request_was_read(
+    connect: Connect,
+    order: PaymentLinkSessionRequest,
+    authority: trustme.CA,
+    scheme: str,
+) -> None:
+    """A connection that still has something to send isn't used for the next call."""
+
+    async def early(wire: Wire) -> None:
+        wire.writer.transport.pause_reading()
+        await asyncio.sleep(0.1)
+        await wire.send(refusal("413 Content Too Large"))
+        await asyncio.sleep(10)
+
+    tls = presenting(authority.issue_cert("localhost")) if scheme == "https" else None
+    options = {"tls": trusting(authority)} if tls else {}
+    async with FaultServer.playing(early, serve, tls=tls) as server:
+        client = connect(server, **options)
+        large = await attempt(client, LARGE, "large")
+        ended = await attempt(client, order, "next", timeout=2.0, retry=ONCE)
+    assert type(large) is RequestRefusedError
+    assert isinstance(ended, PaymentLinkSession)
+    assert [a.reused for a in ended.call.attempts] == [False]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("how", ["cancelled", "timed out"])
+async def test_a_request_that_was_given_up_goes_no_further(
+    connect: Connect, authority: trustme.CA, how: str, scheme: str
+) -> None:
+    """What of a request wasn't sent by then never is: it neither arrives later nor stays."""
+    begun, given_up = asyncio.Event(), asyncio.Event()
+    arrived: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def late(wire: Wire) -> None:
+        wire.writer.transport.pause_reading()
+        begun.set()
+        await given_up.wait()
+        wire.writer.transport.resume_reading()
+        arrived.set_result(await wire.read_request())
+
+    tls = presenting(authority.issue_cert("localhost")) if scheme == "https" else None
+    options = {"tls": trusting(authority)} if tls else {}
+    async with FaultServer.playing(late, tls=tls) as server:
+        client = connect(server, **options)
+        task = asyncio.create_task(attempt(client, LARGE, timeout=0.5, retry=ONCE))
+        if how == "cancelled":
+            await begun.wait()
+            await asyncio.sleep(0.1)
+            task.cancel()
+            await asyncio.wait({task})
+        else:
+            assert type(await task) is OutcomeUnknownError
+        given_up.set()
+        assert await asyncio.wait_for(arrived, 5) is False
+
+
+class SlowStore(MemoryStore):
+    """Takes its time to give a place in the window."""
+
+    slow = False
+
+    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+        """See `Store.enter`."""
+        await asyncio.sleep(0.2 * (self.slow))
+        return await super().enter(window, token, lane, hold)
+
+
+async def test_a_call_without_time_left_sends_nothing(
+    connect: Connect, order: PaymentLinkSessionRequest
+) -> None:
+    """A place in the window that comes after the deadline isn't used: that would be doubt."""
+    store = SlowStore()
+    async with FaultServer.playing(serve) as server:
+        client = connect(server, store=store, rate_limit=RateLimit(50), clock=None)
+        await attempt(client, order, "first")  # leaves a connection that can be used at once
+        store.slow = True
+        ended = await attempt(client, order, "late", timeout=0.1)
+        await asyncio.sleep(0.05)
+    assert type(ended) is NotSentError
+    assert "timed out" in str(ended)
+    assert not server.created_for("late")
+    assert_true(ended, server, "late")
 
 
 async def test_waiting_at_the_gate_is_never_doubt(

@@ -146,6 +146,28 @@ async def test_errors_and_logs_are_silent(
     assert_silent(caplog.text)
 
 
+async def test_a_cancelled_call_is_silent(client_of: Connect) -> None:
+    """Cancelled in the middle of an answer that echoes everything: no variable shows it."""
+
+    async def half(wire: Wire) -> None:
+        await wire.read_request()
+        echoed = f'{{"id": "pls_1", "echo": "{KEY} {NUMBER}'.encode()
+        await wire.send(
+            f"HTTP/1.1 201 Created\r\nX-Echo: {KEY}\r\nContent-Length: 999\r\n\r\n".encode()
+            + echoed
+        )
+        await asyncio.sleep(10)
+
+    async with FaultServer.playing(half) as server:
+        creating = client_of(server).payment_link_sessions.create(data("card"))
+        task = asyncio.create_task(creating)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    assert_silent(*everything(caught.value))
+
+
 async def test_a_refused_connection_is_silent(client_of: Connect) -> None:
     """An error without any connection shows no secret either."""
     try:
