@@ -70,9 +70,10 @@ class Deadlines:
         self._ends.pop(deadline, None)
 
     def close(self) -> None:
-        """Let go of the event loop."""
-        if self._timer is not None:
+        """Let go of the event loop, unless somebody's time still runs."""
+        if self._timer is not None and not self._ends:
             self._timer.cancel()
+            self._timer, self._at = None, float("inf")
 
     def _set(self, at: float) -> None:
         if self._timer is not None:

@@ -119,6 +119,7 @@ class HttpSession:
             else:
                 self.closed = True  # before the first await: exchanges in flight ask for it
                 await opened.session.close()
+                opened.deadlines.close()
         self.closed = True
         self._opened = None
 
