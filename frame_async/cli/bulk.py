@@ -27,6 +27,7 @@ from frame_async.cli.bulk_command import STDIN, Command, UsageError
 from frame_async.cli.bulk_report import (
     STOPPED,
     Report,
+    mistakes,
     print_checked,
     print_failure,
     print_report,
@@ -36,7 +37,7 @@ from frame_async.cli.bulk_screen import Screen, watch
 from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
-from frame_async.errors import FrameError, StoreError
+from frame_async.errors import FrameError, StoreError, ValidationError
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
 
@@ -61,12 +62,15 @@ def run_bulk(command: Command) -> int:
         why, status = f"frame-async bulk: {error}", STOPPED
     except OSError as error:
         why, status = f"frame-async bulk: {error}", STOPPED if error.errno in _FULL else USAGE
+    except ValidationError as error:
+        why, status = f"frame-async bulk: {mistakes(error)}", USAGE
     except (FrameError, UsageError) as error:
         why, status = f"frame-async bulk: {error}", USAGE
     except Exception as error:  # noqa: BLE001  # status 1 would say that rows were refused
         traceback.print_exc()
         why, status = f"frame-async bulk: {type(error).__name__}, please report this", STOPPED
-    screen.say(why)
+    for line in why.splitlines():
+        screen.say(line)
     if command.as_json:
         print_failure(why, status, sys.stderr if command.to_stdout else sys.stdout)
     return status

@@ -1,6 +1,7 @@
 """What a bulk run says at its end, for people and for machines."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -8,16 +9,22 @@ from typing import Any, Final, TextIO
 
 from attrs import frozen
 
+from frame_async.bulk.columns import STRANGER, nearest_column
+from frame_async.bulk.layouts import LAYOUT
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Ending, Recorded
+from frame_async.errors import Problem, ValidationError
 from frame_async.serialization import dump_json
 
 _SHOWN: Final = 20
+_LISTED: Final = 12
+_NAMED: Final = 20
 ALL_CREATED: Final = 0
 SOME_REFUSED: Final = 1
 SOME_UNKNOWN: Final = 3
 STOPPED: Final = 4
 _BY_SIGNAL: Final = 128
+_NUMBERED: Final = re.compile(r"column [0-9]+")
 
 
 @frozen(kw_only=True)
@@ -91,6 +98,36 @@ def print_checked(rows: int, invalid: int, status: int, file: TextIO) -> None:
 def print_failure(message: str, status: int, file: TextIO) -> None:
     """Write for machines that there was no run, and why."""
     say(dump_json({"error": message, "exit_status": status}).decode(), file)
+
+
+def mistakes(error: ValidationError) -> str:
+    """Everything that is wrong with a file or the options for it, line by line, and the fix."""
+    return "\n".join(_mistakes(error))
+
+
+def _mistakes(error: ValidationError) -> Iterator[str]:
+    problems = error.problems
+    what = error.message.partition(": ")[0]
+    yield f"{what}: {problems[0]}" if len(problems) == 1 else f"{what}:"
+    if len(problems) > 1:
+        yield from (f"  {problem}" for problem in problems[:_LISTED])
+    if others := problems[_LISTED:]:
+        named = ", ".join(problem.path for problem in others[:_NAMED])
+        yield f"  and {len(others)} more: {named}" + (", ..." if others[_NAMED:] else "")
+    if what != LAYOUT:
+        yield from _mapped(problems)
+
+
+def _mapped(problems: Sequence[Problem]) -> Iterator[str]:
+    strangers = [problem.path for problem in problems if problem.rule == STRANGER]
+    # A number stands for what is no name: then the file may have no header.
+    name = next((name for name in strangers if not _NUMBERED.fullmatch(name)), None)
+    if name is not None:
+        field = nearest_column(name) or "client_reference_id"
+        yield f'to say which field a column is: --map "{name}={field}"'
+        yield f'to leave a column out: --map "{name}="'
+    if any(problem.path == "line_items.0.product" for problem in problems):
+        yield "to have the same product in every row: --set line_items.0.product=PRODUCT"
 
 
 def say(text: str, file: TextIO) -> None:
