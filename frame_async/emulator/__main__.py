@@ -102,7 +102,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help
 
 
-def _make_parser(prog: str) -> argparse.ArgumentParser:
+def _make_parser(prog: str = _PROG) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Run a local stand-in for the Frame Payments API. It moves no money.",
