@@ -152,11 +152,12 @@ async def _go(command: Command, source: Input, checked: Checked, screen: Screen)
         try:
             async with _frame(command, state) as client:
                 run = await _begin(command, client, state)
+                before = (await state.counts())[Ending.CREATED]
                 going = _file_run(command, client, source, checked, state, run)
                 stops.attach(going.stop)
                 async with watch(going, checked.total, screen):
                     await going.go()
-                report = await _report(command, going, checked, state)
+                report = await _report(command, going, checked, state, before)
         finally:
             await state.aclose()
         return evolve(report, signal=stops.signal, seconds=time.monotonic() - started)
@@ -281,18 +282,21 @@ def _state_path(command: Command) -> Generator[Path]:
             yield Path(folder) / "bulk.state"
 
 
-async def _report(command: Command, run: FileRun, checked: Checked, state: RunState) -> Report:
+async def _report(
+    command: Command, run: FileRun, checked: Checked, state: RunState, before: int
+) -> Report:
     numbers = run.numbers
     try:
         counts, told = await state.counts(), await state.told()
     except StoreError as error:  # it went away meanwhile: say at least what this run saw
         run.stopped = run.stopped or error.message
-        counts, told = {ending: numbers.ended[ending] for ending in Ending}, []
+        counts, told, before = {ending: numbers.ended[ending] for ending in Ending}, [], 0
     return Report(
         rows=checked.total,
         done=numbers.done,
         complete=run.complete,
         counts=counts,
+        created_before=before,
         replayed=numbers.replayed,
         retried=numbers.retries,
         in_doubt=tuple(told),

@@ -39,6 +39,8 @@ class Report:
     """Whether this run came to the end of the input."""
     counts: Mapping[Ending, int]
     """Rows with a result, by what it is, those that the input has lost included."""
+    created_before: int
+    """How many created rows had their result before this run."""
     replayed: int
     """Sessions that an earlier run had created and this one wrote."""
     retried: int
@@ -147,6 +149,7 @@ def _as_json(report: Report) -> dict[str, Any]:
     return {
         "rows": report.rows,
         **{ending.name.lower(): report.counts[ending] for ending in Ending},
+        "created_before": report.created_before,
         "pending": report.pending,
         "replayed": report.replayed,
         "retried": report.retried,
@@ -174,7 +177,10 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 def _lines(report: Report) -> Iterator[str]:
     counts = report.counts
-    parts = [f"created {counts[Ending.CREATED]:,}", f"refused {counts[Ending.REFUSED]:,}"]
+    parts = [
+        _created(counts[Ending.CREATED], report.created_before),
+        f"refused {counts[Ending.REFUSED]:,}",
+    ]
     parts += [f"invalid {counts[Ending.INVALID]:,}", f"unknown {counts[Ending.UNKNOWN]:,}"]
     if report.pending:
         parts.append(f"open {report.pending:,}")
@@ -192,6 +198,11 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"stopped: {report.stopped}"
     if report.pending and report.resume:
         yield f"to go on: {report.resume}"
+
+
+def _created(total: int, before: int) -> str:
+    split = f" ({before:,} before, {total - before:,} now)" if before else ""
+    return f"created {total:,}{split}"
 
 
 def _some(lines: Sequence[str], total: int | None = None) -> Iterator[str]:

@@ -47,6 +47,7 @@ def test_the_same_command_again_sends_nothing(desk: Desk, server: Emulator) -> N
     assert ran.status == 0
     assert ran.summary["created"] == 10
     assert (ran.summary["pending"], ran.summary["changed"], ran.summary["gone"]) == (0, 0, 0)
+    assert ran.summary["created_before"] == 10
     assert ran.summary["resume"] is None
     assert desk.place.output.read_bytes() == before
     assert len(server.ledger) == 10
@@ -290,6 +291,7 @@ def test_refused_rows(desk: Desk, server: Emulator) -> None:
     ran = desk.run("--json")
     assert ran.status == 1
     assert (ran.summary["created"], ran.summary["refused"]) == (1, 1)
+    assert ran.summary["created_before"] == 0
     (bad,) = [result for result in desk.place.results() if result["result"] == "refused"]
     assert bad["error"]["status"] == 422
     assert "HTTP 422" in bad["error"]["message"]
@@ -302,6 +304,7 @@ def test_refused_rows(desk: Desk, server: Emulator) -> None:
     assert len(server.ledger) == 2
     again = desk.run("--again", "refused", "--json")
     assert again.status == 0, again.out
+    assert (again.summary["created"], again.summary["created_before"]) == (2, 1)
     desk.place.check_complete(["bad-1", "good-1"])
 
 
@@ -318,6 +321,7 @@ def test_a_file_that_was_edited(desk: Desk, server: Emulator) -> None:
     said = desk.run()
     assert "These rows were changed after they had their result, and keep it:" in said.out
     assert "line 5 (order-3)" in said.out
+    assert "11 rows: created 11 (11 before, 0 now), refused 0" in said.out
     desk.write(orders(4))
     fewer = desk.run("--json")
     assert (fewer.summary["rows"], fewer.summary["gone"], fewer.summary["pending"]) == (4, 7, 0)
