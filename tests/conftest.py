@@ -5,10 +5,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
 from frame_async.emulator import Emulator
 from frame_async.stores import MemoryStore
+
+# A busy machine is no failure. Whatever else the default says here (on CI it is another)
+# stays, and --hypothesis-profile still chooses.
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 

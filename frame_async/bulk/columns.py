@@ -17,8 +17,12 @@ from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSes
 from frame_async.serialization import load_json, load_request
 from frame_async.shapes import name_of
 
+STRANGER: Final = "is not a field of the request"
+"""The rule that a column breaks whose name no request knows."""
+
 _ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
 _ITEM_COLUMN: Final = re.compile(rf"line_items\.(0|[1-9][0-9]{{0,2}})\.({'|'.join(_ITEM_FIELDS)})")
+_KNOWN: Final = (*REQUEST_FIELDS, *(f"line_items.0.{name}" for name in _ITEM_FIELDS))
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _NOT_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
 _WORDS: Final = {"true": True, "false": False}
@@ -76,11 +80,8 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 def check_columns(names: Sequence[str]) -> list[Problem]:
     """Everything that is wrong with a header: unknown, doubled or missing columns."""
-    known = [*REQUEST_FIELDS, *(f"line_items.0.{name}" for name in _ITEM_FIELDS)]
     problems = [
-        _stranger(name, number, known)
-        for number, name in enumerate(names, 1)
-        if not is_column(name)
+        _stranger(name, number) for number, name in enumerate(names, 1) if not is_column(name)
     ]
     doubled = sorted({name for name in names if names.count(name) > 1 and is_column(name)})
     problems += [Problem(name, "is there twice", "keep one of the two columns") for name in doubled]
@@ -96,13 +97,20 @@ def is_column(name: str) -> bool:
     return name in REQUEST_FIELDS or _ITEM_COLUMN.fullmatch(name) is not None
 
 
-def _stranger(name: str, number: int, known: Iterable[str]) -> Problem:
+def nearest_column(name: str) -> str | None:
+    """The column that was probably meant; None when nothing is like it."""
+    whole = next((known for known in _KNOWN if known.endswith(f".{name}")), None)
+    close = get_close_matches(name, _KNOWN, n=1)
+    return whole or (close[0] if close else None)
+
+
+def _stranger(name: str, number: int) -> Problem:
     # A file without a header has data in its first line: show only what looks like a name.
     shown = name_of(name)
-    close = get_close_matches(shown, known, n=1)
-    fix = f"did you mean {close[0]}?" if close else "rename or remove the column"
+    close = nearest_column(shown)
+    fix = f"did you mean {close}?" if close else "rename or remove the column"
     path = f"column {number}" if shown == "?" else shown
-    return Problem(path, "is not a field of the request", fix)
+    return Problem(path, STRANGER, fix)
 
 
 def build_request(

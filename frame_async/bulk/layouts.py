@@ -5,11 +5,14 @@ from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
-from frame_async.bulk.columns import check_columns, is_column
+from frame_async.bulk.columns import STRANGER, check_columns, is_column, nearest_column
 from frame_async.errors import Problem, ValidationError
 from frame_async.shapes import name_of
 
 T = TypeVar("T")
+
+LAYOUT: Final = "unusable layout"
+"""What an error says first when options are wrong, and not the file."""
 
 _EMPTY: Final = Problem("", "is empty", "give each row a value of its own in the key column")
 
@@ -34,7 +37,7 @@ class Layout:
         problems = [_no_field(name) for name in fields if not is_column(name)]
         problems += [_twice(name) for name in sorted(set(fields)) if fields.count(name) > 1]
         if problems:
-            raise ValidationError("unusable layout", problems)
+            raise ValidationError(LAYOUT, problems)
 
     def problems_of(self, columns: Sequence[str]) -> list[Problem]:
         """Everything that is wrong with the columns of a file, in the file's own words."""
@@ -91,11 +94,14 @@ def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _bad_pair(option: str, rule: str, fix: str) -> ValidationError:
-    return ValidationError("unusable layout", [Problem(option, rule, fix)])
+    return ValidationError(LAYOUT, [Problem(option, rule, fix)])
 
 
 def _no_field(name: Any) -> Problem:
-    return Problem(name_of(name), "is not a field of the request", "see the columns in the docs")
+    shown = name_of(name)
+    close = nearest_column(shown)
+    fix = f"did you mean {close}?" if close else "see the columns in the docs"
+    return Problem(shown, STRANGER, fix)
 
 
 def _twice(name: str) -> Problem:

@@ -27,6 +27,7 @@ from frame_async.cli.bulk_command import STDIN, Command, UsageError
 from frame_async.cli.bulk_report import (
     STOPPED,
     Report,
+    mistakes,
     print_checked,
     print_failure,
     print_report,
@@ -36,7 +37,7 @@ from frame_async.cli.bulk_screen import Screen, watch
 from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
-from frame_async.errors import FrameError, StoreError
+from frame_async.errors import FrameError, StoreError, ValidationError
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
 
@@ -61,12 +62,15 @@ def run_bulk(command: Command) -> int:
         why, status = f"frame-async bulk: {error}", STOPPED
     except OSError as error:
         why, status = f"frame-async bulk: {error}", STOPPED if error.errno in _FULL else USAGE
+    except ValidationError as error:
+        why, status = f"frame-async bulk: {mistakes(error)}", USAGE
     except (FrameError, UsageError) as error:
         why, status = f"frame-async bulk: {error}", USAGE
     except Exception as error:  # noqa: BLE001  # status 1 would say that rows were refused
         traceback.print_exc()
         why, status = f"frame-async bulk: {type(error).__name__}, please report this", STOPPED
-    screen.say(why)
+    for line in why.splitlines():
+        screen.say(line)
     if command.as_json:
         print_failure(why, status, sys.stderr if command.to_stdout else sys.stdout)
     return status
@@ -148,11 +152,12 @@ async def _go(command: Command, source: Input, checked: Checked, screen: Screen)
         try:
             async with _frame(command, state) as client:
                 run = await _begin(command, client, state)
+                before = (await state.counts())[Ending.CREATED]
                 going = _file_run(command, client, source, checked, state, run)
                 stops.attach(going.stop)
                 async with watch(going, checked.total, screen):
                     await going.go()
-                report = await _report(command, going, checked, state)
+                report = await _report(command, going, checked, state, before)
         finally:
             await state.aclose()
         return evolve(report, signal=stops.signal, seconds=time.monotonic() - started)
@@ -277,18 +282,21 @@ def _state_path(command: Command) -> Generator[Path]:
             yield Path(folder) / "bulk.state"
 
 
-async def _report(command: Command, run: FileRun, checked: Checked, state: RunState) -> Report:
+async def _report(
+    command: Command, run: FileRun, checked: Checked, state: RunState, before: int
+) -> Report:
     numbers = run.numbers
     try:
         counts, told = await state.counts(), await state.told()
     except StoreError as error:  # it went away meanwhile: say at least what this run saw
         run.stopped = run.stopped or error.message
-        counts, told = {ending: numbers.ended[ending] for ending in Ending}, []
+        counts, told, before = {ending: numbers.ended[ending] for ending in Ending}, [], 0
     return Report(
         rows=checked.total,
         done=numbers.done,
         complete=run.complete,
         counts=counts,
+        created_before=before,
         replayed=numbers.replayed,
         retried=numbers.retries,
         in_doubt=tuple(told),

@@ -1,6 +1,7 @@
 """What a bulk run says at its end, for people and for machines."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -8,16 +9,22 @@ from typing import Any, Final, TextIO
 
 from attrs import frozen
 
+from frame_async.bulk.columns import STRANGER, nearest_column
+from frame_async.bulk.layouts import LAYOUT
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Ending, Recorded
+from frame_async.errors import Problem, ValidationError
 from frame_async.serialization import dump_json
 
 _SHOWN: Final = 20
+_LISTED: Final = 12
+_NAMED: Final = 20
 ALL_CREATED: Final = 0
 SOME_REFUSED: Final = 1
 SOME_UNKNOWN: Final = 3
 STOPPED: Final = 4
 _BY_SIGNAL: Final = 128
+_NUMBERED: Final = re.compile(r"column [0-9]+")
 
 
 @frozen(kw_only=True)
@@ -32,6 +39,8 @@ class Report:
     """Whether this run came to the end of the input."""
     counts: Mapping[Ending, int]
     """Rows with a result, by what it is, those that the input has lost included."""
+    created_before: int
+    """How many created rows had their result before this run."""
     replayed: int
     """Sessions that an earlier run had created and this one wrote."""
     retried: int
@@ -93,6 +102,36 @@ def print_failure(message: str, status: int, file: TextIO) -> None:
     say(dump_json({"error": message, "exit_status": status}).decode(), file)
 
 
+def mistakes(error: ValidationError) -> str:
+    """Everything that is wrong with a file or the options for it, line by line, and the fix."""
+    return "\n".join(_mistakes(error))
+
+
+def _mistakes(error: ValidationError) -> Iterator[str]:
+    problems = error.problems
+    what = error.message.partition(": ")[0]
+    yield f"{what}: {problems[0]}" if len(problems) == 1 else f"{what}:"
+    if len(problems) > 1:
+        yield from (f"  {problem}" for problem in problems[:_LISTED])
+    if others := problems[_LISTED:]:
+        named = ", ".join(problem.path for problem in others[:_NAMED])
+        yield f"  and {len(others)} more: {named}" + (", ..." if others[_NAMED:] else "")
+    if what != LAYOUT:
+        yield from _mapped(problems)
+
+
+def _mapped(problems: Sequence[Problem]) -> Iterator[str]:
+    strangers = [problem.path for problem in problems if problem.rule == STRANGER]
+    # A number stands for what is no name: then the file may have no header.
+    name = next((name for name in strangers if not _NUMBERED.fullmatch(name)), None)
+    if name is not None:
+        field = nearest_column(name) or "client_reference_id"
+        yield f'to say which field a column is: --map "{name}={field}"'
+        yield f'to leave a column out: --map "{name}="'
+    if any(problem.path == "line_items.0.product" for problem in problems):
+        yield "to have the same product in every row: --set line_items.0.product=PRODUCT"
+
+
 def say(text: str, file: TextIO) -> None:
     """Write text, if anybody still listens."""
     try:
@@ -110,6 +149,7 @@ def _as_json(report: Report) -> dict[str, Any]:
     return {
         "rows": report.rows,
         **{ending.name.lower(): report.counts[ending] for ending in Ending},
+        "created_before": report.created_before,
         "pending": report.pending,
         "replayed": report.replayed,
         "retried": report.retried,
@@ -137,7 +177,10 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 def _lines(report: Report) -> Iterator[str]:
     counts = report.counts
-    parts = [f"created {counts[Ending.CREATED]:,}", f"refused {counts[Ending.REFUSED]:,}"]
+    parts = [
+        _created(counts[Ending.CREATED], report.created_before),
+        f"refused {counts[Ending.REFUSED]:,}",
+    ]
     parts += [f"invalid {counts[Ending.INVALID]:,}", f"unknown {counts[Ending.UNKNOWN]:,}"]
     if report.pending:
         parts.append(f"open {report.pending:,}")
@@ -155,6 +198,11 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"stopped: {report.stopped}"
     if report.pending and report.resume:
         yield f"to go on: {report.resume}"
+
+
+def _created(total: int, before: int) -> str:
+    split = f" ({before:,} before, {total - before:,} now)" if before else ""
+    return f"created {total:,}{split}"
 
 
 def _some(lines: Sequence[str], total: int | None = None) -> Iterator[str]:

@@ -32,7 +32,7 @@ cli.add_command(bulk_status)
 cli.add_command(worker)
 
 
-@cli.command()
+@cli.command(short_help="Create a session for each order of a file, on the emulator.")
 @click.argument("orders", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option(
     "--limit",
@@ -60,7 +60,7 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     sys.exit(run_demo(orders, limit=limit, concurrency=concurrency))
 
 
-@cli.command()
+@cli.command(short_help="Create a session for each row of a file.")
 @click.argument("orders", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "-o",
@@ -210,15 +210,16 @@ def _refuse_unused() -> None:
 
 
 @cli.command(
+    short_help="Run the local stand-in for the Frame API.",
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
     add_help_option=False,
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def emulator(arguments: tuple[str, ...]) -> None:
-    """Run the local stand-in for the Frame API; see `emulator --help`."""
+    """Run the local stand-in for the Frame API; see `frame-async emulator --help`."""
     from frame_async.emulator.__main__ import main
 
-    sys.exit(main(list(arguments)))
+    sys.exit(main(list(arguments), "frame-async emulator"))
 
 
 @cli.group()

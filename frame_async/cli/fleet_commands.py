@@ -57,7 +57,7 @@ def bulk_status(**given: Any) -> None:
     sys.exit(run_status(Status(**given)))
 
 
-@click.command()
+@click.command(short_help="Work off the rows that `bulk --queue` enqueued.")
 @_queue
 @click.option("--store", help="Store of keys and rate window, if it is another one: a URL.")
 @click.option(

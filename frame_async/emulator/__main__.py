@@ -13,6 +13,8 @@ from typing import Any
 from .server import Emulator
 from .state import StateError
 
+_PROG = "python -m frame_async.emulator"
+
 _EPILOG = """\
 Any key that starts with sk_sandbox_ is accepted, and no other. The line printed
 on standard output says where the emulator listens: open it in a browser for a
@@ -20,15 +22,16 @@ dashboard, and /docs there for the API. It ends with exit code 0 on
 SIGINT (Ctrl-C) or SIGTERM, and with 2 when it can't start."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = _PROG) -> int:
     """Run the emulator with command-line arguments; return the exit code.
 
-    Call it from the main thread: it sets signal handlers while it runs.
+    Call it from the main thread: it sets signal handlers while it runs. `prog` is what the
+    command is called in its help.
 
     Raises:
         SystemExit: From argparse, for ``--help`` (0) and bad arguments (2).
     """
-    parser = _make_parser()
+    parser = _make_parser(prog)
     options = vars(parser.parse_args(argv))
     try:
         emulator = Emulator(**options)
@@ -90,12 +93,21 @@ def _on_signals(stop: Callable[[], object]) -> Generator[None, None, None]:
             signal.signal(number, handler)
 
 
-def _make_parser() -> argparse.ArgumentParser:
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults where they say something: not of flags, and not where there is none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if isinstance(action.default, int | float | str) and not isinstance(action.default, bool):
+            return super()._get_help_string(action)
+        return action.help
+
+
+def _make_parser(prog: str = _PROG) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m frame_async.emulator",
+        prog=prog,
         description="Run a local stand-in for the Frame Payments API. It moves no money.",
         epilog=_EPILOG,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Formatter,
     )
     _add_address(parser.add_argument)
     _add_behaviour(parser.add_argument)

@@ -124,7 +124,7 @@ def loopback_or_allowed(emulator: Any, attribute: "Attribute[Any]", value: objec
     if not emulator.allow_remote and not _is_loopback(value):
         raise ValueError(
             f"{attribute.name} must be a loopback address such as 127.0.0.1, "
-            "unless remote access is allowed"
+            "unless remote access is allowed (--allow-remote, or allow_remote=True)"
         )
 
 

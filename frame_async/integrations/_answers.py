@@ -116,7 +116,7 @@ _RULES: Final[tuple[tuple[type[FrameError], _Rule], ...]] = (
         IdempotencyConflictError,
         _Rule(409, "This was asked for before, and differently.", logging.ERROR),
     ),
-    (WebhookError, _Rule(400, "The webhook can't be trusted, or can't be read.", logging.INFO)),
+    (WebhookError, _Rule(400, "The webhook can't be trusted, or can't be read.")),
     (RedirectError, _Rule(400, "The address can't be trusted, or came too late.", logging.INFO)),
     (EventInFlightError, _Rule(503, "The event is being worked on.", logging.INFO, wait=1)),
     (RequestAbandonedError, _Rule(499, level=logging.INFO)),
@@ -149,8 +149,8 @@ def _rule_of(error: BaseException) -> _Rule:
 
 
 def _worth_knowing(error: BaseException) -> bool:
-    """Whether what came in is signed and refused all the same: then Frame did send it."""
-    return isinstance(error, WebhookError | RedirectError) and error.signed
+    """Whether a redirect is signed and refused all the same: then Frame did send it."""
+    return isinstance(error, RedirectError) and error.signed
 
 
 def _wait(error: BaseException, otherwise: int) -> int:

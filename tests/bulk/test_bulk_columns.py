@@ -77,6 +77,7 @@ def test_a_doubled_column(name: str) -> None:
         ("acount", "acount", "did you mean account?"),
         ("Customer", "Customer", "did you mean customer?"),
         ("line_items.0.produkt", "line_items.0.produkt", f"did you mean {PRODUCT}?"),
+        ("product", "product", f"did you mean {PRODUCT}?"),
         ("zzz", "zzz", "rename or remove the column"),
         ("payment_methods.data", "payment_methods.data", "did you mean payment_method_data?"),
         ("", "column 2", "rename or remove the column"),

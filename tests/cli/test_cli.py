@@ -100,9 +100,13 @@ def test_the_demo_reports_calls_that_fail(tmp_path: Path) -> None:
 
 def test_help_is_for_humans() -> None:
     """--help lists the commands; each command explains itself; --version has the version."""
-    assert "demo" in run("--help").stdout
+    listed = run("--help", COLUMNS="80").stdout
+    assert "demo" in listed
+    assert "...\n" not in listed.partition("Commands:")[2]
     assert "Needs no account, no key and no network" in run("demo", "--help").stdout
-    assert "--port" in run("emulator", "--help").stdout
+    emulator = run("emulator", "--help").stdout
+    assert emulator.startswith("usage: frame-async emulator [-h]")
+    assert "--port" in emulator
     assert re.fullmatch(r"frame-async \d+\.\d+\.\d+\n", run("--version").stdout)
     assert run("nonsense").returncode == 2
 

@@ -47,6 +47,7 @@ def test_the_same_command_again_sends_nothing(desk: Desk, server: Emulator) -> N
     assert ran.status == 0
     assert ran.summary["created"] == 10
     assert (ran.summary["pending"], ran.summary["changed"], ran.summary["gone"]) == (0, 0, 0)
+    assert ran.summary["created_before"] == 10
     assert ran.summary["resume"] is None
     assert desk.place.output.read_bytes() == before
     assert len(server.ledger) == 10
@@ -111,11 +112,51 @@ def test_a_file_that_was_not_made_for_us(desk: Desk, server: Emulator) -> None:
     assert [(body["account"], body["expires_in"]) for body in bodies] == [("acc_7", 900)] * 2
 
 
+def test_everything_wrong_with_a_header_is_listed(desk: Desk) -> None:
+    """Each problem has its line, and the options that mend them are named."""
+    desk.write("ref,mail,sku,account,min\n1,2,3,4,5\n")
+    told = desk.run()
+    assert told.status == 2
+    assert told.err.splitlines() == [
+        "frame-async bulk: unusable CSV, line 1:",
+        *(
+            f"  {name}: is not a field of the request (rename or remove the column)"
+            for name in ("ref", "mail", "sku", "min")
+        ),
+        "  line_items.0.product: is missing (add this column with the product's id)",
+        'to say which field a column is: --map "ref=client_reference_id"',
+        'to leave a column out: --map "ref="',
+        "to have the same product in every row: --set line_items.0.product=PRODUCT",
+    ]
+
+
+def test_a_wide_header_is_listed_by_name(desk: Desk) -> None:
+    """Of very many wrong columns the first have their lines, and the others their names."""
+    desk.write(",".join([*(f"a{n}" for n in range(15)), "line_items.0.product"]) + "\n")
+    said = desk.run().err.splitlines()
+    assert sum(line.endswith("(rename or remove the column)") for line in said) == 12
+    assert "  and 3 more: a12, a13, a14" in said
+
+
+def test_a_file_without_a_header_gets_no_wrong_advice(desk: Desk) -> None:
+    """Where a name looks like data, nothing of it is shown, and no option with it."""
+    desk.write("4242424242424242\n1\n")
+    said = desk.run("--set", "line_items.0.product=prod_1").err
+    assert "column 1: is not a field of the request" in said
+    assert "4242" not in said
+    assert "--map" not in said
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--map", "x"], "--map: must have the form name=value"),
         (["--map", "account=wrong"], "wrong: is not a field of the request"),
+        (
+            ["--set", "account_id=a"],
+            "account_id: is not a field of the request (did you mean account?)",
+        ),
+        (["--map", "x=quantity_minimum"], "did you mean line_items.0.quantity_minimum?"),
         (["--map", "nothing=customer"], "nothing: is not a column of the file"),
         (["--set", "account=a"], "account: is given twice"),
         (["--set", "expires_in=9", "--set", "expires_in=8"], "names expires_in twice"),
@@ -250,6 +291,7 @@ def test_refused_rows(desk: Desk, server: Emulator) -> None:
     ran = desk.run("--json")
     assert ran.status == 1
     assert (ran.summary["created"], ran.summary["refused"]) == (1, 1)
+    assert ran.summary["created_before"] == 0
     (bad,) = [result for result in desk.place.results() if result["result"] == "refused"]
     assert bad["error"]["status"] == 422
     assert "HTTP 422" in bad["error"]["message"]
@@ -262,6 +304,7 @@ def test_refused_rows(desk: Desk, server: Emulator) -> None:
     assert len(server.ledger) == 2
     again = desk.run("--again", "refused", "--json")
     assert again.status == 0, again.out
+    assert (again.summary["created"], again.summary["created_before"]) == (2, 1)
     desk.place.check_complete(["bad-1", "good-1"])
 
 
@@ -278,6 +321,7 @@ def test_a_file_that_was_edited(desk: Desk, server: Emulator) -> None:
     said = desk.run()
     assert "These rows were changed after they had their result, and keep it:" in said.out
     assert "line 5 (order-3)" in said.out
+    assert "11 rows: created 11 (11 before, 0 now), refused 0" in said.out
     desk.write(orders(4))
     fewer = desk.run("--json")
     assert (fewer.summary["rows"], fewer.summary["gone"], fewer.summary["pending"]) == (4, 7, 0)

@@ -168,6 +168,7 @@ def test_host_that_is_no_name_is_one_line(capsys: pytest.CaptureFixture[str]) ->
     ("options", "words"),
     [
         (["--host", "0.0.0.0"], "host must be a loopback address"),
+        (["--host", "0.0.0.0"], "--allow-remote"),
         (["--limit", "0"], "limit must be at least 1"),
         (["--limit", "many"], "--limit"),
         (["--period", "nan"], "period must be finite"),
@@ -194,6 +195,8 @@ def test_help_tells_what_a_user_needs(capsys: pytest.CaptureFixture[str]) -> Non
         main(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
+    assert "(default: 8642)" in text
+    assert not re.search(r"\(default:\s+(True|False|None|\[\])", text)
     for word in (
         "--host",
         "--port",

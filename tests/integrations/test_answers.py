@@ -21,6 +21,7 @@ from frame_async.errors import (
     FrameError,
     IdempotencyConflictError,
     Problem,
+    RedirectError,
     ServerAnswer,
     StoreError,
     UnreadableError,
@@ -171,16 +172,18 @@ def test_an_error_is_logged_by_class_and_message(caplog: pytest.LogCaptureFixtur
     caplog.set_level(logging.INFO, "frame_async")
     answer_of(StoreError("the store is down"))
     answer_of(WebhookError("forged"))
-    answer_of(WebhookError("signed, but odd", signed=True))
+    answer_of(RedirectError("forged"))
+    answer_of(RedirectError("signed, but odd", signed=True))
     answer_of(errors.ConfigurationError("no key"))
     lines = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert lines == [
         ("WARNING", "StoreError: the store is down"),
-        ("INFO", "WebhookError: forged"),
-        ("WARNING", "WebhookError: signed, but odd"),
+        ("WARNING", "WebhookError: forged"),
+        ("INFO", "RedirectError: forged"),
+        ("WARNING", "RedirectError: signed, but odd"),
         ("ERROR", "ConfigurationError: no key"),
     ]
-    assert [record.exc_info is not None for record in caplog.records] == [False] * 3 + [True]
+    assert [record.exc_info is not None for record in caplog.records] == [False] * 4 + [True]
 
 
 def test_a_strangers_message_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

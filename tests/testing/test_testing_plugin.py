@@ -1,6 +1,7 @@
 """The pytest plugin as users have it: pytest in a process of its own, on a suite of theirs."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -13,7 +14,8 @@ import pytest
 
 import frame_async
 
-SHOP = Path(__file__).parents[2] / "docs" / "examples" / "shop_tests"
+DOCS = Path(__file__).parents[2] / "docs"
+SHOP = DOCS / "examples" / "shop_tests"
 PLACE = str(Path(frame_async.__file__).parents[1])
 PLUGIN = "frame_async.testing.plugin"
 PLUGINS = (PLUGIN, "pytest_asyncio.plugin", "anyio.pytest_plugin")
@@ -54,6 +56,27 @@ def test_the_shop_of_the_documentation() -> None:
     beside = find_spec("xdist") is not None
     plugins = (*PLUGINS[:2], "xdist.plugin") if beside else PLUGINS[:2]
     assert "7 passed" in run(SHOP, *(("-n", "2") if beside else ()), plugins=plugins)
+
+
+ORDERS = """
+    import pytest
+    from frame_async import LineItem, PaymentLinkSessionRequest
+
+    @pytest.fixture
+    def orders():
+        return [PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])] * 120
+"""
+
+
+def test_the_examples_of_the_how_to(tmp_path: Path) -> None:
+    """The tests on the page pass with the settings on the page, in the order of the page."""
+    page = (DOCS / "how-to" / "test-your-shop.md").read_text()
+    (settings,) = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    tests = [block for block in blocks if "def test_" in block]
+    suite(tmp_path, conftest=ORDERS, test_page="\n\n".join(tests))
+    (tmp_path / "pytest.ini").write_text(f"{settings}filterwarnings = error\n")
+    assert f"{len(tests)} passed" in run(tmp_path, plugins=PLUGINS[:2])
 
 
 UNUSED = """
