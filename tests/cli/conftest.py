@@ -1,5 +1,6 @@
 """The bulk command in this process, with an emulator beside it."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,3 +40,11 @@ def signals_count() -> Iterator[None]:
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.fixture(autouse=True)
+def the_log_is_as_loud_as_before() -> Iterator[None]:
+    """Commands quieten the log of their own process, which here is that of all tests."""
+    level = logging.getLogger("frame_async").level
+    yield
+    logging.getLogger("frame_async").setLevel(level)
