@@ -59,7 +59,8 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 def environment(shop: str, url: str, emulator: Emulator) -> dict[str, str]:
     """What the examples find in their environment."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(EXAMPLES)])
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join([str(ROOT), str(tests), str(EXAMPLES)])
     return os.environ | {
         "QUEUE_SHOP": shop,
         "REDIS_URL": url,

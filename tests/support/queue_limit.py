@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import frame_async
 from frame_async import RateLimit
 
-EXAMPLES = Path(frame_async.__file__).parents[1] / "docs" / "examples" / "queues"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "queues"
 LIMIT = RateLimit(12, 1.0)

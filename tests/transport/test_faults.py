@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import trustme
@@ -567,6 +568,11 @@ LARGE = PaymentLinkSessionRequest(line_items=[LineItem(product="p" * 1000) for _
 """More than the buffers of both sides hold."""
 
 
+def reading(wire: Wire) -> asyncio.ReadTransport:
+    """The half of a connection that reads."""
+    return cast("asyncio.ReadTransport", wire.writer.transport)
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_an_answer_before_the_request_was_read(
     connect: Connect,
@@ -577,7 +583,7 @@ async def test_an_answer_before_the_request_was_read(
     """A connection that still has something to send isn't used for the next call."""
 
     async def early(wire: Wire) -> None:
-        wire.writer.transport.pause_reading()
+        reading(wire).pause_reading()
         await asyncio.sleep(0.1)
         await wire.send(refusal("413 Content Too Large"))
         await asyncio.sleep(10)
@@ -603,10 +609,10 @@ async def test_a_request_that_was_given_up_goes_no_further(
     arrived: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def late(wire: Wire) -> None:
-        wire.writer.transport.pause_reading()
+        reading(wire).pause_reading()
         begun.set()
         await given_up.wait()
-        wire.writer.transport.resume_reading()
+        reading(wire).resume_reading()
         arrived.set_result(await wire.read_request())
 
     tls = presenting(authority.issue_cert("localhost")) if scheme == "https" else None
