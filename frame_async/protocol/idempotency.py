@@ -54,7 +54,7 @@ def _is_part(part: object) -> bool:
 
 def mint(random_bytes: Callable[[int], bytes]) -> str:
     """A new key: a random UUID (RFC 9562, version 4) made of `random_bytes`."""
-    # By hand, because UUID takes three times as long.
+    # By hand, because UUID takes twice as long.
     bits = int.from_bytes(random_bytes(16), "big") & _RANDOM_BITS | _UUID4
     digits = f"{bits:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

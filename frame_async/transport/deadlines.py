@@ -1,8 +1,8 @@
 """Time limits of many exchanges, kept by one timer.
 
-A timer for each, as in `asyncio.timeout`, costs as much as a tenth of a request: the loop
-keeps its timers in a heap that compares them in Python, cancelled ones included. Here an
-exchange that ends in time costs two changes of a dictionary.
+A timer for each, as in `asyncio.timeout`, is dear: the loop keeps its timers in a heap
+that compares them in Python, cancelled ones included. Here an exchange that ends in time
+costs two changes of a dictionary.
 """
 
 import asyncio

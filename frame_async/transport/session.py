@@ -185,7 +185,7 @@ class HttpSession:
             connector=connector,
             cookie_jar=NoCookies(),
             request_class=Request,
-            # The time limit of an exchange is kept here; aiohttp's costs three times as much.
+            # The time limit of an exchange is kept here; one timer keeps them all.
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self._connect_timeout, ceil_threshold=_NEVER
             ),
