@@ -1,1 +1,1 @@
-"""Requests on the wire: one aiohttp session, and what was observed of each exchange."""
+"""Requests on the wire: aiohttp's connections, and what was observed of each exchange."""

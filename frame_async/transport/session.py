@@ -1,4 +1,4 @@
-"""The session manager: owns one aiohttp session, and is the only one that knows aiohttp.
+"""The session manager: owns the connections, and all that knows aiohttp is here and in `wire`.
 
 aiohttp's exceptions carry the Authorization header in their arguments, so none leaves
 this module, not even as the context of another: `HttpSession.post` returns an
@@ -16,6 +16,7 @@ from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from attrs import frozen
 from multidict import istr
 from yarl import URL
@@ -25,12 +26,12 @@ from frame_async.errors import ClientClosedError, EventLoopError
 from frame_async.hidden import Hidden
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean_request_id
-from frame_async.transport.bodies import LARGEST_BODY, UnusableBodyError, decompressed
+from frame_async.transport.bodies import UnusableBodyError
 from frame_async.transport.deadlines import Deadlines
 from frame_async.transport.exchange import Exchange, Head, Trail
 from frame_async.transport.system import spelled, was_asked_to_cancel
 from frame_async.transport.tls import make_tls_context, without_key_log
-from frame_async.transport.wire import Connector, NeverWrittenError, NoCookies, Post, Request
+from frame_async.transport.wire import Connector, NeverWrittenError, Post
 
 IDLE_SECONDS: Final = 50.0
 """How long an idle connection is kept: longer than aiohttp's 15 s, since callers may be
@@ -47,7 +48,6 @@ _REQUEST_ID_HEADERS: Final = tuple(
 )
 _COMPLETE: Final = Ending.COMPLETE  # slow to find in Python 3.11
 _NO_SLOT: Final = "waiting for a connection slot to come free"
-_NEVER: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds; its default is 5
 
 
 @frozen
@@ -58,7 +58,6 @@ class _Opened:
     process: int
     gate: asyncio.Semaphore
     deadlines: Deadlines
-    session: aiohttp.ClientSession
     connector: Connector
 
 
@@ -118,7 +117,7 @@ class HttpSession:
                 _leave_behind(opened, os.getpid())
             else:
                 self.closed = True  # before the first await: exchanges in flight ask for it
-                await opened.session.close()
+                await opened.connector.close()
                 opened.deadlines.close()
         self.closed = True
         self._opened = None
@@ -133,8 +132,6 @@ class HttpSession:
         opened = self._opened
         if opened is None:
             return trail.end(Ending.SESSION_CLOSED)
-        response: aiohttp.ClientResponse | None = None
-        chunks: list[bytes] = []
         post = Post(self._head, key, body, trail)
         deadline = opened.deadlines.start(timeout)
         try:
@@ -142,20 +139,15 @@ class HttpSession:
             trail.admitted = trail.now()
             if trail.admitted - trail.began >= timeout:  # the deadline may be late
                 return trail.end(Ending.TIMED_OUT, _NO_SLOT if timeout > 0 else "")
-            response = await opened.session.post(self._url, data=post, allow_redirects=False)
-            trail.answered = trail.now()
-            trail.head = _head(response, self._key)
-            await _read(response.content, chunks)
-            trail.read = trail.now()
-            content = decompressed(b"".join(chunks), response.headers)
+            connection = await opened.connector.take(trail)
+            trail.head = _head(await post.answer(connection), self._key)
+            content = await post.read()
         except asyncio.CancelledError as cancelled:
             if deadline.was_it():
                 ending, detail = Ending.TIMED_OUT, _NO_SLOT if trail.admitted is None else ""
             elif was_asked_to_cancel():
-                # A traceback shows variables: without those that hold what was sent, which
-                # are in the frames of aiohttp, and the answer, which may echo it.
-                _drop(response)
-                response, chunks = None, []
+                # A traceback shows variables: without the frames below, which hold what
+                # was sent and what was answered.
                 raise cancelled.with_traceback(None) from None
             else:
                 ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
@@ -167,33 +159,19 @@ class HttpSession:
             deadline.end()
             if trail.admitted is not None:
                 opened.gate.release()
-            if response is not None and not response.closed:  # as it is after a whole answer
-                chunks += _unread(response.content)
-                response.release()
             post.end()
         ending = Ending.SESSION_CLOSED if self.closed else ending
-        return trail.end(ending, detail, b"".join(chunks)[:LARGEST_BODY])
+        return trail.end(ending, detail, post.heard())
 
     def _open(self, loop: asyncio.AbstractEventLoop, process: int) -> _Opened:
         connector = Connector(
-            limit=0,
+            self._url,
+            self._connect_timeout,
             ssl=self._tls_context(),
             keepalive_timeout=IDLE_SECONDS,
-            timeout_ceil_threshold=_NEVER,
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=NoCookies(),
-            request_class=Request,
-            # The time limit of an exchange is kept here; one timer keeps them all.
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self._connect_timeout, ceil_threshold=_NEVER
-            ),
-            auto_decompress=False,
-            trust_env=False,
         )
         gate, deadlines = asyncio.Semaphore(self._limit), Deadlines(loop)
-        return _Opened(loop, process, gate, deadlines, session, connector)
+        return _Opened(loop, process, gate, deadlines, connector)
 
     def _tls_context(self) -> ssl.SSLContext | bool:
         if self._url.scheme == "http":
@@ -238,8 +216,8 @@ def _head_of(url: URL, key: Hidden[str]) -> Hidden[bytes]:
 _of_parents: Final[list[_Opened]] = []
 
 
-def _head(response: aiohttp.ClientResponse, key: Hidden[str]) -> Head:
-    headers, status = response.headers, response.status
+def _head(message: RawResponseMessage, key: Hidden[str]) -> Head:
+    headers, status = message.headers, message.code
     if 200 <= status <= 299:  # nothing to wait for
         return Head(status, request_id=_request_id(headers, key))
     retry_after = tuple(headers.getall(hdrs.RETRY_AFTER, ()))
@@ -253,28 +231,6 @@ def _request_id(headers: Mapping[str, str], key: Hidden[str]) -> str | None:
     return None
 
 
-async def _read(content: aiohttp.StreamReader, chunks: list[bytes]) -> None:
-    """Read a body to its end into `chunks`, which have what came even if the end doesn't."""
-    left = LARGEST_BODY
-    while not content.at_eof():
-        chunk = await content.read(left + 1)
-        chunks.append(chunk)
-        left -= len(chunk)
-        if left < 0:
-            raise UnusableBodyError("it is larger than 1 MiB")
-
-
-def _drop(response: aiohttp.ClientResponse | None) -> None:
-    """Close the connection of an answer that nobody reads to its end."""
-    if response is not None:
-        response.close()
-
-
-def _unread(content: aiohttp.StreamReader) -> list[bytes]:
-    """What had arrived of a body before the connection broke; a broken reader keeps it back."""
-    return list(getattr(content, "_buffer", ()))
-
-
 # First match counts. A detail of None stands for the operating system's own words.
 _ENDINGS: Final[tuple[tuple[type[Exception], Ending, str | None], ...]] = (
     (TimeoutError, Ending.TIMED_OUT, ""),
@@ -286,7 +242,7 @@ _ENDINGS: Final[tuple[tuple[type[Exception], Ending, str | None], ...]] = (
     (aiohttp.ClientPayloadError, Ending.DISCONNECTED, "in the middle of the answer"),
     (aiohttp.ServerDisconnectedError, Ending.DISCONNECTED, ""),
     (OSError, Ending.DISCONNECTED, None),
-    (aiohttp.ClientResponseError, Ending.GARBLED, ""),
+    (HttpProcessingError, Ending.GARBLED, ""),
 )
 
 

@@ -1,26 +1,31 @@
-"""What of aiohttp is made to measure: the request, the connector, and a clock that ends both.
+"""What of aiohttp is made to measure: how a request is written, and over which connection.
 
-aiohttp's extension points, used for evidence and for speed. Its own request builds,
-merges and serializes headers anew each time and, on Python 3.11, starts a task to write
-the body; here a request is written in one piece, head and body, at one known moment.
+aiohttp's connector (its pool, DNS, TLS) and its reader of HTTP are used as they are. Between
+the two, its client session would build, merge and serialize headers anew for each request
+and, on Python 3.11, start a task to write the body: three fifths of what a request costs.
+Here a request is written in one piece, head and body, at one known moment.
 """
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from http.cookies import BaseCookie, SimpleCookie
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
-from multidict import CIMultiDict
+from aiohttp.http import RawResponseMessage
 from yarl import URL
 
 from frame_async.hidden import Hidden
+from frame_async.transport.bodies import LARGEST_BODY, UnusableBodyError, decompressed
 from frame_async.transport.exchange import Trail
 from frame_async.transport.system import is_quiet
+
+_SWITCHING_PROTOCOLS: Final = 101
+_NEVER: Final = 1e9
+"""Seconds; aiohttp rounds timeouts above its threshold, which is 5, up to whole seconds."""
+_UNTRACED: Final[list[Any]] = []
 
 
 class NeverWrittenError(Exception):
@@ -28,7 +33,7 @@ class NeverWrittenError(Exception):
 
 
 class Post:
-    """One request as it goes over the wire, and the trail of its exchange.
+    """One request over one connection, and the answer as far as it came; shows none of it.
 
     Args:
         head: everything up to the value of the Idempotency-Key, which is its last header
@@ -38,22 +43,62 @@ class Post:
         trail: written to when the request is.
     """
 
-    __slots__ = ("_body", "_head", "_key", "trail", "transport")
+    __slots__ = (
+        "_body",
+        "_chunks",
+        "_connection",
+        "_content",
+        "_head",
+        "_headers",
+        "_key",
+        "_trail",
+    )
 
     def __init__(self, head: Hidden[bytes], key: str, body: Hidden[bytes], trail: Trail) -> None:
         self._head = head
         self._key = key
         self._body = body
-        self.trail = trail
-        self.transport: asyncio.Transport | None = None
-        """What it was written to."""
+        self._trail = trail
+        self._connection: Connection | None = None
+        self._content: aiohttp.StreamReader | None = None
+        self._headers: Mapping[str, str] = {}
+        self._chunks: list[bytes] = []
 
-    def end(self) -> None:
-        """Send no more of it, unless it was answered: even closed, a connection would."""
-        if self.trail.read is None and self.transport is not None:
-            self.transport.abort()
+    async def answer(self, connection: Connection) -> RawResponseMessage:
+        """Write it to a connection, and read the head of its answer.
 
-    def to_bytes(self) -> bytes:
+        Raises:
+            NeverWrittenError: the connection is closed, or spoke before it was asked.
+        """
+        self._connection = connection
+        protocol = self._write(connection.protocol)
+        while True:
+            message, content = await protocol.read()
+            if not 100 <= message.code <= 199 or message.code == _SWITCHING_PROTOCOLS:
+                break
+        self._trail.answered = self._trail.now()
+        self._content, self._headers = content, message.headers
+        # From the end of the body on, the connection is in the pool again, or closed.
+        content.on_eof(connection.release)
+        return message
+
+    def _write(self, protocol: ResponseHandler | None) -> ResponseHandler:
+        """Write everything at once."""
+        trail = self._trail
+        trail.handed = trail.now()
+        if protocol is None or protocol.should_close:
+            raise NeverWrittenError
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            raise NeverWrittenError
+        # A new reader of HTTP for each answer: whatever the last one was in the middle of, such
+        # as half an answer that nobody asked for, is not the beginning of this one.
+        protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+        transport.write(self._to_bytes())
+        trail.sent = trail.now()
+        return protocol
+
+    def _to_bytes(self) -> bytes:
         """Head and body in one piece, so that they travel together."""
         body = self._body.reveal()
         return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -63,106 +108,65 @@ class Post:
             body,
         )
 
-    async def close(self) -> None:
-        """Nothing is open; aiohttp asks all bodies to close."""
+    async def read(self) -> bytes:
+        """The body of the answer, to its end, decompressed.
 
+        Raises:
+            UnusableBodyError: it is larger than `LARGEST_BODY`, or can't be decompressed.
+        """
+        content, left = self._content, LARGEST_BODY
+        while content is not None and not content.at_eof():
+            chunk = await content.read(left + 1)
+            self._chunks.append(chunk)
+            left -= len(chunk)
+            if left < 0:
+                raise UnusableBodyError("it is larger than 1 MiB")
+        self._trail.read = self._trail.now()
+        return decompressed(b"".join(self._chunks), self._headers)
 
-class Request(ClientRequest):
-    """Writes a `Post`, and notes the moment from which it may arrive."""
+    def heard(self) -> bytes:
+        """What has arrived of a body that can't be read to its end."""
+        # A reader whose connection broke keeps it back.
+        kept = getattr(self._content, "_buffer", ())
+        return b"".join((*self._chunks, *kept))[:LARGEST_BODY]
 
-    def update_headers(self, headers: Any) -> None:  # noqa: ARG002  # as its parent's
-        """None: they are in the `Post`, and so in no exception of aiohttp."""
-        self.headers = _NO_HEADERS
-
-    def update_auto_headers(self, skip_auto_headers: Any) -> None:
-        """None are added."""
-
-    def update_content_encoding(self, data: Any) -> None:
-        """None is used."""
-
-    def update_transfer_encoding(self) -> None:
-        """None is used."""
-
-    def update_expect_continue(self, expect: bool = False) -> None:
-        """Nobody is asked before the body is sent."""
-
-    def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
-        """Take the `Post` as it is."""
-        self._body = body
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        """Write everything at once, unless the connection spoke before it was asked."""
-        post: Any = self._body
-        trail: Trail = post.trail
-        trail.handed = trail.now()
-        protocol = conn.protocol
-        if protocol is None or protocol.should_close:
-            raise NeverWrittenError
-        transport = protocol.transport
-        if transport is None or transport.is_closing():
-            raise NeverWrittenError
-        post.transport = transport
-        transport.write(post.to_bytes())
-        trail.sent = trail.now()
-        self.response = self.response_class(
-            self.method,
-            self.original_url,
-            writer=None,
-            continue100=None,
-            timer=self._timer,
-            request_info=self.request_info,
-            traces=self._traces,
-            loop=self.loop,
-            session=self._session,
-            stream_writer=_WRITTEN,
-        )
-        return self.response
-
-
-class _Written:
-    """Stands for aiohttp's writer, which a response asks for what it has written."""
-
-    output_size = 0
-
-
-_WRITTEN: Final[Any] = _Written()
-_NO_HEADERS: Final = CIMultiDict[str]()
-
-
-class NoCookies(aiohttp.DummyCookieJar):
-    """Neither keeps nor makes any."""
-
-    def filter_cookies(self, request_url: URL) -> "BaseCookie[str]":  # noqa: ARG002
-        """None, and always the same none."""
-        return _NO_COOKIES
-
-
-_NO_COOKIES: Final = SimpleCookie()
+    def end(self) -> None:
+        """Send and read no more of it: unless all was read, its connection is closed."""
+        connection = self._connection
+        if connection is not None and (transport := connection.transport) is not None:
+            transport.abort()  # even closed, it would go on sending
+        if connection is not None:
+            connection.close()
 
 
 class Connector(aiohttp.TCPConnector):
-    """Notes for whom it opens connections, and hands out none that has something to say.
+    """Connections to one address; hands out none that has something to say.
 
     On an idle connection the server may have pushed bytes, or closed it; aiohttp 3.14.5
     would give a stray answer to the next request. Or it answered before it had read all of
     the last request, whose rest would then go before the next one.
     """
 
-    async def _get(self, key: ConnectionKey, traces: list[Any]) -> Connection | None:
-        while (connection := await super()._get(key, traces)) is not None:
+    def __init__(self, url: URL, connect_timeout: float, **options: Any) -> None:
+        super().__init__(limit=0, timeout_ceil_threshold=_NEVER, **options)
+        self._request = ClientRequest("POST", url, loop=self._loop)
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=connect_timeout, ceil_threshold=_NEVER
+        )
+
+    async def take(self, trail: Trail) -> Connection:
+        """An idle connection, or a new one."""
+        if self.closed:
+            raise aiohttp.ClientConnectionError("Connector is closed.")  # as aiohttp, but sooner
+        key = self._request.connection_key
+        while (connection := await self._get(key, _UNTRACED)) is not None:
             if _is_usable(connection.protocol):
                 return connection
             if connection.transport is not None:
                 connection.transport.abort()
             connection.close()
-        return None
-
-    async def _create_connection(
-        self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
-    ) -> ResponseHandler:
-        post: Any = req.body
-        post.trail.fresh = True
-        return await super()._create_connection(req, traces, timeout)
+        trail.fresh = True
+        return await self.connect(self._request, _UNTRACED, self._timeout)
 
     def abandon(self) -> None:
         """Let go of everything without a word to anyone: its event loop is closed."""

@@ -6,6 +6,7 @@ import logging
 import random
 from pathlib import Path
 
+import aiohttp
 import pytest
 from support.clients import Connect, attempt
 from support.faults import FaultServer, Wire, answer, framed, hang, refusal, serve
@@ -17,6 +18,7 @@ from frame_async import (
     NotSentError,
     Outcome,
     OutcomeUnknownError,
+    PaymentLinkSession,
     RateLimit,
     RetryPolicy,
 )
@@ -102,6 +104,36 @@ async def test_cancelled_at_the_gate(connect: Connect, order: Request) -> None:
     waiting = next(call for call in books.calls if call.idempotency_key == "waiting")
     assert waiting.outcome is Outcome.NOT_SENT
     assert waiting.cancelled
+
+
+async def test_cancelled_the_moment_that_all_was_read(
+    connect: Connect, order: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection with a complete answer is back in the pool, and stays there."""
+    tasks: list[asyncio.Task[object]] = []
+    feed_eof = aiohttp.StreamReader.feed_eof
+
+    def feed_eof_and_cancel(reader: aiohttp.StreamReader) -> None:
+        feed_eof(reader)
+        if tasks:
+            tasks.pop().cancel()
+
+    async def in_two_pieces(wire: Wire) -> None:
+        while await wire.read_request():
+            said = framed(wire.create())
+            await wire.send(said[:-10])
+            await asyncio.sleep(0.05)
+            await wire.send(said[-10:])
+
+    async with FaultServer.playing(in_two_pieces) as server:
+        client = connect(server)
+        monkeypatch.setattr(aiohttp.StreamReader, "feed_eof", feed_eof_and_cancel)
+        tasks.append(asyncio.create_task(attempt(client, order, "cancelled")))
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+        ended = await attempt(client, order, "next")
+    assert isinstance(ended, PaymentLinkSession)
+    assert [a.reused for a in ended.call.attempts] == [True]
 
 
 async def test_cancelled_while_the_body_is_read(connect: Connect, order: Request) -> None:
