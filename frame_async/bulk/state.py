@@ -20,7 +20,7 @@ from attrs import astuple, field, frozen
 from frame_async.errors import ConfigurationError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.protocol.fingerprints import make_fingerprint
-from frame_async.serialization import canonical_fields
+from frame_async.serialization import dump_fields
 from frame_async.stores.sqlite import SQLiteStore
 
 _SCHEMA: Final = """
@@ -180,7 +180,7 @@ def digest(request: PaymentLinkSessionRequest | None) -> int:
     """63 bits that stand for a request; 0 for a row that describes none."""
     if request is None:
         return 0
-    fingerprint = make_fingerprint(canonical_fields(request))
+    fingerprint = make_fingerprint(dump_fields(request)[1])
     return int.from_bytes(sha256(fingerprint.encode()).digest()[:8], "big") >> 1
 
 

@@ -17,7 +17,7 @@ from frame_async.protocol.window import Lane
 from frame_async.resources.keyed import KeyedCalls
 from frame_async.resources.many import BulkItem, BulkResults, Engine, Source
 from frame_async.resources.verdicts import error_of, secrets_of, session_of
-from frame_async.serialization import canonical_fields, dump, join_fields
+from frame_async.serialization import dump, dump_fields
 from frame_async.shapes import is_mapping
 from frame_async.transport.delivery import Assignment, Delivered, Delivery
 
@@ -178,10 +178,7 @@ class PaymentLinkSessions:
             body, fingerprint = Hidden(dump(request)), ""
             minted = key = mint(os.urandom)
         else:
-            # Boxed, because they hold what was asked for: a traceback shows local variables.
-            given, minted = Hidden(canonical_fields(request)), ""
-            body = Hidden(join_fields(given.reveal()))
-            fingerprint = make_fingerprint(given.reveal())
+            body, fingerprint, minted = *_told(request), ""
         assignment = Assignment(
             body,
             key,
@@ -202,6 +199,13 @@ class PaymentLinkSessions:
             return finish(await self._delivery.deliver(assignment))
         self._delivery.session.open()
         return await self._keyed.run(assignment, fingerprint, finish)
+
+
+def _told(request: PaymentLinkSessionRequest) -> tuple[Hidden[bytes], str]:
+    """The body of a request, and its fingerprint."""
+    # Boxed, because it holds what was asked for: a traceback shows local variables.
+    dumped = Hidden(dump_fields(request))
+    return Hidden(dumped.reveal()[0]), make_fingerprint(dumped.reveal()[1])
 
 
 @frozen(kw_only=True)

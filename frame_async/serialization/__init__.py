@@ -1,9 +1,8 @@
 """Classes to bytes and back; the only room that knows cattrs and the JSON library.
 
-Everything here is pure: `dump` gives the bytes of a request, `canonical_fields` those
-of each field (and `join_fields` then all of them), `load_session` and `load_error` read
-what a server answered, and `load_request` reads a request that somebody wrote as a
-mapping, such as a CSV row.
+Everything here is pure: `dump` gives the bytes of a request and `dump_fields` those of each
+field too, `load_session` and `load_error` read what a server answered, and `load_request`
+reads a request that somebody wrote as a mapping, such as a CSV row.
 `load_event` and `load_redirect` read what Frame sends back.
 """
 
@@ -11,15 +10,14 @@ from frame_async.serialization._json import decode as load_json
 from frame_async.serialization._json import dump_json
 from frame_async.serialization.answers import load_error
 from frame_async.serialization.events import dump_redirect, load_event, load_redirect
-from frame_async.serialization.requests import canonical_fields, dump, join_fields, load_request
+from frame_async.serialization.requests import dump, dump_fields, load_request
 from frame_async.serialization.sessions import life_of, load_session, salvage_id
 
 __all__ = [
-    "canonical_fields",
     "dump",
+    "dump_fields",
     "dump_json",
     "dump_redirect",
-    "join_fields",
     "life_of",
     "load_error",
     "load_event",

@@ -359,9 +359,9 @@ async def test_a_lease_of_a_dead_process(
     async with connect(emulator, store=store, claim_lease=0.2) as frame:
         scope = frame.payment_link_sessions._keyed.scope
         from frame_async.protocol.fingerprints import make_fingerprint
-        from frame_async.serialization import canonical_fields
+        from frame_async.serialization import dump_fields
 
-        print_ = make_fingerprint(canonical_fields(order))
+        print_ = make_fingerprint(dump_fields(order)[1])
         await store.claim(f"{scope}:key", print_, 0.3)
         early = await attempt(frame, order, timeout=0.1)
         late = await attempt(frame, order)
