@@ -8,6 +8,7 @@ import asyncio
 import copy
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from attrs import define, evolve, field, frozen
@@ -25,7 +26,7 @@ from frame_async.protocol.clock import Clock
 from frame_async.protocol.fingerprints import differing_fields
 from frame_async.protocol.retry import OnUnknown
 from frame_async.resources.verdicts import keep_seconds, replayed_session
-from frame_async.stores import Claim, Claimed, Done, InDoubt, InFlight, Store
+from frame_async.stores import Claimed, Done, InDoubt, InFlight, Store
 from frame_async.transport.delivery import Assignment, Delivered, Delivery
 from frame_async.transport.story import logger
 
@@ -36,14 +37,28 @@ reference, ``expires_in``) and an hour."""
 _SOONEST_LOOK: Final = 0.05
 _LATEST_LOOK: Final = 1.0
 
+_CREATED: Final = Outcome.CREATED  # slow to find in Python 3.11
+
 Ended = PaymentLinkSession | FrameError | None
 """How a flight ended; None when its caller was cancelled."""
 
 
 @define(eq=False)
 class _Flight:
+    """A call for a key, and those who came meanwhile."""
+
     fingerprint: str
-    ended: asyncio.Future[Ended]
+    _landing: asyncio.Future[Ended] | None = field(init=False, default=None)
+    """How it ended; made when somebody waits for that, which is rare."""
+
+    def landing(self) -> asyncio.Future[Ended]:
+        if self._landing is None:
+            self._landing = asyncio.get_running_loop().create_future()
+        return self._landing
+
+    def land(self, ended: Ended) -> None:
+        if self._landing is not None and not self._landing.done():
+            self._landing.set_result(ended)
 
 
 @frozen
@@ -79,40 +94,28 @@ class KeyedCalls:
                 return evolve(ended, call=evolve(ended.call, replayed=True))
             if ended is not None:
                 raise copy.copy(ended)
-        return await self._lead(assignment, fingerprint, finish)
+        flight = self._flights[assignment.key] = _Flight(fingerprint)
+        landed: Ended = None
+        try:
+            landed = await self._fly(assignment, fingerprint, finish)
+        except FrameError as error:
+            landed = copy.copy(error)
+            raise
+        else:
+            return landed
+        finally:
+            del self._flights[assignment.key]
+            flight.land(landed)
 
     async def _follow(self, flight: _Flight, assignment: Assignment) -> Ended:
         """Wait for the flight of another caller in this process."""
         left = assignment.deadline - self.clock.monotonic()
         try:
             async with asyncio.timeout(left):
-                return await asyncio.shield(flight.ended)
+                return await asyncio.shield(flight.landing())
         except TimeoutError:
             pass
         raise _in_flight(assignment.key)
-
-    async def _lead(
-        self,
-        assignment: Assignment,
-        fingerprint: str,
-        finish: Callable[[Delivered], PaymentLinkSession],
-    ) -> PaymentLinkSession:
-        """Fly, and let those who come meanwhile share what comes of it."""
-        key = assignment.key
-        flight = _Flight(fingerprint, asyncio.get_running_loop().create_future())
-        self._flights[key] = flight
-        ended: Ended = None
-        try:
-            ended = await self._fly(assignment, fingerprint, finish)
-        except FrameError as error:
-            ended = copy.copy(error)
-            raise
-        else:
-            return ended
-        finally:
-            del self._flights[key]
-            if not flight.ended.done():
-                flight.ended.set_result(ended)
 
     async def _fly(
         self,
@@ -136,21 +139,19 @@ class KeyedCalls:
 
     async def _claim(self, assignment: Assignment, fingerprint: str) -> Claimed | InDoubt | Done:
         """Claim the key, waiting for another process as long as the deadline allows."""
-        pause = _SOONEST_LOOK
+        name, pause = self._name(assignment), _SOONEST_LOOK
         while True:
-            claim = await self._claim_once(assignment, fingerprint)
+            try:
+                claim = await self.store.claim(name, fingerprint, self.lease)
+            except IdempotencyConflictError as error:
+                fields = error.fields
+                break
             if not isinstance(claim, InFlight):
                 return claim
             pause = min(pause * 2, _LATEST_LOOK, max(claim.lease, _SOONEST_LOOK))
             if self.clock.monotonic() + pause >= assignment.deadline:
                 raise _in_flight(assignment.key)
             await self.clock.sleep(pause)
-
-    async def _claim_once(self, assignment: Assignment, fingerprint: str) -> Claim:
-        try:
-            return await self.store.claim(self._name(assignment), fingerprint, self.lease)
-        except IdempotencyConflictError as error:
-            fields = error.fields
         raise IdempotencyConflictError(assignment.key, fields)  # in its caller's words
 
     async def _send(
@@ -164,24 +165,20 @@ class KeyedCalls:
         if doubts and assignment.policy.on_unknown == _RAISE:
             await self.store.doubt(held.name, held.token, doubts, max(KEEP, self.keep))
             raise _in_doubt(assignment.key, doubts)
-        trouble: list[str] = []
-
-        async def settle(delivered: Delivered) -> None:
-            trouble.extend(await self._settle(held, delivered))
-
         assignment.token, assignment.doubts, assignment.claim = claim.token, doubts, held
+        settle = partial(self._settle, held)
         if self.store.shared:
             async with self._heartbeat(held):
                 delivered = await self.delivery.deliver(assignment, settle)
         else:
             delivered = await self.delivery.deliver(assignment, settle)
-        return finish(_admitting(delivered, *trouble))
+        return finish(_admitting(delivered, held.trouble) if held.trouble else delivered)
 
-    async def _settle(self, held: "_Held", delivered: Delivered) -> list[str]:
-        """Remember how a call ended; what the store couldn't do is returned, not raised."""
+    async def _settle(self, held: "_Held", delivered: Delivered) -> None:
+        """Remember how a call ended; what the store couldn't do is noted, not raised."""
         call, name, token = delivered.call, held.name, held.token
         try:
-            if call.outcome is Outcome.CREATED:
+            if call.outcome is _CREATED:
                 body = delivered.exchange.body
                 packed = _packed(call.possible_duplicates, body)
                 seconds = max(keep_seconds(body, KEEP), self.keep)
@@ -193,8 +190,9 @@ class KeyedCalls:
                 mine = await self.store.release(name, token)
         except StoreError as error:
             logger.error("%s: not remembered: %s", call.idempotency_key, error)
-            return [error.message]
-        return [] if mine else ["another call had taken the idempotency key over"]
+            held.trouble = error.message
+        else:
+            held.trouble = "" if mine else "another call had taken the idempotency key over"
 
     @asynccontextmanager
     async def _heartbeat(self, held: "_Held") -> AsyncGenerator[None]:
@@ -219,6 +217,8 @@ class _Held:
     lease: float
     at_most: int
     """Attempts that may have created a session if this process dies now."""
+    trouble: str = ""
+    """Why the end of the call isn't remembered."""
 
     async def check_in(self, at_most: int) -> bool:
         """Before an attempt: count it, and make sure that the claim still stands."""
@@ -271,10 +271,7 @@ def _unpacked(packed: bytes) -> tuple[int, bytes]:
     return int(doubles), body
 
 
-def _admitting(delivered: Delivered, *trouble: str) -> Delivered:
+def _admitting(delivered: Delivered, trouble: str) -> Delivered:
     """The same end, with what the store couldn't do in its record."""
-    known = delivered.call.store_error
-    if not trouble and not known:
-        return delivered
-    told = dict.fromkeys([*trouble, known] if known else trouble)
+    told = dict.fromkeys(filter(None, (trouble, delivered.call.store_error)))
     return evolve(delivered, call=evolve(delivered.call, store_error="; ".join(told)))
