@@ -19,7 +19,6 @@ _RANDOM_BITS: Final = ~(0xF000_C000 << 48) & (1 << 128) - 1
 _UUID4: Final = 0x4000_8000 << 48
 
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
-_KEY: Final = re.compile(r"[!-~]{1,255}")
 
 
 class IdempotencyKey:
@@ -66,8 +65,12 @@ def check_key(key: object) -> str:
     Raises:
         ValidationError: not 1 to 255 characters of visible ASCII.
     """
-    if isinstance(key, str) and _KEY.fullmatch(key):
-        return str.__str__(key)
+    if isinstance(key, str):
+        text = str.__str__(key)
+        # Visible ASCII; a pattern takes three times as long to say so.
+        visible = text.isascii() and text.isprintable() and " " not in text
+        if visible and 1 <= len(text) <= LONGEST_KEY:
+            return text
     raise ValidationError(
         "invalid idempotency key",
         [

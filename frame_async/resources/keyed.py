@@ -6,9 +6,11 @@ same key share one flight; between processes, the claim of the key in the store 
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from itertools import compress
+from operator import not_
 from typing import Final
 
 from attrs import define, evolve, field, frozen
@@ -25,7 +27,7 @@ from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.fingerprints import differing_fields
 from frame_async.protocol.retry import OnUnknown
-from frame_async.resources.verdicts import keep_seconds, replayed_session
+from frame_async.resources.verdicts import replayed_session
 from frame_async.stores import Claimed, Done, InDoubt, InFlight, Store
 from frame_async.transport.delivery import Assignment, Delivered, Delivery
 from frame_async.transport.story import logger
@@ -77,6 +79,11 @@ class KeyedCalls:
     """Whether to go on when the store can't answer, and admit it."""
     delivery: Delivery
     _flights: dict[str, _Flight] = field(init=False, factory=dict[str, _Flight])
+    _heart: "_Heart" = field(init=False)
+
+    @_heart.default
+    def _a_heart(self) -> "_Heart":
+        return _Heart(self.clock, self.lease / 3)
 
     async def run(
         self,
@@ -123,23 +130,26 @@ class KeyedCalls:
         fingerprint: str,
         finish: Callable[[Delivered], PaymentLinkSession],
     ) -> PaymentLinkSession:
+        name = f"{self.scope}:{assignment.key}"
         try:
-            claim = await self._claim(assignment, fingerprint)
+            claim = await self._claim(name, assignment, fingerprint)
         except StoreError as error:
             why = error.message
         else:
             if isinstance(claim, Done):
                 doubles, body = _unpacked(claim.body)
                 return replayed_session(body, assignment.key, doubles)
-            return await self._send(assignment, claim, finish)
+            return await self._send(name, assignment, claim, finish)
         if not self.proceed:
             raise StoreError(f"nothing was sent: {why}", Call(idempotency_key=assignment.key))
         logger.warning("%s: sent without the store: %s", assignment.key, why)
         return finish(_admitting(await self.delivery.deliver(assignment), why))
 
-    async def _claim(self, assignment: Assignment, fingerprint: str) -> Claimed | InDoubt | Done:
+    async def _claim(
+        self, name: str, assignment: Assignment, fingerprint: str
+    ) -> Claimed | InDoubt | Done:
         """Claim the key, waiting for another process as long as the deadline allows."""
-        name, pause = self._name(assignment), _SOONEST_LOOK
+        pause = _SOONEST_LOOK
         while True:
             try:
                 claim = await self.store.claim(name, fingerprint, self.lease)
@@ -156,32 +166,41 @@ class KeyedCalls:
 
     async def _send(
         self,
+        name: str,
         assignment: Assignment,
         claim: Claimed | InDoubt,
         finish: Callable[[Delivered], PaymentLinkSession],
     ) -> PaymentLinkSession:
         doubts = claim.doubts if isinstance(claim, InDoubt) else 0
-        held = _Held(self.store, self._name(assignment), claim.token, self.lease, doubts + 1)
+        held = _Held(self.store, name, claim.token, self.lease, doubts + 1)
         if doubts and assignment.policy.on_unknown == _RAISE:
             await self.store.doubt(held.name, held.token, doubts, max(KEEP, self.keep))
             raise _in_doubt(assignment.key, doubts)
         assignment.token, assignment.doubts, assignment.claim = claim.token, doubts, held
-        settle = partial(self._settle, held)
-        if self.store.shared:
-            async with self._heartbeat(held):
-                delivered = await self.delivery.deliver(assignment, settle)
-        else:
-            delivered = await self.delivery.deliver(assignment, settle)
+        if self.store.shared:  # other processes could take it
+            self._heart.start(held)
+        try:
+            delivered = await self.delivery.deliver(assignment, partial(self._settle, held, finish))
+        finally:
+            self._heart.stop(held)
+        if held.session is not None and not held.trouble:
+            return held.session
         return finish(_admitting(delivered, held.trouble) if held.trouble else delivered)
 
-    async def _settle(self, held: "_Held", delivered: Delivered) -> None:
+    async def _settle(
+        self,
+        held: "_Held",
+        finish: Callable[[Delivered], PaymentLinkSession],
+        delivered: Delivered,
+    ) -> None:
         """Remember how a call ended; what the store couldn't do is noted, not raised."""
         call, name, token = delivered.call, held.name, held.token
         try:
             if call.outcome is _CREATED:
-                body = delivered.exchange.body
-                packed = _packed(call.possible_duplicates, body)
-                seconds = max(keep_seconds(body, KEEP), self.keep)
+                with suppress(FrameError):  # it exists, even if it can't be read
+                    held.session = finish(delivered)
+                packed = _packed(call.possible_duplicates, delivered.exchange.body)
+                seconds = max(_life_of(held.session), self.keep)
                 mine = await self.store.complete(name, token, packed, seconds)
             elif call.outcome is Outcome.UNKNOWN:
                 seconds = max(KEEP, self.keep)
@@ -194,18 +213,6 @@ class KeyedCalls:
         else:
             held.trouble = "" if mine else "another call had taken the idempotency key over"
 
-    @asynccontextmanager
-    async def _heartbeat(self, held: "_Held") -> AsyncGenerator[None]:
-        """Renew the claim while the call lives: other processes could take it."""
-        beating = asyncio.create_task(held.beat(self.clock))
-        try:
-            yield
-        finally:
-            beating.cancel()
-
-    def _name(self, assignment: Assignment) -> str:
-        return f"{self.scope}:{assignment.key}"
-
 
 @define(eq=False)
 class _Held:
@@ -217,8 +224,10 @@ class _Held:
     lease: float
     at_most: int
     """Attempts that may have created a session if this process dies now."""
+    session: PaymentLinkSession | None = None
+    """What came of the call."""
     trouble: str = ""
-    """Why the end of the call isn't remembered."""
+    """Why that isn't remembered."""
 
     async def check_in(self, at_most: int) -> bool:
         """Before an attempt: count it, and make sure that the claim still stands."""
@@ -230,18 +239,57 @@ class _Held:
         self.at_most = at_most
         await self._renew()
 
-    async def beat(self, clock: Clock) -> None:
-        """Renew again and again, until the claim is lost or this is cancelled."""
-        held = True
-        while held:
-            await clock.sleep(self.lease / 3)
-            try:
-                held = await self._renew()
-            except StoreError as error:
-                logger.warning("a claim could not be renewed: %s", error)
-
     async def _renew(self) -> bool:
         return await self.store.renew(self.name, self.token, self.lease, self.at_most)
+
+    async def outlive(self) -> bool:
+        """Renew it while its call goes on; False when it was lost to another call."""
+        try:
+            return await self._renew()
+        except StoreError as error:
+            logger.warning("a claim could not be renewed: %s", error)
+            return True
+
+
+@define(eq=False)
+class _Heart:
+    """Renews the claims of calls that take long; one task for all of them."""
+
+    _clock: Clock
+    _period: float
+    """Seconds between two renewals of a claim."""
+    _due: dict[_Held, float] = field(init=False, factory=dict[_Held, float])
+    """When each is to be renewed, soonest first; monotonic seconds."""
+    _beating: asyncio.Task[None] | None = field(init=False, default=None)
+
+    def start(self, held: _Held) -> None:
+        """Renew it from now on."""
+        beating, loop = self._beating, asyncio.get_running_loop()
+        if beating is not None and beating.get_loop() is not loop:
+            beating = None  # what is left of another event loop, of a parent process even
+            self._due.clear()
+        self._due[held] = self._clock.monotonic() + self._period
+        if beating is None or beating.done():
+            self._beating = loop.create_task(self._beat())
+
+    def stop(self, held: _Held) -> None:
+        """Its call is over."""
+        self._due.pop(held, None)
+        if not self._due and self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
+
+    async def _beat(self) -> None:
+        while self._due:
+            soonest = next(iter(self._due.values()))
+            await self._clock.sleep(max(0.0, soonest - self._clock.monotonic()))
+            now = self._clock.monotonic()
+            due = [held for held, at in self._due.items() if at <= now]
+            for held in due:
+                self._due[held] = self._due.pop(held) + self._period
+            going = await asyncio.gather(*(held.outlive() for held in due))
+            for held in compress(due, map(not_, going)):
+                self._due.pop(held, None)
 
 
 _RAISE: Final[OnUnknown] = "raise"
@@ -259,6 +307,13 @@ def _in_doubt(key: str, doubts: int) -> OutcomeUnknownError:
         f"a session may exist: an earlier call with the idempotency key {key} ended in doubt",
         Call(idempotency_key=key, outcome=Outcome.UNKNOWN, possible_duplicates=doubts),
     )
+
+
+def _life_of(session: PaymentLinkSession | None) -> float:
+    """Seconds to remember a session: as long as it lives, and an hour."""
+    if session is None or session.expires is None or session.created is None:
+        return KEEP
+    return max(0.0, (session.expires - session.created).total_seconds()) + 3600.0
 
 
 def _packed(doubles: int, body: bytes) -> bytes:

@@ -202,10 +202,9 @@ class PaymentLinkSessions:
 
 
 def _told(request: PaymentLinkSessionRequest) -> tuple[Hidden[bytes], str]:
-    """The body of a request, and its fingerprint."""
-    # Boxed, because it holds what was asked for: a traceback shows local variables.
-    dumped = Hidden(dump_fields(request))
-    return Hidden(dumped.reveal()[0]), make_fingerprint(dumped.reveal()[1])
+    """The body of a request, boxed, because a traceback shows local variables; its fingerprint."""
+    body, fields = dump_fields(request)
+    return Hidden(body), make_fingerprint(fields)
 
 
 @frozen(kw_only=True)

@@ -35,7 +35,7 @@ from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.credentials import is_safe_page
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean
-from frame_async.serialization import life_of, load_error, load_session, salvage_id
+from frame_async.serialization import load_error, load_session, salvage_id
 from frame_async.shapes import is_listing, is_mapping
 from frame_async.transport.delivery import Delivered
 from frame_async.transport.exchange import Exchange
@@ -75,12 +75,6 @@ def replayed_session(body: bytes, key: str, doubles: int) -> PaymentLinkSession:
         replayed=True,
     )
     return _read(body, call)
-
-
-def keep_seconds(body: bytes, otherwise: float) -> float:
-    """How long to remember an answer: as long as its session lives, and an hour."""
-    life = life_of(body)
-    return otherwise if life is None else max(0.0, life) + 3600.0
 
 
 def _read(body: bytes, call: Call, reason: str = "") -> PaymentLinkSession:

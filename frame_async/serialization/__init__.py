@@ -11,14 +11,13 @@ from frame_async.serialization._json import dump_json
 from frame_async.serialization.answers import load_error
 from frame_async.serialization.events import dump_redirect, load_event, load_redirect
 from frame_async.serialization.requests import dump, dump_fields, load_request
-from frame_async.serialization.sessions import life_of, load_session, salvage_id
+from frame_async.serialization.sessions import load_session, salvage_id
 
 __all__ = [
     "dump",
     "dump_fields",
     "dump_json",
     "dump_redirect",
-    "life_of",
     "load_error",
     "load_event",
     "load_json",

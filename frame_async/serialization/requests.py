@@ -35,9 +35,14 @@ def dump_fields(request: PaymentLinkSessionRequest) -> tuple[bytes, dict[str, by
     """
     given: dict[str, Any] = converter.unstructure(request)
     return _json.encode(given), {
-        name: str.__str__(value).encode() if isinstance(value, str) else _json.encode(value)
+        name: value.encode() if type(value) is str else _told(value)
         for name, value in given.items()
     }
+
+
+def _told(value: object) -> bytes:
+    """What stands for anything but a plain text; the text of an enum is its value."""
+    return str.__str__(value).encode() if isinstance(value, str) else _json.encode(value)
 
 
 def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, cast, get_args
 
-import msgspec
 from attrs import fields
 from cattrs.errors import ClassValidationError
 
@@ -15,18 +14,6 @@ from frame_async.making import maker_of
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.serialization import _json
 from frame_async.serialization._converter import MismatchError, converter, describe, moment
-
-
-class _Span(msgspec.Struct):
-    """The two fields that tell how long a session lives; the others are skipped unread."""
-
-    created: Any = None
-    expires: Any = None
-
-
-_span_decoder: Final = msgspec.json.Decoder(_Span)
-_YEAR_10_000: Final = 253_402_300_800
-"""Epoch seconds; times end before."""
 
 _WHAT: Final = "unreadable payment link session"
 # A string that is never closed is one token to the end, and nothing is ever read twice.
@@ -90,18 +77,6 @@ def _problems_of(data: bytes) -> list[Problem]:
     except ClassValidationError as error:
         return describe(error)
     return [Problem("", "can't be read", "the answer must be a session")]
-
-
-def life_of(data: bytes) -> float | None:
-    """Seconds from a session's creation to its expiry; None when its body doesn't tell."""
-    try:
-        span: _Span = _json.decode(data, _WHAT, _span_decoder)
-        born, dies = span.created, span.expires
-        if type(born) is int and type(dies) is int and 0 <= born <= dies < _YEAR_10_000:
-            return float(dies - born)  # as a rule
-        return (moment(dies) - moment(born)).total_seconds()
-    except (UnreadableError, MismatchError):
-        return None
 
 
 def salvage_id(data: bytes) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from support.stores import Bench
 
 from frame_async.errors import IdempotencyConflictError
+from frame_async.protocol.fingerprints import make_fingerprint
 from frame_async.protocol.window import Lane
 from frame_async.stores import Claim, Claimed, Done, InDoubt, InFlight, Store, Window
 
@@ -174,9 +175,11 @@ class TestConflict:
 
     async def test_the_fields_that_differ_are_named(self, bench: Bench) -> None:
         """The error names the key and every field that is changed, added or gone."""
-        await bench.claimed("k", "amount=1,currency=2,gone=3")
+        one = make_fingerprint({"amount": b"1", "currency": b"2", "gone": b"3"})
+        other = make_fingerprint({"added": b"4", "amount": b"9", "currency": b"2"})
+        await bench.claimed("k", one)
         with pytest.raises(IdempotencyConflictError) as caught:
-            await bench.other.claim("k", "added=4,amount=9,currency=2", bench.unit)
+            await bench.other.claim("k", other, bench.unit)
         assert caught.value.key == "k"
         assert caught.value.fields == ("added", "amount", "gone")
 
