@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 
 from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden
-from frame_async.protocol.window import BULK_RESERVE, Lane
+from frame_async.protocol.window import ASKERS, BULK_RESERVE, Lane
 from frame_async.stores._keys import LAPSED_KEEP
 from frame_async.stores._links import Failure, encoded, micro
 from frame_async.stores.interface import Window
@@ -151,7 +151,7 @@ _WINDOW: Final = (
     + """
 local requests, per, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local held, trying = 'h' .. token, 'p' .. token
-local facts = 6
+local facts = 8
 local function fact(name, value) redis.call('ZADD', key, -value, '!' .. name) end
 local function live_on(microseconds)
   local needed = math.ceil(microseconds / 1000) + keep * 1000
@@ -159,12 +159,13 @@ local function live_on(microseconds)
 end
 redis.call('ZREMRANGEBYSCORE', key, '(0', now)
 local f = redis.call('ZMSCORE', key, '!requests', '!per', '!known', '!probe_at', '!paused',
-  '!probing')
+  '!probing', '!told', '!told_at')
 for i = 1, facts do f[i] = -tonumber(f[i] or 0) end
 if f[1] ~= requests or f[2] ~= per then
   f[3] = f[3] < f[1] and math.min(f[3], requests) or requests
   redis.call('ZADD', key, -requests, '!requests', -per, '!per', -f[3], '!known',
-    -f[4], '!probe_at', -f[5], '!paused', -f[6], '!probing')
+    -f[4], '!probe_at', -f[5], '!paused', -f[6], '!probing',
+    -f[7], '!told', -f[8], '!told_at')
   live_on(0)
 end
 local known, probe_at, paused, probing = f[3], f[4], f[5], f[6]
@@ -194,8 +195,33 @@ end
 """
 )
 
+_APPOINT: Final = (
+    f"local askers = {ASKERS}"
+    + """
+local function appoint(first)
+  local told, at = f[7] + 1, f[8]
+  if at < first then
+    told, at = 1, first
+  elseif told > askers then
+    local after = string.format('(%.0f', at)
+    local later = redis.call('ZRANGEBYSCORE', key, after, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    later = math.min(tonumber(later[2] or first), now + per)
+    told, at = 1, later > at and later or first
+  end
+  redis.call('ZADD', key, -told, '!told', -at, '!told_at')
+  return at - now
+end
+"""
+)
+"""When to ask again, for a worker whose place others want as well.
+
+The first few are told when the first place is free, as many again when the second is, and
+so on; after the last place that is known, it begins again with the first.
+"""
+
 ENTER: Final = Script(
     _WINDOW
+    + _APPOINT
     + """
 local open, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local forced = ARGV[7] == '1'
@@ -207,7 +233,10 @@ local function wait(surplus)
   local frees_at = tonumber(redis.call('ZRANGE', key, nth, nth, 'WITHSCORES')[2])
   return math.max(1000, math.min(frees_at, now + per) - now)
 end
-if used >= open then return wait(used - open) end
+if used >= open then
+  local seconds = wait(used - open)
+  return reserve > 0 and not forced and appoint(now + seconds) or seconds
+end
 local function may_probe()
   if now < probe_at or now < probing then return false end
   if now >= probe_at + per then return true end

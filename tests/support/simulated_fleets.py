@@ -16,7 +16,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from frame_async.protocol.window import LIVE, Lane, RateLimit, RollingWindow
+from frame_async.protocol.window import ASKERS, LIVE, Lane, RateLimit, RollingWindow
 from frame_async.transport.line import _MOST_AT_A_TIME
 
 HOLD: Final = 16.0
@@ -170,9 +170,30 @@ class SharedWindow(RollingWindow):
 
     _frees: list[tuple[float, str]] = field(init=False, factory=list[tuple[float, str]])
     _until: float = field(init=False, default=0.0)
+    appoints: bool = field(init=False, default=True)
+    _told: int = field(init=False, default=0)
+    _told_at: float = field(init=False, default=0.0)
 
     def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
         """See `RollingWindow.enter`; all askers are of one lane."""
+        wait = self._enter(token, lane, now, hold)
+        full = wait > 0 and now >= self.paused_until and lane is Lane.BULK
+        return self._appoint(now + wait, now) - now if full and self.appoints else wait
+
+    def _appoint(self, first: float, now: float) -> float:
+        """When a worker is to ask again, as `RedisStore` and `PostgresStore` say it."""
+        if self._told_at < first - 1e-6:
+            self._told, self._told_at = 1, first
+        elif self._told < ASKERS:
+            self._told += 1
+        else:
+            latest = now + self.limit.per
+            times = (min(slot.frees_at, latest) for slot in self.slots.values())
+            later = min((at for at in times if at > self._told_at + 1e-6), default=first)
+            self._told, self._told_at = 1, later
+        return self._told_at
+
+    def _enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
         if now < self._until:
             return max(0.001, self._until - now)
         wait = super().enter(token, lane, now, hold)
@@ -292,7 +313,8 @@ class Simulation:
 
     def _enter(self, worker: _Worker, token: str, answer: Answer) -> None:
         def told(wait: float | None) -> None:
-            if wait is not None:
+            sooner = wait is not None and self.now < worker.next_at < self.now + wait
+            if wait is not None and not (sooner and self.fleet.lane is Lane.BULK):
                 worker.next_at = self.now + wait
             answer(wait)
 

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TypeVar
 
 from support.rates_loop import LoopClock, virtually
-from support.simulated_fleets import HOLD, Fleet, Tally, fill
+from support.simulated_fleets import HOLD, Fleet, SharedWindow, Tally, fill
 
 from frame_async.errors import StoreError
 from frame_async.protocol.window import Lane
@@ -31,6 +31,9 @@ class DistantStore(MemoryStore):
     @property
     def shared(self) -> bool:
         return True
+
+    def _window(self, window: Window) -> SharedWindow:
+        return self._windows.setdefault(window.name, SharedWindow(window.limit))
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
         work = partial(MemoryStore.enter, self, window, token, lane, hold)
