@@ -158,7 +158,7 @@ BEGIN
 END $$;
 """
 
-_APPOINT: Final = f"""
+_APPOINT: Final = """
 CREATE OR REPLACE FUNCTION frame_async_1_appoint(
   p_window frame_async_windows, p_first bigint, p_now bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
@@ -169,7 +169,7 @@ BEGIN
   IF v_at < p_first THEN
     v_told := 1;
     v_at := p_first;
-  ELSIF v_told > {ASKERS} THEN
+  ELSIF v_told > ASKERS THEN
     v_told := 1;
     SELECT least(frees_at, p_now + p_window.per) INTO v_at FROM frame_async_slots
     WHERE window_name = p_window.name AND frees_at > p_window.told_at
@@ -179,7 +179,7 @@ BEGIN
   UPDATE frame_async_windows SET told = v_told, told_at = v_at WHERE name = p_window.name;
   RETURN v_at - p_now;
 END $$;
-"""
+""".replace("ASKERS", str(ASKERS))
 """When to ask again, for a worker whose place others want as well.
 
 The first few are told when the first place is free, as many again when the second is, and

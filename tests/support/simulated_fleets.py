@@ -15,8 +15,9 @@ from itertools import count, islice
 from typing import Final
 
 from attrs import define, field, frozen
+from support.appointing import AppointingWindow
 
-from frame_async.protocol.window import ASKERS, LIVE, Lane, RateLimit, RollingWindow
+from frame_async.protocol.window import LIVE, Lane, RateLimit, RollingWindow
 from frame_async.transport.line import _MOST_AT_A_TIME
 
 HOLD: Final = 16.0
@@ -59,6 +60,8 @@ class Fleet:
     """Whether they find the window full, with its places free one by one over the period.
     Otherwise the first calls leave in a burst, and so do all after them: a place that was
     taken at some time of the minute is free again at that time of the next."""
+    leaving: tuple[float, int] | None = None
+    """When some workers stop, without a word, and how many."""
     outage: tuple[float, float] | None = None
     """When the store goes away and comes back."""
     pause: float = 1.0
@@ -161,7 +164,7 @@ def _fairness(shares: list[int], workers: int) -> float:
 
 
 @define
-class SharedWindow(RollingWindow):
+class SharedWindow(AppointingWindow):
     """The library's window, which looks at all its slots less often, and says the same.
 
     It keeps slots in the order in which they are free again, and remembers its last answer
@@ -170,33 +173,15 @@ class SharedWindow(RollingWindow):
 
     _frees: list[tuple[float, str]] = field(init=False, factory=list[tuple[float, str]])
     _until: float = field(init=False, default=0.0)
-    appoints: bool = field(init=False, default=True)
-    _told: int = field(init=False, default=0)
-    _told_at: float = field(init=False, default=0.0)
 
     def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
         """See `RollingWindow.enter`; all askers are of one lane."""
-        wait = self._enter(token, lane, now, hold)
-        full = wait > 0 and now >= self.paused_until and lane is Lane.BULK
-        return self._appoint(now + wait, now) - now if full and self.appoints else wait
+        return self.appointed(self._first_place(token, lane, now, hold), lane, now)
 
-    def _appoint(self, first: float, now: float) -> float:
-        """When a worker is to ask again, as `RedisStore` and `PostgresStore` say it."""
-        if self._told_at < first - 1e-6:
-            self._told, self._told_at = 1, first
-        elif self._told < ASKERS:
-            self._told += 1
-        else:
-            latest = now + self.limit.per
-            times = (min(slot.frees_at, latest) for slot in self.slots.values())
-            later = min((at for at in times if at > self._told_at + 1e-6), default=first)
-            self._told, self._told_at = 1, later
-        return self._told_at
-
-    def _enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
+    def _first_place(self, token: str, lane: Lane, now: float, hold: float) -> float:
         if now < self._until:
             return max(0.001, self._until - now)
-        wait = super().enter(token, lane, now, hold)
+        wait = RollingWindow.enter(self, token, lane, now, hold)
         if not wait:
             heapq.heappush(self._frees, (self.slots[token].frees_at, token))
         # A whole period is what is said of requests under way: it isn't known of later.
@@ -312,6 +297,10 @@ class Simulation:
         self._at(told, lambda: answer(found))
 
     def _enter(self, worker: _Worker, token: str, answer: Answer) -> None:
+        when, gone = self.fleet.leaving or (math.inf, 0)
+        if self.now >= when and worker.number < gone:
+            return
+
         def told(wait: float | None) -> None:
             sooner = wait is not None and self.now < worker.next_at < self.now + wait
             if wait is not None and not (sooner and self.fleet.lane is Lane.BULK):
