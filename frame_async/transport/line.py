@@ -193,7 +193,7 @@ class Line:
                 _let_go(waiting.loop, self._store.leave(self._window, token, sent=False))
             raise
         now = self._clock.monotonic()
-        # A fleet's store tells each who asks another time: the soonest is for all who wait here.
+        # A fleet's store tells each that asks its own time; the soonest is for all who wait here.
         told_sooner = lane is not _INTERACTIVE and now < waiting.next_at < now + wait
         if not told_sooner:
             waiting.next_at = now + wait

@@ -33,11 +33,14 @@ class AppointingWindow(RollingWindow):
         elif self._told < ASKERS:
             self._told += 1
         else:
-            latest = now + self.limit.per
-            times = (min(slot.frees_at, latest) for slot in self.slots.values())
-            later = (at for at in times if at > self._told_at + _SAME)
-            self._told, self._told_at = 1, min(later, default=now + wait)
+            at = min(self.next_after(self._told_at + _SAME), now + self.limit.per)
+            self._told, self._told_at = 1, at if at > self._told_at + _SAME else now + wait
         return self._told_at - now
+
+    def next_after(self, when: float) -> float:
+        """When the next slot is free, after some time."""
+        times = (slot.frees_at for slot in self.slots.values())
+        return min((at for at in times if at > when), default=0.0)
 
 
 class AppointingStore(MemoryStore):

@@ -9,6 +9,7 @@ for tests that the two agree.
 import heapq
 import math
 import random
+from bisect import bisect, insort
 from collections import Counter, deque
 from collections.abc import Callable
 from itertools import count, islice
@@ -183,7 +184,7 @@ class SharedWindow(AppointingWindow):
             return max(0.001, self._until - now)
         wait = RollingWindow.enter(self, token, lane, now, hold)
         if not wait:
-            heapq.heappush(self._frees, (self.slots[token].frees_at, token))
+            insort(self._frees, (self.slots[token].frees_at, token))
         # A whole period is what is said of requests under way: it isn't known of later.
         told = 0 < wait < self.limit.per * (1 - 1e-9)
         self._until = now + wait if told else 0.0
@@ -194,11 +195,11 @@ class SharedWindow(AppointingWindow):
         self._until = 0.0
         super().leave(token, now, sent=sent)
         if token in self.slots:
-            heapq.heappush(self._frees, (self.slots[token].frees_at, token))
+            insort(self._frees, (self.slots[token].frees_at, token))
 
     def _forget(self, now: float) -> None:
         while self._first() <= now:
-            del self.slots[heapq.heappop(self._frees)[1]]
+            del self.slots[self._frees.pop(0)[1]]
 
     def _wait(self, surplus: int, now: float) -> float:
         if surplus:
@@ -211,8 +212,15 @@ class SharedWindow(AppointingWindow):
             frees_at, token = self._frees[0]
             if token in self.slots and self.slots[token].frees_at == frees_at:
                 return frees_at
-            heapq.heappop(self._frees)  # it was answered since, or given back
+            self._frees.pop(0)  # it was answered since, or given back
         return math.inf
+
+    def next_after(self, when: float) -> float:
+        """See `AppointingWindow.next_after`."""
+        for frees_at, token in islice(self._frees, bisect(self._frees, (when, "~")), None):
+            if token in self.slots and self.slots[token].frees_at == frees_at:
+                return frees_at
+        return 0.0
 
 
 @define(eq=False)
