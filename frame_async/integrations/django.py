@@ -71,6 +71,11 @@ class HttpRequest(Protocol):
         """By name, in any case."""
         ...
 
+    @property
+    def scheme(self) -> str | None:
+        """``http`` or ``https``."""
+        ...
+
     def get_full_path(self) -> str:
         """Path and query."""
         ...
@@ -178,10 +183,19 @@ def redirect_of(request: HttpRequest, signer: RedirectSigner) -> Redirect | None
     It is a hint for the page that the payer sees, and no proof of payment.
     """
     try:
-        return signer.verify(request.get_full_path())
+        return signer.verify(_address(request))
     except RedirectError as error:
         log_error(error)
         return None
+
+
+def _address(request: HttpRequest) -> str:
+    """As it was asked for; Django spells path and query in its own way."""
+    scope = getattr(request, "scope", {})
+    target = request.get_full_path()
+    if path := scope.get("raw_path"):  # ASGI doesn't promise it, and WSGI has none
+        target = (b"%b?%b" % (path, scope["query_string"])).decode("latin-1")
+    return f"{request.scheme}://{request.headers.get('Host', '')}{target}"
 
 
 def response_of(answer: Answer) -> Any:

@@ -32,7 +32,7 @@ from frame_async.integrations.django import (
     webhook_view,
 )
 from frame_async.models import Event
-from frame_async.redirects import Redirect, RedirectSigner
+from frame_async.redirects import Redirect, RedirectScheme, RedirectSigner
 from frame_async.stores import InDoubt, MemoryStore
 from frame_async.webhooks import Turn, WebhookReceiver
 
@@ -408,6 +408,26 @@ def test_a_redirect_is_read() -> None:
     assert found is not None
     assert found.session == "ses_1"
     assert redirect_of(make.get("/thanks?frame_payload=e30&frame_signature=00"), signer) is None
+
+
+@pytest.mark.parametrize("covers", ["payload", "url"])
+async def test_a_redirect_that_came_over_a_socket_is_read(covers: Any) -> None:
+    """Every byte of the address counts where all of it is signed; a changed one is None."""
+    signer = RedirectSigner("a_secret", scheme=RedirectScheme(covers=covers, max_age=None))
+    found: list[Redirect | None] = []
+
+    async def thanks(request: HttpRequest) -> HttpResponse:
+        found.append(redirect_of(request, signer))
+        return HttpResponse()
+
+    async with serving({"thanks/~": thanks}, api_key="sk_sandbox_1") as url:
+        back = Redirect(session="ses_1", result="paid", client_reference_id="order-1")
+        good = signer.append(f"{url}/thanks/%7e?name=%7eada&x=%2b%2C", back)
+        changed = good.replace("frame_signature=", "frame_signature=0")
+        for address in (good, changed):
+            async with abandoned(address, method="GET") as reader:
+                assert b" 200 " in await reader.readline()
+    assert [one and one.client_reference_id for one in found] == ["order-1", None]
 
 
 # --- browsers that leave -------------------------------------------------------------
