@@ -7,7 +7,7 @@ from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
-from attrs import Factory, define, field
+from attrs import define, field
 
 from .books import Books
 from .locks import StateLock
@@ -29,9 +29,7 @@ class Keeper:
     every: float = _EVERY
     """Seconds between looking whether something happened. What happened since is lost
     when the process is killed."""
-    _lock: StateLock = field(
-        init=False, default=Factory(lambda self: StateLock(self.path), takes_self=True)
-    )
+    _lock: StateLock = field(init=False, factory=StateLock)
     _loaded: bool = field(init=False, default=False)
     _saved: tuple[int, int, float] | None = field(init=False, default=None)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
@@ -48,7 +46,7 @@ class Keeper:
             StateError: The file can't be used, or another emulator uses it.
             OSError: It can't be read, or its folder not be written to.
         """
-        self._lock.take()
+        self._lock.take(self.path)
         try:
             await self._load()
         except BaseException:

@@ -19,19 +19,19 @@ else:
 class StateLock:
     """The lock of a state file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        target = path.resolve()  # as it is for who saves
-        self._beside = target.with_name(f".{target.name}.lock")
+    def __init__(self) -> None:
+        self._beside = Path()
         self._descriptor: int | None = None
 
-    def take(self) -> None:
+    def take(self, path: Path) -> None:
         """Take the lock.
 
         Raises:
             StateError: Another emulator has it.
             OSError: The file beside can't be made.
         """
+        target = path.resolve()  # as it is for who saves
+        self._beside = target.with_name(f".{target.name}.lock")
         while self._descriptor is None:
             descriptor = os.open(self._beside, os.O_RDWR | os.O_CREAT, 0o600)
             try:
@@ -39,7 +39,7 @@ class StateLock:
             except BlockingIOError:
                 os.close(descriptor)
                 raise StateError(
-                    f"{self._path} is in use by another emulator; stop that one, or keep the "
+                    f"{path} is in use by another emulator; stop that one, or keep the "
                     "state of this one in another file (--state)"
                 ) from None
             except BaseException:
