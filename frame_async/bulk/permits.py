@@ -67,8 +67,7 @@ class PermitStore:
         taken_at = self._now()
         wait = await self._store.enter(window, token, Lane.BULK, FRESH + hold)
         if wait > 0:
-            self._next_at = self._now() + wait
-            return wait
+            return self._told(wait)
         self._ready.append(Permit(window, token, taken_at))
         return 0.0
 
@@ -116,9 +115,16 @@ class PermitStore:
             await self._store.leave(permit.window, permit.token, sent=False)
         wait = await self._store.enter(window, token, lane, hold)
         if wait > 0:
-            self._next_at = self._now() + wait
+            self._told(wait)
             return _NOT_HERE
         return 0.0
+
+    def _told(self, wait: float) -> float:
+        """Seconds until asking again: the store tells each who asks another time."""
+        now = self._now()
+        if not now < self._next_at < now + wait:
+            self._next_at = now + wait
+        return self._next_at - now
 
     def _use(self, token: str, permit: Permit) -> None:
         self._used[token] = permit.token

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import click
 
 from frame_async._version import __version__
+from frame_async.cli import options
 from frame_async.cli.fleet_commands import bulk_status, worker
 
 
@@ -34,20 +35,8 @@ cli.add_command(worker)
 
 @cli.command(short_help="Create a session for each order of a file, on the emulator.")
 @click.argument("orders", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@click.option(
-    "--limit",
-    default=160,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Requests a minute that the emulator takes.",
-)
-@click.option(
-    "--concurrency",
-    default=8,
-    show_default=True,
-    type=click.IntRange(1, 100),
-    help="Requests in flight at a time.",
-)
+@options.count("--limit", 160, None, "Requests a minute that the emulator takes.")
+@options.count("--concurrency", 8, 100, "Requests in flight at a time.")
 def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     """Create a session for each order of a CSV file, on the emulator.
 
@@ -76,11 +65,7 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     type=click.Choice(["csv", "jsonl", "parquet"]),
     help="Format of ORDERS, if its name doesn't tell.",
 )
-@click.option(
-    "--output-format",
-    type=click.Choice(["jsonl", "csv"]),
-    help="Format of the output, if its name doesn't tell.",
-)
+@options.output_format
 @click.option(
     "--map",
     "maps",
@@ -109,18 +94,8 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     help="What the API key and every session must be; live has to be said.",
 )
 @click.option("--emulator", "on_emulator", is_flag=True, help="Run on the embedded emulator.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    help="Requests a minute; 0 for no limit. [default: 160 live, 50 sandbox]",
-)
-@click.option(
-    "--concurrency",
-    default=32,
-    show_default=True,
-    type=click.IntRange(1, 10_000),
-    help="Requests in flight at a time.",
-)
+@options.limit("Requests a minute")
+@options.count("--concurrency", 32, 10_000, "Requests in flight at a time.")
 @click.option(
     "--on-unknown",
     default="retry",
@@ -141,29 +116,16 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
 )
 @click.option("--store", help="Store of keys and rate window, if shared with others: a URL.")
 @click.option("--new-key", is_flag=True, help="Go on with another API key of the same merchant.")
-@click.option(
-    "--grace",
-    default=30.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="Seconds that requests on the wire get after the first Ctrl-C.",
-)
-@click.option(
-    "--patience",
-    default=600.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="Seconds without an answer after which the run stops.",
-)
-@click.option(
+@options.seconds("--grace", 30.0, "Seconds that requests on the wire get after the first Ctrl-C.")
+@options.seconds("--patience", 600.0, "Seconds without an answer after which the run stops.")
+@options.seconds(
     "--every",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds between two lines of progress, where there is no terminal for a bar.",
+    10.0,
+    "Seconds between two lines of progress, where there is no terminal for a bar.",
+    above=True,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@click.option("-v", "--verbose", is_flag=True, help="Log every retry.")
+@options.verbose
 @click.option(
     "--queue",
     metavar="URL",

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from frame_async.cli import options
+
 
 def _queue(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
@@ -27,18 +29,10 @@ def _queue(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(path_type=Path, allow_dash=True, dir_okay=False),
     help="Write the results so far there, one line per row: JSON Lines, or CSV by its name.",
 )
-@click.option(
-    "--output-format",
-    type=click.Choice(["jsonl", "csv"]),
-    help="Format of the output, if its name doesn't tell.",
-)
+@options.output_format
 @click.option("--wait", is_flag=True, help="Look until every row has its result.")
-@click.option(
-    "--every",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds between two lines of progress while waiting.",
+@options.seconds(
+    "--every", 10.0, "Seconds between two lines of progress while waiting.", above=True
 )
 @click.option("--forget", is_flag=True, help="Then delete the run and its results, if it is done.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
@@ -60,57 +54,21 @@ def bulk_status(**given: Any) -> None:
 @click.command(short_help="Work off the rows that `bulk --queue` enqueued.")
 @_queue
 @click.option("--store", help="Store of keys and rate window, if it is another one: a URL.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    help="Requests that Frame takes in each period, from all workers together; 0 for no "
-    "limit. [default: 160 live, 50 sandbox]",
-)
-@click.option(
-    "--period",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds of that period.",
-)
-@click.option(
-    "--concurrency",
-    default=16,
-    show_default=True,
-    type=click.IntRange(1, 1_000),
-    help="Rows in hand at a time.",
-)
-@click.option(
-    "--attempt-timeout",
-    default=15.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds that one attempt may take.",
-)
-@click.option(
+@options.limit("Requests that Frame takes in each period, from all workers together")
+@options.seconds("--period", 60.0, "Seconds of that period.", above=True)
+@options.count("--concurrency", 16, 1_000, "Rows in hand at a time.")
+@options.seconds("--attempt-timeout", 15.0, "Seconds that one attempt may take.", above=True)
+@options.seconds(
     "--stalled-after",
-    default=30.0,
-    show_default=True,
-    type=click.FloatRange(min=1),
-    help="Seconds without a sign of life after which another worker counts as dead, and its "
+    30.0,
+    "Seconds without a sign of life after which another worker counts as dead, and its "
     "rows are handed out again. The same for all workers.",
+    least=1,
 )
-@click.option(
-    "--grace",
-    default=30.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="Seconds that rows in hand get after the first signal.",
-)
+@options.seconds("--grace", 30.0, "Seconds that rows in hand get after the first signal.")
 @click.option("--drain", is_flag=True, help="Leave when the queue is empty.")
-@click.option(
-    "--every",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds between two lines about how it goes.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="Log every retry.")
+@options.seconds("--every", 60.0, "Seconds between two lines about how it goes.", above=True)
+@options.verbose
 def worker(**given: Any) -> None:
     """Work off the rows that `frame-async bulk --queue` enqueued; run as many as you like.
 

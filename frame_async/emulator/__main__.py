@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -18,7 +19,8 @@ _PROG = "python -m frame_async.emulator"
 _EPILOG = """\
 Any key that starts with sk_sandbox_ is accepted, and no other. The line printed
 on standard output says where the emulator listens: open it in a browser for a
-dashboard, and /docs there for the API. It ends with exit code 0 on
+dashboard, and /docs there for the API. With --webhook, a line for each address
+follows with the secret that signs what goes there. It ends with exit code 0 on
 SIGINT (Ctrl-C) or SIGTERM, and with 2 when it can't start."""
 
 
@@ -33,12 +35,16 @@ def main(argv: Sequence[str] | None = None, prog: str = _PROG) -> int:
     """
     parser = _make_parser(prog)
     options = vars(parser.parse_args(argv))
+    given = options.pop("webhook_secret")
+    if given is not None and not options["webhooks"]:
+        parser.error("--webhook-secret signs what goes to --webhook, and there is none")
+    options["webhooks"] = [url if given is None else (url, given) for url in options["webhooks"]]
     try:
         emulator = Emulator(**options)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     try:
-        asyncio.run(_serve(emulator))
+        asyncio.run(_serve(emulator, show_secrets=given is None))
     except StateError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -51,12 +57,15 @@ def main(argv: Sequence[str] | None = None, prog: str = _PROG) -> int:
     return 0
 
 
-async def _serve(emulator: Emulator) -> None:
+async def _serve(emulator: Emulator, *, show_secrets: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     with _on_signals(lambda: loop.call_soon_threadsafe(stop.set)):
         async with emulator:
             sys.stdout.write(f"{_greeting(emulator)}\n")
+            for endpoint in emulator.webhooks.endpoints():
+                how = endpoint.secret if show_secrets else "the secret that was given"
+                sys.stdout.write(f"Webhooks to {endpoint.url} are signed with {how}\n")
             sys.stdout.flush()
             await stop.wait()
 
@@ -161,6 +170,13 @@ def _add_webhooks(add: Callable[..., Any]) -> None:
         help="send events to this address on this machine; may be given several times",
     )
     add(
+        "--webhook-secret",
+        type=_secret,
+        metavar="SECRET",
+        help="sign what goes there with this secret, which is the emulator's and not one of "
+        "Frame's; without it each address gets one by chance, which is shown at the start",
+    )
+    add(
         "--allow-webhooks-to",
         action="append",
         default=[],
@@ -202,6 +218,17 @@ def _add_run(add: Callable[..., Any]) -> None:
 
 def _limit(text: str) -> int | None:
     return None if text.lower() == "none" else int(text)
+
+
+def _secret(text: str) -> str:
+    """Take what receivers of webhooks take as a secret; the value is never shown."""
+    if not re.fullmatch(r"[!-~]{1,512}", text):
+        raise argparse.ArgumentTypeError(
+            "must be 1 to 512 visible ASCII characters, without whitespace"
+        )
+    if text.startswith(("sk_", "pk_")):
+        raise argparse.ArgumentTypeError("must be a secret for webhooks, and not an API key")
+    return text
 
 
 def _latency(text: str) -> float | str:

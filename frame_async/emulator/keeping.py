@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import define, field
 
 from .books import Books
+from .locks import StateLock
 from .state import load_state, save_state
 
 _LOGGER = logging.getLogger("frame_async.emulator")
@@ -28,6 +29,7 @@ class Keeper:
     every: float = _EVERY
     """Seconds between looking whether something happened. What happened since is lost
     when the process is killed."""
+    _lock: StateLock = field(init=False, factory=StateLock)
     _loaded: bool = field(init=False, default=False)
     _saved: tuple[int, int, float] | None = field(init=False, default=None)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
@@ -41,16 +43,25 @@ class Keeper:
         """Load what there is, the first time, and begin to save.
 
         Raises:
-            StateError: The file can't be used.
+            StateError: The file can't be used, or another emulator uses it.
             OSError: It can't be read, or its folder not be written to.
         """
-        if not self._loaded:
-            if await asyncio.to_thread(load_state, self.path, self.books.load):
-                self._saved = self._mark()
-            else:
-                await self._save()  # so that a path that can't be is known now
-            self._loaded = True
+        self._lock.take(self.path)
+        try:
+            await self._load()
+        except BaseException:
+            self._lock.give_back()
+            raise
         self._task = asyncio.create_task(self._keep())
+
+    async def _load(self) -> None:
+        if self._loaded:
+            return
+        if await asyncio.to_thread(load_state, self.path, self.books.load):
+            self._saved = self._mark()
+        else:
+            await self._save()  # so that a path that can't be is known now
+        self._loaded = True
 
     async def end(self) -> None:
         """Save for the last time.
@@ -64,7 +75,10 @@ class Keeper:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await self._save()  # bank payments end without a request that would tell
+        try:
+            await self._save()  # bank payments end without a request that would tell
+        finally:
+            self._lock.give_back()
 
     async def _keep(self) -> None:
         took = 0.0

@@ -107,7 +107,7 @@ class Emulator:
     ``None`` for a run that is never the same."""
     state: str | PathLike[str] | None = field(default=None, validator=file_or_none)
     """A file that keeps sessions, ledger and windows over a restart; for one emulator at a
-    time. Made with mode 0600 if it is not there."""
+    time, which is checked. Made with mode 0600 if it is not there."""
     allow_remote: bool = field(default=False, validator=on_or_off)
     """Whether `host` may be an address that others can reach."""
     clock: Clock = field(factory=steady_clock, repr=False)
@@ -238,7 +238,8 @@ class Emulator:
             RuntimeError: It is running already.
             OSError: The address can't be had, because its port is in use for instance,
                 or the state file can't be read or written.
-            ValueError: The state file is none, or damaged; it is left as it is.
+            ValueError: The state file is none, or damaged, or another emulator uses it; it is
+                left as it is.
         """
         if self._listening is not None:
             raise RuntimeError("the emulator is running already")

@@ -192,7 +192,8 @@ async def receive(
 
     `act` is called with the event and its turn, unless the event was acted upon before.
     What it raises comes through, so that the framework answers 500 and Frame delivers the
-    event again; only an error of the store, as it would be without `act`, is a 503.
+    event again. Only errors of the store, and of calls that `act` makes, are answered here
+    by the table above, never with a 2xx.
 
     Raises:
         ValidationError: the body isn't bytes, or the headers are none.

@@ -20,6 +20,7 @@ from frame_async.integrations._answers import (
     receive,
 )
 from frame_async.integrations._clients import ClientOptions, check_client, make_client
+from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
 from frame_async.redirects import RedirectSigner
 from frame_async.webhooks import WebhookReceiver
@@ -70,6 +71,11 @@ class HttpRequest(Protocol):
         """By name, in any case."""
         ...
 
+    @property
+    def scheme(self) -> str | None:
+        """``http`` or ``https``."""
+        ...
+
     def get_full_path(self) -> str:
         """Path and query."""
         ...
@@ -110,7 +116,11 @@ class FrameApplication:
         await self._application({**scope, "state": state}, receive, send)
 
     async def aclose(self) -> None:
-        """Close the client; for tests, and servers that send no lifespan events."""
+        """Close the client; for tests, and servers that send no lifespan events.
+
+        Webhooks' actions that Frame didn't wait for have ten seconds to end before that.
+        """
+        await all_seen_through()
         frame, self._frame = self._frame, None
         if frame is not None:
             await frame.aclose()
@@ -149,8 +159,8 @@ def webhook_view(receiver: WebhookReceiver, act: EventAction) -> Callable[..., A
     """A view for ``path(...)`` that takes Frame's webhooks, which have no CSRF token.
 
     No more than the receiver's ``max_bytes`` are brought into memory. What ``act`` raises
-    comes through, so that the answer is a 500 and Frame delivers the event again; the same
-    when Frame hangs up before ``act`` has ended, because Django cancels it then.
+    comes through, so that the answer is a 500 and Frame delivers the event again. ``act`` runs
+    to its end even if Frame doesn't wait for it, although Django cancels the view then.
 
     Args:
         receiver: knows the secret, and remembers events.
@@ -161,7 +171,7 @@ def webhook_view(receiver: WebhookReceiver, act: EventAction) -> Callable[..., A
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         body = request.read(receiver.max_bytes + 1)
-        return response_of(await receive(receiver, body, request.headers, act))
+        return response_of(await see_through(receive(receiver, body, request.headers, act)))
 
     frame_webhook.csrf_exempt = True  # type: ignore[attr-defined]  # as Django's decorator does
     return frame_webhook
@@ -173,10 +183,19 @@ def redirect_of(request: HttpRequest, signer: RedirectSigner) -> Redirect | None
     It is a hint for the page that the payer sees, and no proof of payment.
     """
     try:
-        return signer.verify(request.get_full_path())
+        return signer.verify(_address(request))
     except RedirectError as error:
         log_error(error)
         return None
+
+
+def _address(request: HttpRequest) -> str:
+    """As it was asked for; Django spells path and query in its own way."""
+    scope = getattr(request, "scope", {})
+    target = request.get_full_path()
+    if path := scope.get("raw_path"):  # ASGI doesn't promise it, and WSGI has none
+        target = (b"%b?%b" % (path, scope["query_string"])).decode("latin-1")
+    return f"{request.scheme}://{request.headers.get('Host', '')}{target}"
 
 
 def response_of(answer: Answer) -> Any:

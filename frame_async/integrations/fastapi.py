@@ -32,6 +32,7 @@ from frame_async.integrations.starlette import (
     EventAction,
     RequestAbandonedError,
     add_error_handlers,
+    address_of,
     answer_of,
     frame_lifespan,
     frame_of,
@@ -94,7 +95,7 @@ def verified_redirect(
     """
 
     async def redirect(request: Request) -> Redirect:
-        return signer.verify(str(request.url))
+        return signer.verify(address_of(request))
 
     return redirect
 

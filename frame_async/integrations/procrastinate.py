@@ -373,8 +373,8 @@ async def open_fleet(
         StoreError: the database can't answer.
         ConfigurationError: an argument can't be used.
     """
-    boxed, chosen = Hidden(url), Hidden(store or url)
-    del url, store  # a traceback may show variables
+    boxed, chosen, hidden = Hidden(url), Hidden(store or url), Hidden(settings)
+    del url, store, settings  # a traceback may show variables
     await check_database(boxed)
     connector = procrastinate.PsycopgConnector(
         conninfo=boxed.reveal(),
@@ -383,7 +383,7 @@ async def open_fleet(
         timeout=_PATIENCE,
         kwargs={"connect_timeout": 5, "fallback_application_name": "frame_async"},
     )
-    fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **settings)
+    fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **hidden.reveal())
     await fleet.app.open_async()
     try:
         await fleet.prepare(apply_schema=True)

@@ -22,6 +22,7 @@ from frame_async.integrations._answers import (
     receive,
 )
 from frame_async.integrations._clients import ClientOptions, check_client, make_client
+from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
 from frame_async.redirects import RedirectSigner
 from frame_async.webhooks import WebhookReceiver
@@ -69,6 +70,8 @@ def frame_lifespan(
     """A lifespan with a client: made before the application starts, closed after it ended.
 
     ``Starlette(lifespan=frame_lifespan())``; each worker process has a client of its own.
+    When the application ends, webhooks that are being acted upon have ten seconds to finish,
+    before your own lifespan ends and the client is closed.
 
     Args:
         inner: your own lifespan, which runs while the client is open and finds it in
@@ -87,9 +90,11 @@ def frame_lifespan(
             app.state.frame_client = frame
             if inner is None:
                 yield {_STATE: frame}
+                await all_seen_through()
                 return
             async with inner(app) as state:
                 yield {**(state or {}), _STATE: frame}
+                await all_seen_through()
 
     return lifespan
 
@@ -146,7 +151,7 @@ async def receive_webhook(
 
     No more than the receiver's ``max_bytes`` are read. What ``act`` raises comes through, so
     that the answer is a 500 and Frame delivers the event again. ``act`` runs to its end even
-    if Frame doesn't wait for it.
+    if Frame doesn't wait for it, also where a server or a middleware cancels the request.
 
     Args:
         request: one whose body wasn't read yet.
@@ -160,7 +165,8 @@ async def receive_webhook(
         return response_of(answer_of(RequestAbandonedError(_GONE)))
     except WebhookError as error:
         return response_of(answer_of(error))
-    return response_of(await receive(receiver, body, request.headers.items(), act))
+    work = receive(receiver, body, request.headers.items(), act)
+    return response_of(await see_through(work))
 
 
 def webhook_route(path: str, receiver: WebhookReceiver, act: EventAction) -> Route:
@@ -178,10 +184,18 @@ def redirect_of(request: Request, signer: RedirectSigner) -> Redirect | None:
     It is a hint for the page that the payer sees, and no proof of payment.
     """
     try:
-        return signer.verify(str(request.url))
+        return signer.verify(address_of(request))
     except RedirectError as error:
         log_error(error)
         return None
+
+
+def address_of(request: Request) -> str:
+    """As it was asked for, byte for byte; ``request.url`` spells the path in its own way."""
+    scope = request.scope
+    path: bytes = scope.get("raw_path") or scope["path"].encode()  # ASGI doesn't promise the first
+    target = b"%b?%b" % (path, scope["query_string"])
+    return f"{scope['scheme']}://{request.headers.get('host', '')}{target.decode('latin-1')}"
 
 
 def response_of(answer: Answer) -> Response:

@@ -20,6 +20,10 @@ from frame_async.errors import ConfigurationError
 BULK_RESERVE: Final = 0.1
 """Share of the window that the bulk lane leaves free, at least one slot."""
 
+ASKERS: Final = 5
+"""How many workers a store of many hosts tells to ask for the same place: those that don't
+come, because they were stopped for instance, then cost nothing."""
+
 PROBE_WAIT: Final = 0.1
 """Seconds after which to ask again while another request is finding out."""
 

@@ -8,6 +8,8 @@ and a newer version of this library can share a database while they are being re
 
 from typing import Final
 
+from frame_async.protocol.window import ASKERS
+
 VERSION: Final = 1
 
 _TABLES: Final = """
@@ -35,6 +37,8 @@ CREATE TABLE IF NOT EXISTS frame_async_windows (
   probe_at bigint NOT NULL,
   paused bigint NOT NULL,
   probing bigint NOT NULL,
+  told integer NOT NULL,
+  told_at bigint NOT NULL,
   forget_at bigint NOT NULL
 ) WITH (fillfactor = 50);
 
@@ -154,6 +158,34 @@ BEGIN
 END $$;
 """
 
+_APPOINT: Final = """
+CREATE OR REPLACE FUNCTION frame_async_1_appoint(
+  p_window frame_async_windows, p_first bigint, p_now bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_told integer := p_window.told + 1;
+  v_at bigint := p_window.told_at;
+BEGIN
+  IF v_at < p_first THEN
+    v_told := 1;
+    v_at := p_first;
+  ELSIF v_told > ASKERS THEN
+    v_told := 1;
+    SELECT least(frees_at, p_now + p_window.per) INTO v_at FROM frame_async_slots
+    WHERE window_name = p_window.name AND frees_at > p_window.told_at
+    ORDER BY frees_at LIMIT 1;
+    IF v_at IS NULL OR v_at <= p_window.told_at THEN v_at := p_first; END IF;
+  END IF;
+  UPDATE frame_async_windows SET told = v_told, told_at = v_at WHERE name = p_window.name;
+  RETURN v_at - p_now;
+END $$;
+""".replace("ASKERS", str(ASKERS))
+"""When to ask again, for a worker whose place others want as well.
+
+The first few are told when the first place is free, as many again when the second is, and
+so on; after the last place that is known, it begins again with the first.
+"""
+
 _WINDOWS: Final = """
 CREATE OR REPLACE FUNCTION frame_async_1_window(
   p_name bytea, p_requests integer, p_per bigint, p_keep bigint, p_patience integer)
@@ -167,7 +199,7 @@ BEGIN
   LOOP
     SELECT * INTO v_window FROM frame_async_windows WHERE name = p_name FOR UPDATE;
     EXIT WHEN FOUND;
-    INSERT INTO frame_async_windows VALUES (p_name, p_requests, p_per, 0, p_requests, 0, 0, 0,
+    INSERT INTO frame_async_windows VALUES (p_name, p_requests, p_per, 0, p_requests, 0, 0, 0, 0, 0,
       frame_async_1_now() + p_keep) ON CONFLICT DO NOTHING;
   END LOOP;
   IF v_window.requests <> p_requests OR v_window.per <> p_per THEN
@@ -235,6 +267,9 @@ BEGIN
     v_wait := v_window.paused - v_now;
   ELSIF v_window.used >= p_open THEN
     v_wait := frame_async_1_wait(v_window, v_window.used - p_open, v_now);
+    IF p_reserve > 0 AND NOT p_force THEN
+      v_wait := frame_async_1_appoint(v_window, v_now + v_wait, v_now);
+    END IF;
   ELSIF v_probe AND NOT p_force AND (v_now < v_window.probe_at OR v_now < v_window.probing OR (
       v_now < v_window.probe_at + p_per AND EXISTS (
         SELECT FROM frame_async_slots WHERE window_name = p_name AND held))) THEN
@@ -310,5 +345,5 @@ BEGIN
 END $$;
 """
 
-SCHEMA: Final = _TABLES + CLOCK + _FORGET + _KEYS + _WINDOWS
+SCHEMA: Final = _TABLES + CLOCK + _FORGET + _KEYS + _APPOINT + _WINDOWS
 """All tables and functions; running it again changes nothing."""

@@ -4,10 +4,7 @@ Time is Redis's own, in microseconds: whole numbers, which Lua's numbers hold ex
 Each script gets its one key as ``KEYS[1]``, so that a cluster can run it, and gives
 every key that it writes a time to live.
 
-A claimed or finished key is a hash. A window is a sorted set: a slot's score is when it
-is free again, its first letter what became of it (``h`` held, ``p`` held as a probe,
-``a`` answered, ``r`` refused). What is known of the window as a whole stands in the same
-set, under names that begin with ``!`` and with scores of 0 and below.
+A claimed or finished key is a hash. Windows, and their scripts, are in `_redis_windows`.
 """
 
 import asyncio
@@ -64,7 +61,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 """
 
-_KEY: Final = f"""
+KEY: Final = f"""
 local key, keep = KEYS[1], {int(LAPSED_KEEP)}
 local function live(microseconds)
   redis.call('PEXPIRE', key, math.max(1, math.ceil(microseconds / 1000)))
@@ -72,7 +69,7 @@ end
 {CLOCK}"""
 
 CLAIM: Final = Script(
-    _KEY
+    KEY
     + """
 local fingerprint, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local found = redis.call('HMGET', key, 'fingerprint', 'state', 'until', 'doubts')
@@ -97,7 +94,7 @@ return doubts == 0 and {'claimed'} or {'doubt', doubts}
 )
 
 _OWNED: Final = (
-    _KEY
+    KEY
     + """
 local found = redis.call('HMGET', key, 'token', 'state', 'body', 'doubts')
 local mine = found[1] == ARGV[1]
@@ -142,119 +139,6 @@ RELEASE: Final = Script(
     + """
 if not owned then return 0 end
 redis.call('DEL', key)
-return 1
-"""
-)
-
-_WINDOW: Final = (
-    _KEY
-    + """
-local requests, per, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local held, trying = 'h' .. token, 'p' .. token
-local facts = 6
-local function fact(name, value) redis.call('ZADD', key, -value, '!' .. name) end
-local function live_on(microseconds)
-  local needed = math.ceil(microseconds / 1000) + keep * 1000
-  if redis.call('PTTL', key) < needed then redis.call('PEXPIRE', key, needed) end
-end
-redis.call('ZREMRANGEBYSCORE', key, '(0', now)
-local f = redis.call('ZMSCORE', key, '!requests', '!per', '!known', '!probe_at', '!paused',
-  '!probing')
-for i = 1, facts do f[i] = -tonumber(f[i] or 0) end
-if f[1] ~= requests or f[2] ~= per then
-  f[3] = f[3] < f[1] and math.min(f[3], requests) or requests
-  redis.call('ZADD', key, -requests, '!requests', -per, '!per', -f[3], '!known',
-    -f[4], '!probe_at', -f[5], '!paused', -f[6], '!probing')
-  live_on(0)
-end
-local known, probe_at, paused, probing = f[3], f[4], f[5], f[6]
-local function holds()
-  return redis.call('ZSCORE', key, held) or redis.call('ZSCORE', key, trying)
-end
-local function got()
-  local count = 0
-  for _, slot in ipairs(redis.call('ZRANGE', key, facts, -1)) do
-    if slot:sub(1, 1) == 'a' then count = count + 1 end
-  end
-  return count
-end
-local function settle(letter)
-  local probed = redis.call('ZREM', key, trying) == 1
-  redis.call('ZREM', key, held)
-  if letter then
-    redis.call('ZADD', key, now + per, letter .. string.format('%.0f', now) .. token)
-  end
-  if not probed then return end
-  fact('probing', 0)
-  local slots = redis.call('ZRANGE', key, facts, -1, 'WITHSCORES')
-  for i = 1, #slots, 2 do
-    if slots[i]:sub(1, 1) == 'p' then fact('probing', tonumber(slots[i + 1])) end
-  end
-end
-"""
-)
-
-ENTER: Final = Script(
-    _WINDOW
-    + """
-local open, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local forced = ARGV[7] == '1'
-if holds() then return 0 end
-if now < paused then return paused - now end
-local used = redis.call('ZCARD', key) - facts
-local function wait(surplus)
-  local nth = facts + math.min(surplus, used - 1)
-  local frees_at = tonumber(redis.call('ZRANGE', key, nth, nth, 'WITHSCORES')[2])
-  return math.max(1000, math.min(frees_at, now + per) - now)
-end
-if used >= open then return wait(used - open) end
-local function may_probe()
-  if now < probe_at or now < probing then return false end
-  if now >= probe_at + per then return true end
-  for _, slot in ipairs(redis.call('ZREVRANGE', key, 0, used - 1)) do
-    if slot:sub(1, 1) == 'h' then return false end
-  end
-  return true
-end
-local ours = known
-if reserve > 0 and known > 1 then ours = known - math.max(1, math.floor(known * reserve)) end
-local probe = forced or used >= ours
-if probe and not forced and not may_probe() then
-  return math.min(wait(used - ours), math.max(probe_at - now, 100000))
-end
-local frees_at = now + hold + per
-if probe then fact('probing', math.max(probing, frees_at)) end
-redis.call('ZADD', key, frees_at, probe and trying or held)
-live_on(hold + per)
-return 0
-"""
-)
-
-LEAVE: Final = Script(
-    _WINDOW
-    + """
-if not holds() then return 0 end
-if ARGV[4] == '0' then
-  settle()
-  return 1
-end
-settle('a')
-if known < requests then fact('known', math.max(known, math.min(got(), requests))) end
-live_on(per)
-return 1
-"""
-)
-
-REFUSE: Final = Script(
-    _WINDOW
-    + """
-local pause = tonumber(ARGV[4])
-fact('paused', math.max(paused, now + pause))
-fact('probe_at', now + per)
-live_on(math.max(pause, per))
-if not holds() then return 0 end
-settle('r')
-fact('known', math.max(1, math.min(known, got())))
 return 1
 """
 )

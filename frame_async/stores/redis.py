@@ -22,9 +22,6 @@ from frame_async.stores._redis_scripts import (
     CLAIM,
     COMPLETE,
     DOUBT,
-    ENTER,
-    LEAVE,
-    REFUSE,
     RELEASE,
     RENEW,
     Argument,
@@ -41,6 +38,7 @@ from frame_async.stores._redis_scripts import (
     window_arguments,
     words,
 )
+from frame_async.stores._redis_windows import ENTER, LEAVE, REFUSE
 from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight, Window
 
 _LONGEST_BATCH: Final = 256

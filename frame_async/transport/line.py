@@ -192,7 +192,11 @@ class Line:
             if self._store.shared:  # it may have been taken all the same
                 _let_go(waiting.loop, self._store.leave(self._window, token, sent=False))
             raise
-        waiting.next_at = self._clock.monotonic() + wait
+        now = self._clock.monotonic()
+        # A fleet's store tells each that asks its own time; the soonest is for all who wait here.
+        told_sooner = lane is not _INTERACTIVE and now < waiting.next_at < now + wait
+        if not told_sooner:
+            waiting.next_at = now + wait
         return wait <= 0
 
     async def _wait(self, waiter: _Waiter) -> None:

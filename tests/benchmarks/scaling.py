@@ -56,12 +56,9 @@ def window() -> None:
 
 
 def raised() -> None:
-    """A limit that Frame has raised to 6,000 a minute.
-
-    1,000 workers on Redis and places that are spread would ask 90,000 times a second.
-    """
-    for kind, spread in (("redis", (1, 10, 100)), ("postgres", (1, 10, 100, 1_000))):
-        compare(6_000, kind, spread, spread=True)
+    """A limit that Frame has raised to 6,000 a minute."""
+    for kind in COSTS:
+        compare(6_000, kind, (1, 10, 100, 1_000), spread=True)
         compare(6_000, kind, (1, 10, 100, 1_000), spread=False)
 
 

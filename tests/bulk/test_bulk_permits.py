@@ -74,6 +74,22 @@ async def test_without_a_place_nobody_waits(clock: ManualClock) -> None:
     assert permits.fits_in == pytest.approx(wait)
 
 
+async def test_the_soonest_time_that_was_told_counts(clock: ManualClock) -> None:
+    """A store that tells each who asks another time is asked at the first of them."""
+    told = iter([2.0, 9.0, 9.0, 4.0])
+
+    class Telling(MemoryStore):
+        async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+            return next(told)
+
+    permits = PermitStore(Telling(), now=clock.monotonic)
+    assert await permits.take(WINDOW, 16.0) == pytest.approx(2.0)
+    assert await permits.take(WINDOW, 16.0) == pytest.approx(2.0)
+    clock.advance(2.0)
+    assert await permits.take(WINDOW, 16.0) == pytest.approx(9.0)
+    assert await permits.take(WINDOW, 16.0) == pytest.approx(4.0)
+
+
 async def test_a_place_that_lay_too_long_is_not_used(clock: ManualClock) -> None:
     """Its hold counts from when it was taken, so after a while another one is asked for."""
     store, permits = stores(clock)

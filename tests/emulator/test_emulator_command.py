@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import hmac
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 
 from frame_async.emulator import Emulator
 from frame_async.emulator.__main__ import main
@@ -126,9 +128,68 @@ def test_every_option_is_passed_on(
     urls = [endpoint.url for endpoint in emulator.webhooks.endpoints()]
     assert urls == ["http://127.0.0.1:9/a", "http://hooks:9/b"]
     assert emulator.state == str(tmp_path / "state")
-    line = LINE.fullmatch(capsys.readouterr().out)
+    first, *others = capsys.readouterr().out.splitlines(keepends=True)
+    line = LINE.fullmatch(first)
     assert line is not None
     assert line[2] == "no rate limit"
+    secrets = [endpoint.secret for endpoint in emulator.webhooks.endpoints()]
+    assert others == [
+        f"Webhooks to {url} are signed with {secret}\n"
+        for url, secret in zip(urls, secrets, strict=True)
+    ]
+
+
+async def test_a_webhook_is_signed_with_the_secret_that_was_given() -> None:
+    """What is sent to each address is signed with it; it is not shown again."""
+    secret, came = "whsec_of_the_emulator", asyncio.Queue[tuple[str, bytes]]()
+
+    async def hook(request: web.BaseRequest) -> web.Response:
+        came.put_nowait((request.headers["X-Frame-Signature"], await request.read()))
+        return web.Response()
+
+    shop = web.ServerRunner(web.Server(hook))
+    await shop.setup()
+    await web.TCPSite(shop, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{shop.addresses[0][1]}/hook"
+    with running("--webhook", url, "--webhook-secret", secret) as process:
+        assert process.stdout is not None
+        where = await asyncio.to_thread(read_line, process)
+        assert process.stdout.readline() == (
+            f"Webhooks to {url} are signed with the secret that was given\n"
+        )
+        await asyncio.to_thread(post, where[1])
+        signature, body = await asyncio.wait_for(came.get(), 10)
+    await shop.cleanup()
+    assert signature == "sha256=" + hmac.new(secret.encode(), body, "sha256").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("secret", "words"),
+    [
+        ("two words", "visible ASCII"),
+        ("", "visible ASCII"),
+        ("x" * 513, "visible ASCII"),
+        ("sk_sandbox_a_key", "not an API key"),
+    ],
+)
+def test_a_secret_that_no_receiver_takes_is_refused_unseen(
+    secret: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the option and the fix, never the value."""
+    with pytest.raises(SystemExit) as stop:
+        main(["--webhook", "http://127.0.0.1:9/a", "--webhook-secret", secret])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert "--webhook-secret" in said
+    assert words in said
+    assert not secret or secret not in said
+
+
+def test_a_secret_without_an_address_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing that it would sign."""
+    with pytest.raises(SystemExit):
+        main(["--webhook-secret", "whsec_x"])
+    assert "there is none" in capsys.readouterr().err
 
 
 def test_signal_handlers_are_given_back() -> None:

@@ -264,3 +264,51 @@ def test_the_command_keeps_its_state_and_refuses_others(path: Path) -> None:
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "No such file" in refused.stderr
+
+
+def test_two_emulators_on_one_file(path: Path) -> None:
+    """The second one is refused by the file's name and the fix; the first one goes on."""
+    command = [sys.executable, "-m", "frame_async.emulator", "--port", "0", "--state", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        try:
+            assert first.stdout is not None
+            url = first.stdout.readline().split()[4]
+            second = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=30
+            )
+            assert second.returncode == 2
+            assert second.stdout == ""
+            assert second.stderr == (
+                f"{path} is in use by another emulator; stop that one, or keep the state of this "
+                "one in another file (--state)\n"
+            )
+            with urllib.request.urlopen(f"{url}/_emulator/sessions", timeout=10) as answer:
+                assert answer.status == 200
+        finally:
+            first.kill()  # without a chance to tidy up
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as third:
+        try:
+            assert third.stdout is not None
+            assert "listening" in third.stdout.readline()
+        finally:
+            third.send_signal(signal.SIGTERM)
+    assert third.returncode == 0
+    assert list(path.parent.iterdir()) == [path]
+
+
+async def test_two_emulators_of_one_program_and_a_link(path: Path) -> None:
+    """It is the file that counts, not its name, and a start that failed holds nothing."""
+    link = path.with_name("link.json")
+    link.symlink_to(path)
+    async with Emulator(state=path) as first:
+        with pytest.raises(StateError, match=r"link\.json is in use"):
+            await Emulator(state=link).start()
+        await first.aclose()
+        async with Emulator(state=link):
+            with pytest.raises(StateError, match="in use"):
+                await first.start()
+    path.write_text("something else")
+    for _ in range(2):
+        with pytest.raises(StateError, match="no state file"):
+            await Emulator(state=path).start()
+    assert {one.name for one in path.parent.iterdir()} == {"link.json", path.name}

@@ -9,12 +9,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from asgiref.sync import sync_to_async
 from attrs import frozen
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncRequestFactory, override_settings
 from django.urls import path
+from support.abandoning import abandoned
 from support.asgi import hang_up_after, serve
 from support.signing import SECRET, event_body, signed
 
@@ -30,7 +32,7 @@ from frame_async.integrations.django import (
     webhook_view,
 )
 from frame_async.models import Event
-from frame_async.redirects import Redirect, RedirectSigner
+from frame_async.redirects import Redirect, RedirectScheme, RedirectSigner
 from frame_async.stores import InDoubt, MemoryStore
 from frame_async.webhooks import Turn, WebhookReceiver
 
@@ -251,21 +253,15 @@ async def test_a_shop_may_answer_with_a_page_and_other_errors_stay_djangos(
 
 
 class Acts:
-    """Writes down the events; fails while it is told to, hangs while it is told to."""
+    """Writes down the events; fails while it is told to."""
 
     def __init__(self) -> None:
         self.paid: list[str | None] = []
-        self.failing = self.hanging = False
-        self.began, self.ended = asyncio.Event(), asyncio.Event()
+        self.failing = False
 
     async def __call__(self, event: Event, turn: Turn) -> None:
         if self.failing:
             raise RuntimeError("the shop's database is down")
-        self.began.set()
-        try:
-            await asyncio.sleep(60 if self.hanging else 0)
-        finally:
-            self.ended.set()
         self.paid.append(event.client_reference_id)
 
 
@@ -340,25 +336,66 @@ async def test_no_more_than_the_limit_gets_into_memory() -> None:
     assert request.asked == [11]
 
 
-async def test_a_webhook_that_frame_gives_up_is_cancelled_and_free_again(
+async def test_a_webhook_is_seen_through_when_frame_hangs_up(
     http: aiohttp.ClientSession,
 ) -> None:
-    """Django cancels the view when the sender hangs up; the next delivery has its turn."""
-    act, body = Acts(), event_body()
-    act.hanging = True
-    async with serving(hook(act), api_key="sk_sandbox_1") as url:
-        headers = "".join(f"{name}: {value}\r\n" for name, value in signed(body).items())
-        host, _, port = url.removeprefix("http://").partition(":")
-        _, writer = await asyncio.open_connection(host, int(port))
-        head = f"POST /hook HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
-        writer.write(head.encode() + body)
-        await act.began.wait()
-        writer.close()
-        await asyncio.wait_for(act.ended.wait(), 10)
-        act.hanging = False
+    """Django cancels the view; the action goes on, threads too, and the next delivery is told."""
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    acted: list[str | None] = []
+
+    async def act(event: Event, turn: Turn) -> None:
+        begun.set()
+        await may_end.wait()
+        await sync_to_async(acted.append)(event.client_reference_id)
+        ended.set()
+
+    cancelled: list[bool] = []
+    receiver = WebhookReceiver(SECRET, store=MemoryStore())
+    view = webhook_view(receiver, act)
+
+    async def watched(request: HttpRequest) -> Any:
+        try:
+            return await view(request)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            may_end.set()
+            raise
+
+    watched.csrf_exempt = True  # type: ignore[attr-defined]  # as Django's decorator does
+    body = event_body()
+    async with serving({"hook": watched}, CSRF, ERRORS, api_key="sk_sandbox_1") as url:
+        async with abandoned(f"{url}/hook", body, signed(body)):
+            await begun.wait()
+        await asyncio.wait_for(ended.wait(), 10)
         async with http.post(f"{url}/hook", data=body, headers=signed(body)) as answer:
             assert answer.status == 200
-    assert act.paid == ["order-42"]
+    assert (acted, cancelled) == (["order-42"], [True])
+
+
+async def test_the_client_is_open_as_long_as_an_action_needs_it(emulator: Emulator) -> None:
+    """A server that stops waits for an action that Frame gave up, and closes the client then."""
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    at_the_end: list[bool] = []
+    clients: list[FrameClient] = []
+
+    async def act(event: Event, turn: Turn) -> None:
+        begun.set()
+        await may_end.wait()
+        at_the_end.append(clients[0].closed)
+
+    view = webhook_view(WebhookReceiver(SECRET, store=MemoryStore()), act)
+
+    async def watched(request: HttpRequest) -> Any:
+        clients.append(frame_of(request))
+        return await view(request)
+
+    body = event_body()
+    async with serving({"hook": watched}, **options_for(emulator)) as url:
+        async with abandoned(f"{url}/hook", body, signed(body)):
+            await begun.wait()
+        asyncio.get_running_loop().call_later(0.2, may_end.set)
+    assert at_the_end == [False]
+    assert clients[0].closed
 
 
 def test_a_redirect_is_read() -> None:
@@ -371,6 +408,26 @@ def test_a_redirect_is_read() -> None:
     assert found is not None
     assert found.session == "ses_1"
     assert redirect_of(make.get("/thanks?frame_payload=e30&frame_signature=00"), signer) is None
+
+
+@pytest.mark.parametrize("covers", ["payload", "url"])
+async def test_a_redirect_that_came_over_a_socket_is_read(covers: Any) -> None:
+    """Every byte of the address counts where all of it is signed; a changed one is None."""
+    signer = RedirectSigner("a_secret", scheme=RedirectScheme(covers=covers, max_age=None))
+    found: list[Redirect | None] = []
+
+    async def thanks(request: HttpRequest) -> HttpResponse:
+        found.append(redirect_of(request, signer))
+        return HttpResponse()
+
+    async with serving({"thanks/~": thanks}, api_key="sk_sandbox_1") as url:
+        back = Redirect(session="ses_1", result="paid", client_reference_id="order-1")
+        good = signer.append(f"{url}/thanks/%7e?name=%7eada&x=%2b%2C", back)
+        changed = good.replace("frame_signature=", "frame_signature=0")
+        for address in (good, changed):
+            async with abandoned(address, method="GET") as reader:
+                assert b" 200 " in await reader.readline()
+    assert [one and one.client_reference_id for one in found] == ["order-1", None]
 
 
 # --- browsers that leave -------------------------------------------------------------

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from support.abandoning import abandoned
 from support.asgi import hang_up_after, serve
 from support.signing import SECRET, event_body, signed
 
@@ -35,7 +36,7 @@ from frame_async.integrations.fastapi import (
 )
 from frame_async.integrations.starlette import frame_of, redirect_of, webhook_route
 from frame_async.models import Event
-from frame_async.redirects import Redirect, RedirectSigner
+from frame_async.redirects import Redirect, RedirectScheme, RedirectSigner
 from frame_async.stores import Claimed, InDoubt, MemoryStore
 from frame_async.webhooks import Turn, WebhookReceiver
 
@@ -367,6 +368,70 @@ def thanks(signer: RedirectSigner) -> FastAPI:
         return back.result if back else "neutral"
 
     return app
+
+
+@pytest.mark.parametrize(("covers", "told"), [("payload", True), ("url", True), ("url", False)])
+async def test_every_byte_of_a_redirect_counts(covers: Any, told: bool) -> None:
+    """Where all of an address is signed it is read as it was asked for; a changed one is None."""
+    signer = RedirectSigner("a_secret", scheme=RedirectScheme(covers=covers, max_age=None))
+    found: list[Redirect | None] = []
+    app, page = FastAPI(), "/thanks" if not told else "/thanks/%7e"
+
+    @app.get("/thanks")
+    @app.get("/thanks/~")
+    async def thanks(request: Request) -> None:
+        found.append(redirect_of(request, signer))
+
+    async def server(scope: Any, receive: Any, send: Any) -> None:
+        if not told:  # ASGI leaves it to the server whether it tells the path's bytes
+            scope.pop("raw_path", None)
+        await app(scope, receive, send)
+
+    async with serve(server) as url:
+        back = Redirect(session="ses_1", result="paid", client_reference_id="order-1")
+        good = signer.append(f"{url}{page}?name=%7eada&x=%2b%2C", back)
+        changed = good.replace("frame_signature=", "frame_signature=0")
+        for address in (good, changed):
+            async with abandoned(address, method="GET") as reader:
+                assert b" 200 " in await reader.readline()
+    assert [one and one.client_reference_id for one in found] == ["order-1", None]
+
+
+async def test_a_webhook_is_seen_through_when_its_request_is_cancelled(emulator: Emulator) -> None:
+    """What a server cancels goes on to its end, before the shop's own lifespan and the client."""
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    ends: list[str] = []
+
+    @asynccontextmanager
+    async def own(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        ends.append("own lifespan")
+
+    async def act(event: Event, turn: Turn) -> None:
+        begun.set()
+        await may_end.wait()
+        ends.append(f"action, closed: {app.state.frame_client.closed}")
+
+    app = FastAPI(
+        lifespan=frame_lifespan(own, api_key=emulator.api_key, base_url=emulator.base_url)
+    )
+    app.include_router(webhook_router("/hook", WebhookReceiver(SECRET, store=MemoryStore()), act))
+
+    async def impatient(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+            return
+        serving = asyncio.ensure_future(app(scope, receive, send))
+        await begun.wait()
+        serving.cancel()
+        await asyncio.wait({serving})
+
+    body = event_body()
+    async with serve(impatient) as url:
+        async with abandoned(f"{url}/hook", body, signed(body)):
+            await begun.wait()
+        asyncio.get_running_loop().call_later(0.2, may_end.set)
+    assert ends == ["action, closed: False", "own lifespan"]
 
 
 async def test_a_redirect_is_verified(http: aiohttp.ClientSession) -> None:

@@ -428,9 +428,10 @@ async def test_the_database_keeps_no_secret(database: str) -> None:
 
 
 async def test_a_database_that_is_not_there_is_an_error_without_secrets() -> None:
-    """It says so, with no word of the password."""
+    """It says so, with no word of the password and none of the key."""
+    key = "sk_sandbox_hush-hush"
     with pytest.raises(StoreError, match="can't answer") as caught:
-        async with open_fleet("postgresql://me:hush-hush@127.0.0.1:1/nothing"):
+        async with open_fleet("postgresql://me:hush-hush@127.0.0.1:1/nothing", api_key=key):
             pass
     from support.servers import shown, without_frames_of_tests
 

@@ -39,7 +39,7 @@ from frame_async.stores import Claimed, Done, InDoubt, InFlight, Window
 
 redis = pytest.importorskip("redis")
 
-from frame_async.stores import _redis_scripts  # noqa: E402
+from frame_async.stores import _redis_scripts, _redis_windows  # noqa: E402
 from frame_async.stores import redis as redis_store  # noqa: E402
 from frame_async.stores.redis import RedisStore  # noqa: E402
 
@@ -190,7 +190,7 @@ class TestTime:
         """
         originals = {
             name: script
-            for name, script in vars(_redis_scripts).items()
+            for name, script in (vars(_redis_scripts) | vars(_redis_windows)).items()
             if isinstance(script, _redis_scripts.Script)
         }
 

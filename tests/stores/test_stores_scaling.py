@@ -4,14 +4,16 @@ The documentation's figures of 1,000 workers come from it.
 """
 
 import random
+from collections import Counter
 
 import pytest
 from attrs import evolve
+from support.appointing import AppointingWindow
 from support.fleets_real import SMALL, run_really
 from support.simulated_fleets import POSTGRES, REDIS, Fleet, SharedWindow, StoreCost, simulate
 from support.simulated_fleets_loop import simulate_lines
 
-from frame_async.protocol.window import Lane, RateLimit, RollingWindow
+from frame_async.protocol.window import ASKERS, Lane, RateLimit
 
 LIMIT = RateLimit(40, 10)
 FLEETS = {
@@ -37,13 +39,30 @@ def test_the_simulation_does_as_the_line(name: str) -> None:
     assert here.recovery(40.0) == pytest.approx(there.recovery(40.0), abs=1.0)
 
 
-def test_every_worker_asks_for_every_place() -> None:
-    """With places spread over the minute, a call costs an operation for each worker, and a few."""
-    for workers in (10, 30):
-        fleet = Fleet(workers=workers, callers=20, spread=True)
+@pytest.mark.parametrize("spread", [True, False])
+def test_a_few_workers_ask_for_a_place_however_many_there_are(spread: bool) -> None:
+    """A call costs as many operations with 100 workers as with 10; each gets as much as before."""
+    for workers in (10, 100):
+        fleet = Fleet(workers=workers, callers=20, spread=spread)
         found = simulate(fleet, 60, 180).figures(60, 180, rounds=1)
-        assert workers <= found.per_call <= workers + 6
+        assert found.per_call <= ASKERS + 3
         assert found.share > 0.99
+
+
+def test_those_who_are_left_ask_for_the_places_of_those_who_went() -> None:
+    """When nine of ten workers stop at once, the others get all places, a period later."""
+    fleet = Fleet(workers=200, callers=16, spread=True, leaving=(150.0, 180))
+    tally = simulate(fleet, 60, 330)
+    late = [worker for when, worker in tally.calls if 210 <= when < 330]
+    assert min(late) >= 180
+    assert len(late) >= 0.98 * 2 * fleet.limit.open_to(fleet.lane)
+
+
+def test_no_worker_starves() -> None:
+    """Of 30 workers, each gets at least half of its share within six minutes."""
+    found = simulate(Fleet(workers=30, callers=4, spread=True), 60, 420)
+    calls = Counter(worker for when, worker in found.calls if when >= 60)
+    assert min(calls[worker] for worker in range(30)) >= 0.5 * 6 * 144 / 30
 
 
 def test_an_outage_costs_no_more_than_itself_and_a_period() -> None:
@@ -60,7 +79,7 @@ def test_the_quicker_window_says_the_same(seed: int) -> None:
     chance = random.Random(seed)
     limit = RateLimit(chance.choice([1, 3, 12]), chance.choice([4, 16]))
     lane, now = chance.choice(list(Lane)), 0.0
-    ours, theirs = SharedWindow(limit), RollingWindow(limit)
+    ours, theirs = SharedWindow(limit), AppointingWindow(limit)
     for step in range(300):
         now += chance.choice([0, 0, 0.01, 0.25, 1, 3, 9])
         token = f"{step - chance.randrange(8)}"

@@ -27,10 +27,11 @@ from typing import Any, Final
 
 import pytest
 from attrs import define, field
+from support.appointing import AppointingStore
 
 from frame_async.errors import IdempotencyConflictError
 from frame_async.protocol.window import Lane, RateLimit
-from frame_async.stores import Claimed, InDoubt, MemoryStore, Store, Window
+from frame_async.stores import Claimed, InDoubt, Store, Window
 
 PASSWORD: Final = "pa55/w@rd-öf-the-store"
 """Of both servers: with characters that a URL must encode."""
@@ -346,9 +347,9 @@ def in_a_child(work: Callable[[], bool]) -> bool:
 
 
 async def compare_with_memory(store: Any, name: str, chance: random.Random, set_time: Any) -> None:
-    """Do the same random things to a store and to the memory store."""
+    """Do the same random things to a store and to a memory store that tells times as it does."""
     now = 1_700_000_000.0
-    model: Any = MemoryStore(lambda: now)
+    model: Any = AppointingStore(lambda: now)
     limits = [RateLimit(chance.choice([1, 2, 5, 12]), chance.choice([4, 16])) for _ in range(2)]
     tokens: list[str] = []
     claims: list[str] = ["nobody's"]

@@ -9,12 +9,14 @@ for tests that the two agree.
 import heapq
 import math
 import random
+from bisect import bisect, insort
 from collections import Counter, deque
 from collections.abc import Callable
 from itertools import count, islice
 from typing import Final
 
 from attrs import define, field, frozen
+from support.appointing import AppointingWindow
 
 from frame_async.protocol.window import LIVE, Lane, RateLimit, RollingWindow
 from frame_async.transport.line import _MOST_AT_A_TIME
@@ -59,6 +61,8 @@ class Fleet:
     """Whether they find the window full, with its places free one by one over the period.
     Otherwise the first calls leave in a burst, and so do all after them: a place that was
     taken at some time of the minute is free again at that time of the next."""
+    leaving: tuple[float, int] | None = None
+    """When some workers stop, without a word, and how many."""
     outage: tuple[float, float] | None = None
     """When the store goes away and comes back."""
     pause: float = 1.0
@@ -161,7 +165,7 @@ def _fairness(shares: list[int], workers: int) -> float:
 
 
 @define
-class SharedWindow(RollingWindow):
+class SharedWindow(AppointingWindow):
     """The library's window, which looks at all its slots less often, and says the same.
 
     It keeps slots in the order in which they are free again, and remembers its last answer
@@ -173,11 +177,14 @@ class SharedWindow(RollingWindow):
 
     def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
         """See `RollingWindow.enter`; all askers are of one lane."""
+        return self.appointed(self._first_place(token, lane, now, hold), lane, now)
+
+    def _first_place(self, token: str, lane: Lane, now: float, hold: float) -> float:
         if now < self._until:
             return max(0.001, self._until - now)
-        wait = super().enter(token, lane, now, hold)
+        wait = RollingWindow.enter(self, token, lane, now, hold)
         if not wait:
-            heapq.heappush(self._frees, (self.slots[token].frees_at, token))
+            insort(self._frees, (self.slots[token].frees_at, token))
         # A whole period is what is said of requests under way: it isn't known of later.
         told = 0 < wait < self.limit.per * (1 - 1e-9)
         self._until = now + wait if told else 0.0
@@ -188,11 +195,11 @@ class SharedWindow(RollingWindow):
         self._until = 0.0
         super().leave(token, now, sent=sent)
         if token in self.slots:
-            heapq.heappush(self._frees, (self.slots[token].frees_at, token))
+            insort(self._frees, (self.slots[token].frees_at, token))
 
     def _forget(self, now: float) -> None:
         while self._first() <= now:
-            del self.slots[heapq.heappop(self._frees)[1]]
+            del self.slots[self._frees.pop(0)[1]]
 
     def _wait(self, surplus: int, now: float) -> float:
         if surplus:
@@ -205,8 +212,15 @@ class SharedWindow(RollingWindow):
             frees_at, token = self._frees[0]
             if token in self.slots and self.slots[token].frees_at == frees_at:
                 return frees_at
-            heapq.heappop(self._frees)  # it was answered since, or given back
+            self._frees.pop(0)  # it was answered since, or given back
         return math.inf
+
+    def next_after(self, when: float) -> float:
+        """See `AppointingWindow.next_after`."""
+        for frees_at, token in islice(self._frees, bisect(self._frees, (when, "~")), None):
+            if token in self.slots and self.slots[token].frees_at == frees_at:
+                return frees_at
+        return 0.0
 
 
 @define(eq=False)
@@ -291,8 +305,13 @@ class Simulation:
         self._at(told, lambda: answer(found))
 
     def _enter(self, worker: _Worker, token: str, answer: Answer) -> None:
+        when, gone = self.fleet.leaving or (math.inf, 0)
+        if self.now >= when and worker.number < gone:
+            return
+
         def told(wait: float | None) -> None:
-            if wait is not None:
+            sooner = wait is not None and self.now < worker.next_at < self.now + wait
+            if wait is not None and not (sooner and self.fleet.lane is Lane.BULK):
                 worker.next_at = self.now + wait
             answer(wait)
 

@@ -8,18 +8,19 @@ from functools import partial
 from itertools import count
 from typing import TypeVar
 
+from support.appointing import AppointingStore
 from support.rates_loop import LoopClock, virtually
 from support.simulated_fleets import HOLD, Fleet, Tally, fill
 
 from frame_async.errors import StoreError
 from frame_async.protocol.window import Lane
-from frame_async.stores import MemoryStore, Window
+from frame_async.stores import Window
 from frame_async.transport.line import Line
 
 T = TypeVar("T")
 
 
-class DistantStore(MemoryStore):
+class DistantStore(AppointingStore):
     """A store that everyone shares and that takes its time."""
 
     def __init__(self, tally: Tally, chance: random.Random) -> None:
@@ -33,11 +34,11 @@ class DistantStore(MemoryStore):
         return True
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
-        work = partial(MemoryStore.enter, self, window, token, lane, hold)
+        work = partial(AppointingStore.enter, self, window, token, lane, hold)
         return await self._asked(work)
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
-        await self._asked(partial(MemoryStore.leave, self, window, token, sent=sent))
+        await self._asked(partial(AppointingStore.leave, self, window, token, sent=sent))
 
     async def _asked(self, work: Callable[[], Awaitable[T]]) -> T:
         fleet, now = self._tally.fleet, asyncio.get_running_loop().time

@@ -41,6 +41,22 @@ def line(limit: int, per: float = 60.0, store: MemoryStore | None = None) -> tup
     return Line(store, Window("w", RateLimit(limit, per)), clock), clock
 
 
+@pytest.mark.parametrize(("lane", "at"), [(Lane.BULK, 2.0), (Lane.INTERACTIVE, 9.0)])
+async def test_rows_wait_for_the_soonest_time_that_was_told(lane: Lane, at: float) -> None:
+    """A fleet's store tells each row that asks another time; to payers the last word counts."""
+    told = iter([2.0, 9.0])
+
+    class Telling(MemoryStore):
+        async def enter(self, *args: Any) -> float:
+            return next(told, 0.0)
+
+    here, clock = line(1, store=Telling())
+    begin = clock.monotonic()
+    await asyncio.gather(*(here.enter(f"{n}", lane, 1.0, begin + 100) for n in range(2)))
+    assert clock.monotonic() - begin == pytest.approx(at, abs=0.5)
+    here.close()
+
+
 async def test_never_a_429_while_the_window_is_full(order: PaymentLinkSessionRequest) -> None:
     """A client that keeps its window busy meets no 429, whatever the latency does."""
     async with (

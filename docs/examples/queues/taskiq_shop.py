@@ -7,7 +7,8 @@ import time
 from typing import Annotated
 
 from redis.asyncio import Redis
-from taskiq import Context, TaskiqDepends, TaskiqEvents, TaskiqState
+from redis.exceptions import RedisError
+from taskiq import Context, SendTaskError, TaskiqDepends, TaskiqEvents, TaskiqState
 from taskiq_redis import RedisStreamBroker
 
 from frame_async import (
@@ -59,18 +60,22 @@ async def payment_link(order: str, context: Annotated[Context, TaskiqDepends()])
         seconds = random.uniform(1, 5)  # the same key again: nothing is done twice in silence
     else:
         return session.url
-    await state.redis.zadd(LATER, {order: time.time() + seconds})
+    due = time.time() + seconds
+    await state.redis.zadd(LATER, {f"{due} {order}": due})
     return None
 
 
 async def hand_on(redis: Redis) -> None:
-    """Send what is due again; first sent and then removed, so that a crash loses none."""
+    """Send what is due again; first sent and then removed, so that a crash loses none.
+
+    An order that is put off again meanwhile has an entry of its own by then.
+    """
     while True:
         try:
-            for order in await redis.zrangebyscore(LATER, 0, time.time(), start=0, num=100):
-                await payment_link.kiq(order.decode())
-                await redis.zrem(LATER, order)
-        except OSError:
+            for entry in await redis.zrangebyscore(LATER, 0, time.time(), start=0, num=100):
+                await payment_link.kiq(entry.decode().partition(" ")[2])
+                await redis.zrem(LATER, entry)
+        except (OSError, RedisError, SendTaskError):
             pass  # the server is being restarted
         await asyncio.sleep(0.5)
 

@@ -93,7 +93,7 @@ async def pay(request: HttpRequest, number: str) -> HttpResponse:
 
 async def thanks(request: HttpRequest) -> HttpResponse:
     back = redirect_of(request, redirects)
-    if back is None:
+    if back is None or back.client_reference_id is None:
         page = message_page("Thank you", "We will write to you once the payment is here.")
         return HttpResponse(page)
     order = found(back.client_reference_id)

@@ -1,0 +1,42 @@
+"""Options that several commands have."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def seconds(
+    name: str, default: float, what: str, *, least: float = 0, above: bool = False
+) -> Callable[[C], C]:
+    """An option with a number of seconds: ``least`` or more, or more than that with ``above``."""
+    kind = click.FloatRange(min=least, min_open=above)
+    return click.option(name, default=default, show_default=True, type=kind, help=what)
+
+
+def count(name: str, default: int, most: int | None, what: str) -> Callable[[C], C]:
+    """An option with a whole number, from 1 to ``most``."""
+    kind = click.IntRange(1, most)
+    return click.option(name, default=default, show_default=True, type=kind, help=what)
+
+
+def limit(what: str) -> Callable[[C], C]:
+    """The option with the rate limit."""
+    said = f"{what}; 0 for no limit. [default: 160 live, 50 sandbox]"
+    return click.option("--limit", type=click.IntRange(min=0), help=said)
+
+
+def output_format(command: C) -> C:
+    """The option with the format of what is written."""
+    return click.option(
+        "--output-format",
+        type=click.Choice(["jsonl", "csv"]),
+        help="Format of the output, if its name doesn't tell.",
+    )(command)
+
+
+def verbose(command: C) -> C:
+    """The option that has every retry logged."""
+    return click.option("-v", "--verbose", is_flag=True, help="Log every retry.")(command)
