@@ -19,7 +19,7 @@ from frame_async.transport.session import HttpSession
 from frame_async.transport.story import Story, complain
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Settings:
     """What a client was given, checked; times are in seconds."""
 

@@ -24,7 +24,8 @@ TOO_MUCH: Final = object()
 
 _LEAVE_OUT = "give one, or leave the field out"
 _HALF = re.compile(r"[\ud800-\udfff]")
-_UNSAFE_IN_URL = re.compile(r"[\s\x00-\x20\x7f-\xa0\ud800-\udfff<>\"\\^`{|}]")
+# As text, which `re` compiles with the first URL.
+_UNSAFE_IN_URL = r"[\s\x00-\x20\x7f-\xa0\ud800-\udfff<>\"\\^`{|}]"
 _EMAIL = re.compile(r"\S+@[^\s@]+")
 
 
@@ -78,7 +79,7 @@ def web_url(value: object) -> Broken:
     broken = text(value)
     if broken is not None or not isinstance(value, str):
         return broken
-    if _UNSAFE_IN_URL.search(value):
+    if re.search(_UNSAFE_IN_URL, value):
         return "must be a URL without spaces or control characters", "percent-encode them"
     if not _has_web_host(str.__str__(value)):  # str() of a str enum is its member's name
         return "must be an absolute HTTP(S) URL", "use the form https://host/path"

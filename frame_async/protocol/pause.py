@@ -5,7 +5,7 @@ from collections.abc import Callable
 from attrs import define
 
 
-@define
+@define(eq=False, repr=False)
 class Pause:
     """Until when nobody on the key sends; shared by all calls, times are monotonic seconds."""
 

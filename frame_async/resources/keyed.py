@@ -40,13 +40,13 @@ Ended = PaymentLinkSession | FrameError | None
 """How a flight ended; None when its caller was cancelled."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Flight:
     fingerprint: str
     ended: asyncio.Future[Ended]
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class KeyedCalls:
     """Calls with keys of their callers' own, each remembered in the store."""
 
@@ -209,7 +209,7 @@ class KeyedCalls:
         return f"{self.scope}:{assignment.key}"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Held:
     """A claim that this process has."""
 

@@ -31,7 +31,7 @@ Inputs = (
 """What a bulk run can be made of."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Defaults:
     """What a call uses when its caller doesn't say otherwise."""
 
@@ -204,7 +204,7 @@ class PaymentLinkSessions:
         return await self._keyed.run(assignment, fingerprint, finish)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class _Options:
     timeout: float
     retry: RetryPolicy

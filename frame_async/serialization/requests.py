@@ -1,7 +1,6 @@
 """Requests to their canonical bytes, and from mappings that somebody wrote."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from attrs import fields
@@ -25,12 +24,12 @@ def dump(request: PaymentLinkSessionRequest) -> bytes:
     Canonical means that names are sorted and fields that were not given are absent,
     so equal requests give equal bytes, in every process and on every attempt.
     """
-    return _json.encode(converter.unstructure(request))
+    return _json.encode(converter().unstructure(request))
 
 
 def canonical_fields(request: PaymentLinkSessionRequest) -> dict[str, bytes]:
     """The canonical JSON of each field that was given: what fingerprints are made of."""
-    fields_given: dict[str, Any] = converter.unstructure(request)
+    fields_given: dict[str, Any] = converter().unstructure(request)
     return {name: _json.encode(fields_given[name]) for name in sorted(fields_given)}
 
 
@@ -93,6 +92,8 @@ def _item(value: Any) -> Any:
 
 
 def _unknown(value: Any, names: Iterable[str], prefix: str) -> Iterator[Problem]:
+    from difflib import get_close_matches  # noqa: PLC0415  # only what is misspelt needs it
+
     strangers = [name for name in value if name not in names] if is_mapping(value) else []
     for name in strangers:
         shown = name_of(name)

@@ -1,20 +1,20 @@
 """Reading a session out of the body of a 2xx answer."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, cast, get_args
 
 import msgspec
 from attrs import fields
-from cattrs.errors import ClassValidationError
 
 from frame_async.calls import Call
 from frame_async.errors import Problem, UnreadableError
 from frame_async.making import maker_of
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.serialization import _json
-from frame_async.serialization._converter import MismatchError, converter, describe, moment
+from frame_async.serialization._converter import structure
+from frame_async.serialization._values import MismatchError, moment
 
 
 class _Span(msgspec.Struct):
@@ -83,12 +83,12 @@ def _read_times(values: list[Any]) -> None:
         values[_UPDATED] = values[_CREATED] if same else moment(updated)
 
 
-def _problems_of(data: bytes) -> list[Problem]:
+def _problems_of(data: bytes) -> Sequence[Problem]:
     """Everything that is wrong with a session; the quick way only knows that something is."""
     try:
-        converter.structure(_json.decode(data, _WHAT), PaymentLinkSession)
-    except ClassValidationError as error:
-        return describe(error)
+        structure(_json.decode(data, _WHAT), PaymentLinkSession, _WHAT)
+    except UnreadableError as error:
+        return error.problems
     return [Problem("", "can't be read", "the answer must be a session")]
 
 

@@ -22,7 +22,7 @@ class State(StrEnum):
     DONE = "done"
 
 
-@define
+@define(eq=False, repr=False)
 class KeyRecord:
     """What is remembered of one key."""
 
@@ -40,7 +40,7 @@ class KeyRecord:
         return self.until + (LAPSED_KEEP if self.state is State.CLAIMED else 0.0) <= now
 
 
-@define(kw_only=True)
+@define(kw_only=True, eq=False, repr=False)
 class Change:
     """How a claim goes on, or ends."""
 

@@ -50,7 +50,7 @@ _NO_SLOT: Final = "waiting for a connection slot to come free"
 _NEVER: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds; its default is 5
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Opened:
     """What is bound to one event loop in one process."""
 
