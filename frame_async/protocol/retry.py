@@ -114,7 +114,6 @@ def _check_number(name: str, value: object) -> None:
         raise ConfigurationError(f"RetryPolicy.{name} must be {kind}, 0 or more")
 
 
-@define(eq=False, repr=False)
 class RetryBudget:
     """A token bucket that stops a storm of retries when a server is down for everyone.
 
@@ -122,13 +121,10 @@ class RetryBudget:
     that succeeded at once gives one back.
     """
 
-    capacity: int = 500
-    cost: int = 14
-    throttled_cost: int = 5
-    tokens: int = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.tokens = self.capacity
+    def __init__(self, capacity: int = 500, cost: int = 14, throttled_cost: int = 5) -> None:
+        self.capacity = self.tokens = capacity
+        self.cost = cost
+        self.throttled_cost = throttled_cost
 
     def take(self, reaction: Reaction) -> bool:
         """Pay for one retry; False when the bucket has too little."""

@@ -30,8 +30,9 @@ _YEAR_10_000: Final = 253_402_300_800
 
 _WHAT: Final = "unreadable payment link session"
 # A string that is never closed is one token to the end, and nothing is ever read twice.
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
-_SAFE_ID: Final = re.compile(rb'"([!#-\[\]-~]{1,255})"')
+# Both as text, which `re` compiles with the first body that is cut.
+_TOKEN: Final = rb'(?s)"(?:[^"\\]|\\.)*+"?|[{}\[\]:,]|[^\s{}\[\]:,"]+'
+_SAFE_ID: Final = rb'"([!#-\[\]-~]{1,255})"'
 _DEEPER: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _OURS: Final = ("extra", "call")
 _WIRE: Final = tuple(a.name for a in fields(PaymentLinkSession) if a.name not in _OURS)
@@ -110,9 +111,9 @@ def salvage_id(data: bytes) -> str | None:
     Only the ``id`` of the outermost object counts, and only when it is complete.
     """
     depth, before = 0, (b"", b"")
-    for token in map(re.Match[bytes].group, _TOKEN.finditer(data)):
+    for token in map(re.Match[bytes].group, re.finditer(_TOKEN, data)):
         if before == (b'"id"', b":") and depth == 1:
-            found = _SAFE_ID.fullmatch(token)
+            found = re.fullmatch(_SAFE_ID, token)
             return found.group(1).decode() if found else None
         depth += _DEEPER.get(token, 0)
         before = (before[1], token)
