@@ -60,7 +60,7 @@ def _leave_out_the_not_given(cls: Any, converter: Converter) -> Callable[[Any], 
     # The default of every optional field is NOT_GIVEN, so what cattrs calls "equal to
     # the default" is exactly what nobody gave.
     always = override(omit=False, omit_if_default=False)
-    kept = {"type": always} if cls in (Card, BankAccount) else {}
+    kept: dict[str, Any] = {"type": always} if cls in (Card, BankAccount) else {}
     return make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **kept)
 
 
