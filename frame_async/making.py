@@ -7,7 +7,7 @@ making the first client costs. What a class doesn't need written for itself is h
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from attrs import AttrsInstance, Attribute, fields
+from attrs import Attribute, AttrsInstance, fields
 
 T = TypeVar("T")
 
