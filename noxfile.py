@@ -74,6 +74,7 @@ BENCHMARKS = {
     "emulator": "bench",
     "evidence": "bench",
     "footprint": "test",
+    "imports": "bench",
     "scaling": "test",
     "store": "test",
     "watching": "test",

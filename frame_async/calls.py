@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from frame_async.making import Record
+
 
 class Outcome(StrEnum):
     """What an attempt proved about the session it asked for."""
@@ -24,8 +26,8 @@ class Outcome(StrEnum):
     """The request may have reached the server: a session may exist."""
 
 
-@frozen(kw_only=True)
-class Attempt:
+@frozen(kw_only=True, eq=False, repr=False)
+class Attempt(Record):
     """One HTTP exchange of a call.
 
     Every time is in seconds on a monotonic clock; a phase that was not reached
@@ -64,8 +66,8 @@ class Attempt:
     """The server's own name for this exchange, when a header gave one."""
 
 
-@frozen(kw_only=True)
-class Call:
+@frozen(kw_only=True, eq=False, repr=False)
+class Call(Record):
     """The record of one call; every session and every `CallError` carries one."""
 
     idempotency_key: str = ""

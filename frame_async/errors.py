@@ -41,15 +41,17 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from frame_async.calls import Call
+from frame_async.making import Record
 
 _SHOWN_PROBLEMS = 3
 _NAMED_PATHS = 12
 _LONGEST_MESSAGE = 1_000
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+# As text, which `re` compiles with the first error.
+_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+"
 
 
-@frozen
-class Problem:
+@frozen(eq=False, repr=False)
+class Problem(Record):
     """One broken rule: where, what the rule is, and how to mend it."""
 
     path: str
@@ -64,8 +66,8 @@ class Problem:
         return f"{where}{self.rule} ({self.fix})"
 
 
-@frozen
-class ServerAnswer:
+@frozen(eq=False, repr=False)
+class ServerAnswer(Record):
     """What a server said when it said no, read from whichever envelope it used."""
 
     status: int
@@ -355,7 +357,7 @@ class EventInFlightError(ReceivedError):
 
 
 def _line(message: str) -> str:
-    line = _UNPRINTABLE.sub(" ", message)
+    line = re.sub(_UNPRINTABLE, " ", message)
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 3] + "..."
 
 

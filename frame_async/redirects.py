@@ -25,7 +25,7 @@ from frame_async.protocol.redirects import (
     signed_payload,
 )
 from frame_async.protocol.signatures import check_secrets
-from frame_async.serialization import dump_redirect, load_redirect
+from frame_async.serialization.events import dump_redirect, load_redirect
 from frame_async.transport.clock import SystemClock
 
 __all__ = ["Redirect", "RedirectResult", "RedirectScheme", "RedirectSigner"]

@@ -2,8 +2,7 @@
 
 import random
 import ssl
-
-from attrs import frozen
+from typing import NamedTuple
 
 from frame_async.hidden import Hidden
 from frame_async.observers import Audience, Observer
@@ -19,9 +18,11 @@ from frame_async.transport.session import HttpSession
 from frame_async.transport.story import Story, complain
 
 
-@frozen(kw_only=True)
-class Settings:
-    """What a client was given, checked; times are in seconds."""
+class Settings(NamedTuple):
+    """What a client was given, checked; times are in seconds.
+
+    A tuple, because so many fields make attrs' way of defining a class three times as dear.
+    """
 
     key: Hidden[str]
     base_url: str

@@ -14,7 +14,7 @@ from .keys import Key
 from .ledger import FaultRecord, LedgerEntry
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Exchange:
     """A request, and the notes that become its entry in the ledger."""
 

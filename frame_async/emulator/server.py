@@ -370,7 +370,7 @@ class Emulator:
         return self._listening
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Listening:
     """What there is while the emulator runs."""
 

@@ -27,13 +27,13 @@ class Series:
     """Requests refused during each step."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Counts:
     label: str
     buckets: deque[list[int]]  # number of the bucket, accepted, refused
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Usage:
     """What was let in and refused, by key, of the keys used most recently."""
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 
-from attrs import define
 
-
-@define
 class Pause:
     """Until when nobody on the key sends; shared by all calls, times are monotonic seconds."""
 
-    until: float = float("-inf")
+    def __init__(self, until: float = float("-inf")) -> None:
+        self.until = until
 
     def extend(self, until: float) -> None:
         """Somebody was told to wait until then; a pause is never shortened."""

@@ -29,6 +29,7 @@ from attrs import define, field, frozen
 
 from frame_async.calls import Outcome
 from frame_async.errors import ConfigurationError, Problem, ValidationError
+from frame_async.making import Record
 from frame_async.protocol.outcomes import TOO_MANY_REQUESTS, Ending, Evidence
 
 OnUnknown = Literal["retry", "raise"]
@@ -43,8 +44,8 @@ class Reaction(StrEnum):
     BACKOFF = "backoff"
 
 
-@frozen(kw_only=True)
-class RetryPolicy:
+@frozen(kw_only=True, eq=False, repr=False)
+class RetryPolicy(Record):
     """How a call tries again; immutable, all times in seconds.
 
     Raises:
@@ -113,7 +114,6 @@ def _check_number(name: str, value: object) -> None:
         raise ConfigurationError(f"RetryPolicy.{name} must be {kind}, 0 or more")
 
 
-@define
 class RetryBudget:
     """A token bucket that stops a storm of retries when a server is down for everyone.
 
@@ -121,13 +121,10 @@ class RetryBudget:
     that succeeded at once gives one back.
     """
 
-    capacity: int = 500
-    cost: int = 14
-    throttled_cost: int = 5
-    tokens: int = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.tokens = self.capacity
+    def __init__(self, capacity: int = 500, cost: int = 14, throttled_cost: int = 5) -> None:
+        self.capacity = self.tokens = capacity
+        self.cost = cost
+        self.throttled_cost = throttled_cost
 
     def take(self, reaction: Reaction) -> bool:
         """Pay for one retry; False when the bucket has too little."""
@@ -142,8 +139,8 @@ class RetryBudget:
         self.tokens = min(self.capacity, self.tokens + 1)
 
 
-@frozen
-class Step:
+@frozen(eq=False, repr=False)
+class Step(Record):
     """What to do after an attempt: sleep that long and try again, or stop."""
 
     delay: float | None
@@ -155,7 +152,7 @@ class Step:
 STOP: Final = Step(None)
 
 
-@define
+@define(eq=False, repr=False)
 class RetryPlan:
     """The retries of one call: how many of each kind it had, and what comes next."""
 

@@ -16,6 +16,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from frame_async.errors import ConfigurationError
+from frame_async.making import Record
 
 BULK_RESERVE: Final = 0.1
 """Share of the window that the bulk lane leaves free, at least one slot."""
@@ -43,8 +44,8 @@ class Lane(StrEnum):
 _INTERACTIVE: Final = Lane.INTERACTIVE  # slow to find in Python 3.11
 
 
-@frozen
-class RateLimit:
+@frozen(eq=False, repr=False)
+class RateLimit(Record):
     """At most ``requests`` in any ``per`` seconds.
 
     Raises:
@@ -85,7 +86,7 @@ SANDBOX: Final = RateLimit(50)
 """Frame's default for a merchant in its sandbox (Frame rate limits page)."""
 
 
-@define
+@define(eq=False, repr=False)
 class Slot:
     """One place in the window."""
 
@@ -99,7 +100,7 @@ class Slot:
     """Its answer was a 429."""
 
 
-@define
+@define(eq=False, repr=False)
 class RollingWindow:
     """The window of one API key, endpoint and mode.
 

@@ -45,7 +45,7 @@ Ended = PaymentLinkSession | FrameError | None
 """How a flight ended; None when its caller was cancelled."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Flight:
     """A call for a key, and those who came meanwhile."""
 
@@ -63,7 +63,7 @@ class _Flight:
             self._landing.set_result(ended)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class KeyedCalls:
     """Calls with keys of their callers' own, each remembered in the store."""
 
@@ -214,7 +214,7 @@ class KeyedCalls:
             held.trouble = "" if mine else "another call had taken the idempotency key over"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Held:
     """A claim that this process has."""
 
@@ -251,7 +251,7 @@ class _Held:
             return True
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Heart:
     """Renews the claims of calls that take long; one task for all of them."""
 

@@ -32,6 +32,7 @@ from frame_async.errors import (
     StoreError,
     WrongModeError,
 )
+from frame_async.making import Record
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 
@@ -50,8 +51,8 @@ SENSELESS: Final = (
 """What ends a run: every further call would end the same way."""
 
 
-@frozen
-class BulkItem:
+@frozen(eq=False, repr=False)
+class BulkItem(Record):
     """One input of a bulk run."""
 
     request: PaymentLinkSessionRequest
@@ -62,8 +63,8 @@ class BulkItem:
     """Whatever you want to find again in the result, such as a row number."""
 
 
-@frozen
-class BulkResult:
+@frozen(eq=False, repr=False)
+class BulkResult(Record):
     """What became of one input: a session, or an error."""
 
     index: int
@@ -144,7 +145,7 @@ async def _stream(engine: "Engine") -> AsyncGenerator[BulkResult]:
         raise engine.failure
 
 
-@define(eq=False, kw_only=True)
+@define(kw_only=True, eq=False, repr=False)
 class Engine:
     """Workers that take inputs, make calls, and put results where `take` finds them."""
 

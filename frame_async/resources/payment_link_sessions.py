@@ -31,7 +31,7 @@ Inputs = (
 """What a bulk run can be made of."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Defaults:
     """What a call uses when its caller doesn't say otherwise."""
 
@@ -207,7 +207,7 @@ def _told(request: PaymentLinkSessionRequest) -> tuple[Hidden[bytes], str]:
     return Hidden(body), make_fingerprint(fields)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class _Options:
     timeout: float
     retry: RetryPolicy

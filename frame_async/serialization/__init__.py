@@ -3,13 +3,12 @@
 Everything here is pure: `dump` gives the bytes of a request and `dump_fields` those of each
 field too, `load_session` and `load_error` read what a server answered, and `load_request`
 reads a request that somebody wrote as a mapping, such as a CSV row.
-`load_event` and `load_redirect` read what Frame sends back.
+What Frame sends back by itself is in `serialization.events`, which a client has no need of.
 """
 
 from frame_async.serialization._json import decode as load_json
 from frame_async.serialization._json import dump_json
 from frame_async.serialization.answers import load_error
-from frame_async.serialization.events import dump_redirect, load_event, load_redirect
 from frame_async.serialization.requests import dump, dump_fields, load_request
 from frame_async.serialization.sessions import load_session, salvage_id
 
@@ -17,11 +16,8 @@ __all__ = [
     "dump",
     "dump_fields",
     "dump_json",
-    "dump_redirect",
     "load_error",
-    "load_event",
     "load_json",
-    "load_redirect",
     "load_request",
     "load_session",
     "salvage_id",

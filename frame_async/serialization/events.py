@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from attrs import fields
-from cattrs.errors import ClassValidationError
 
 from frame_async.errors import Problem, UnreadableError
 from frame_async.models.events import Event
 from frame_async.models.redirects import Redirect
 from frame_async.serialization import _json
-from frame_async.serialization._converter import converter, describe
+from frame_async.serialization._converter import structure
 from frame_async.shapes import is_listing, is_mapping
 
 T = TypeVar("T", Event, Redirect)
@@ -122,8 +121,4 @@ def _structured(decoded: Mapping[str, Any], cls: type[T], what: str) -> T:
     wire = {a.name for a in fields(cls)} - {"extra"}
     known = {name: value for name, value in decoded.items() if name in wire}
     extra = {name: value for name, value in decoded.items() if name not in wire}
-    try:
-        return converter.structure(known | {"extra": extra}, cls)
-    except ClassValidationError as error:
-        problems = describe(error)
-    raise UnreadableError(what, problems)
+    return structure(known | {"extra": extra}, cls, what)

@@ -1,7 +1,6 @@
 """Requests to their canonical bytes, and from mappings that somebody wrote."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from attrs import fields
@@ -25,7 +24,7 @@ def dump(request: PaymentLinkSessionRequest) -> bytes:
     Canonical means that names are sorted and fields that were not given are absent,
     so equal requests give equal bytes, in every process and on every attempt.
     """
-    return _json.encode(converter.unstructure(request))
+    return _json.encode(converter().unstructure(request))
 
 
 def dump_fields(request: PaymentLinkSessionRequest) -> tuple[bytes, dict[str, bytes]]:
@@ -33,7 +32,7 @@ def dump_fields(request: PaymentLinkSessionRequest) -> tuple[bytes, dict[str, by
 
     That is the text of a text, and the canonical JSON of everything else.
     """
-    given: dict[str, Any] = converter.unstructure(request)
+    given: dict[str, Any] = converter().unstructure(request)
     return _json.encode(given), {
         name: value.encode() if type(value) is str else _told(value)
         for name, value in given.items()
@@ -97,6 +96,8 @@ def _item(value: Any) -> Any:
 
 
 def _unknown(value: Any, names: Iterable[str], prefix: str) -> Iterator[Problem]:
+    from difflib import get_close_matches  # noqa: PLC0415  # only what is misspelt needs it
+
     strangers = [name for name in value if name not in names] if is_mapping(value) else []
     for name in strangers:
         shown = name_of(name)

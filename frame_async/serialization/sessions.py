@@ -1,24 +1,25 @@
 """Reading a session out of the body of a 2xx answer."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, cast, get_args
 
 from attrs import fields
-from cattrs.errors import ClassValidationError
 
 from frame_async.calls import Call
 from frame_async.errors import Problem, UnreadableError
 from frame_async.making import maker_of
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.serialization import _json
-from frame_async.serialization._converter import MismatchError, converter, describe, moment
+from frame_async.serialization._converter import structure
+from frame_async.serialization._values import MismatchError, moment
 
 _WHAT: Final = "unreadable payment link session"
 # A string that is never closed is one token to the end, and nothing is ever read twice.
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
-_SAFE_ID: Final = re.compile(rb'"([!#-\[\]-~]{1,255})"')
+# Both as text, which `re` compiles with the first body that is cut.
+_TOKEN: Final = rb'(?s)"(?:[^"\\]|\\.)*+"?|[{}\[\]:,]|[^\s{}\[\]:,"]+'
+_SAFE_ID: Final = rb'"([!#-\[\]-~]{1,255})"'
 _DEEPER: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _OURS: Final = ("extra", "call")
 _WIRE: Final = tuple(a.name for a in fields(PaymentLinkSession) if a.name not in _OURS)
@@ -70,12 +71,12 @@ def _read_times(values: list[Any]) -> None:
         values[_UPDATED] = values[_CREATED] if same else moment(updated)
 
 
-def _problems_of(data: bytes) -> list[Problem]:
+def _problems_of(data: bytes) -> Sequence[Problem]:
     """Everything that is wrong with a session; the quick way only knows that something is."""
     try:
-        converter.structure(_json.decode(data, _WHAT), PaymentLinkSession)
-    except ClassValidationError as error:
-        return describe(error)
+        structure(_json.decode(data, _WHAT), PaymentLinkSession, _WHAT)
+    except UnreadableError as error:
+        return error.problems
     return [Problem("", "can't be read", "the answer must be a session")]
 
 
@@ -85,9 +86,9 @@ def salvage_id(data: bytes) -> str | None:
     Only the ``id`` of the outermost object counts, and only when it is complete.
     """
     depth, before = 0, (b"", b"")
-    for token in map(re.Match[bytes].group, _TOKEN.finditer(data)):
+    for token in map(re.Match[bytes].group, re.finditer(_TOKEN, data)):
         if before == (b'"id"', b":") and depth == 1:
-            found = _SAFE_ID.fullmatch(token)
+            found = re.fullmatch(_SAFE_ID, token)
             return found.group(1).decode() if found else None
         depth += _DEEPER.get(token, 0)
         before = (before[1], token)

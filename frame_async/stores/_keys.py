@@ -27,7 +27,7 @@ _CLAIMED: Final = State.CLAIMED
 _DONE: Final = State.DONE
 
 
-@define
+@define(eq=False, repr=False)
 class KeyRecord:
     """What is remembered of one key."""
 
@@ -45,7 +45,7 @@ class KeyRecord:
         return self.until + (LAPSED_KEEP if self.state is _CLAIMED else 0.0) <= now
 
 
-@define(kw_only=True)
+@define(kw_only=True, eq=False, repr=False)
 class Change:
     """How a claim goes on, or ends."""
 

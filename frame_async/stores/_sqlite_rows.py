@@ -52,7 +52,7 @@ _PORTION: Final = 16
 _FREE_PAGES: Final = 1_000
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Rows:
     """One transaction on the file, at one moment of its time."""
 

@@ -15,19 +15,20 @@ from typing import Protocol
 
 from attrs import frozen
 
+from frame_async.making import Record
 from frame_async.protocol.window import Lane, RateLimit
 
 
-@frozen
-class Claimed:
+@frozen(eq=False, repr=False)
+class Claimed(Record):
     """The key is yours: nothing was sent for it before, or certainly nothing came of it."""
 
     token: str
     """Proves the claim in the calls that follow."""
 
 
-@frozen
-class InDoubt:
+@frozen(eq=False, repr=False)
+class InDoubt(Record):
     """The key is yours, but earlier attempts may have created sessions that nobody has."""
 
     token: str
@@ -36,16 +37,16 @@ class InDoubt:
     """How many such attempts there were, at most."""
 
 
-@frozen
-class InFlight:
+@frozen(eq=False, repr=False)
+class InFlight(Record):
     """Another call has the key."""
 
     lease: float
     """Seconds until its lease runs out unless it is renewed."""
 
 
-@frozen
-class Done:
+@frozen(eq=False, repr=False)
+class Done(Record):
     """A session was created for the key."""
 
     body: bytes
@@ -56,8 +57,8 @@ Claim = Claimed | InDoubt | InFlight | Done
 """What a claim of a key finds."""
 
 
-@frozen
-class Window:
+@frozen(eq=False, repr=False)
+class Window(Record):
     """One rate window: whose it is, and its limit."""
 
     name: str

@@ -81,7 +81,7 @@ class HeldClaim(Protocol):
         ...
 
 
-@define
+@define(eq=False, repr=False)
 class Assignment:
     """What one call is to deliver, and how."""
 
@@ -101,7 +101,7 @@ class Assignment:
     """The claim of its key, if the key is its caller's own."""
 
 
-@define
+@define(eq=False, repr=False)
 class Delivered:
     """How a call ended on the wire: its last exchange, its record, why it stopped."""
 
@@ -111,7 +111,7 @@ class Delivered:
     """Why there was no further attempt, when there could have been one."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Delivery:
     """What all calls of a client share on their way to the wire."""
 
@@ -160,7 +160,7 @@ def _none_yet() -> list[Attempt]:
     return []  # `list[Attempt]()` first fails to note its own type on the list
 
 
-@define
+@define(eq=False, repr=False)
 class _Course:
     """One call in the making."""
 

@@ -13,7 +13,7 @@ from frame_async.protocol.outcomes import Ending, Evidence, Phase, judge
 _DONE: Final = Phase.DONE
 
 
-@define
+@define(eq=False, repr=False)
 class Head:
     """The head of an answer, as far as a call needs it."""
 
@@ -23,7 +23,7 @@ class Head:
     request_id: str | None = None
 
 
-@define
+@define(eq=False, repr=False)
 class Trail:
     """When an exchange reached which phase; monotonic seconds, None for not reached.
 
@@ -88,7 +88,7 @@ class Trail:
         return Exchange(self, ending, self.now(), evidence, judge(evidence), detail, fits_in, body)
 
 
-@define
+@define(eq=False, repr=False)
 class Exchange:
     """One HTTP exchange: what was observed, and the answer as far as it came."""
 

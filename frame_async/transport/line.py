@@ -43,7 +43,7 @@ class DismissedError(NoPlaceError):
     """Whoever waited was sent away, because its run takes no more."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Waiter:
     token: str
     lane: Lane
@@ -53,7 +53,7 @@ class _Waiter:
     party: object
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Waiting:
     """Those who wait on one event loop."""
 

@@ -50,7 +50,7 @@ _COMPLETE: Final = Ending.COMPLETE  # slow to find in Python 3.11
 _NO_SLOT: Final = "waiting for a connection slot to come free"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Opened:
     """What is bound to one event loop in one process."""
 

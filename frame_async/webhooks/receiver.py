@@ -24,7 +24,7 @@ from frame_async.protocol.signatures import (
     check_secrets,
     sent_digest,
 )
-from frame_async.serialization import load_event
+from frame_async.serialization.events import load_event
 from frame_async.stores import MemoryStore, Store, default_store, open_store
 from frame_async.transport.clock import SystemClock
 from frame_async.webhooks.turns import Turn, take_turn

@@ -11,8 +11,7 @@ from support.signing import event_body
 
 from frame_async.errors import UnreadableError
 from frame_async.models import Event, Redirect
-from frame_async.serialization import dump_redirect, load_event, load_redirect
-from frame_async.serialization.events import DEEPEST
+from frame_async.serialization.events import DEEPEST, dump_redirect, load_event, load_redirect
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -354,7 +354,7 @@ def test_cattrs_reads_the_same(value: dict[str, Any]) -> None:
     text = json.dumps(value).encode()
     result = outcome(text)
     try:
-        expected = converter.structure(load_json(text, "session"), PaymentLinkSession)
+        expected = converter().structure(load_json(text, "session"), PaymentLinkSession)
     except ClassValidationError:
         assert isinstance(result, UnreadableError)
     else:
