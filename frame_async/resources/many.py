@@ -32,11 +32,17 @@ from frame_async.errors import (
     StoreError,
     WrongModeError,
 )
+from frame_async.making import maker_of
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 
 _BETWEEN_DISMISSALS: Final = 0.05
 """Seconds; who was on the way to the line when a run was stopped is sent away by the next."""
+
+_IN_A_ROW: Final = 8
+"""Results to hand over before the calls begin that they made room for. Were calls to begin all
+at once, their objects would come and go in such numbers that the garbage collector runs for
+each flight, which costs more than all else here."""
 
 SENSELESS: Final = (
     AuthenticationError,
@@ -82,6 +88,8 @@ class BulkResult:
             return self.session.call
         return self.error.call if isinstance(self.error, CallError) else Call()
 
+
+_make_result: Final = maker_of(BulkResult)
 
 Create = Callable[[BulkItem], Awaitable[PaymentLinkSession]]
 """Makes one call."""
@@ -170,6 +178,8 @@ class Engine:
     _early: dict[int, BulkResult] = field(init=False, factory=dict[int, BulkResult])
     """Results that wait for those before them, when ordered."""
     _next: int = field(init=False, default=0)
+    _in_a_row: int = field(init=False, default=0)
+    """Results that were taken since the event loop had its turn."""
     _news: asyncio.Future[None] | None = field(init=False, default=None)
     _timers: list[asyncio.TimerHandle] = field(init=False, factory=list[asyncio.TimerHandle])
     _stopped: bool = field(init=False, default=False)
@@ -216,6 +226,9 @@ class Engine:
 
     async def take(self) -> BulkResult | None:
         """The next result; None when there will be none."""
+        self._in_a_row = 0
+        if self._ready and self._tasks:
+            await asyncio.sleep(0)
         while not self._ready and self._tasks:
             self._news = asyncio.get_running_loop().create_future()
             await self._news
@@ -224,9 +237,10 @@ class Engine:
         return self.taken()
 
     def taken(self) -> BulkResult | None:
-        """A result that is there; None when there is none now."""
-        if not self._ready:
+        """A result that is there; None when there is none now, or to let calls begin first."""
+        if not self._ready or self._in_a_row == _IN_A_ROW:
             return None
+        self._in_a_row += 1
         self._credit()
         return self._ready.popleft()
 
@@ -281,10 +295,10 @@ class Engine:
         except FrameError as error:
             if isinstance(error, SENSELESS):
                 self._fail(error)
-            return BulkResult(index, item, error=error)
+            return _make_result(index, item, None, error)
         if self.livemode is not None and session.livemode is (not self.livemode):
             self._fail(WrongModeError(session.id, livemode=not self.livemode))
-        return BulkResult(index, item, session)
+        return _make_result(index, item, session, None)
 
     def _fail(self, error: BaseException) -> None:
         """Remember the first failure; what is in flight still comes to its end."""
