@@ -6,6 +6,7 @@ one (https://sqlite.org/howtocorrupt.html, 2.6); parent and child then open thei
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -13,8 +14,7 @@ from threading import Lock, Thread
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
-from attrs import frozen
-
+from frame_async.stores._sqlite_batches import perform
 from frame_async.stores._sqlite_faults import CLOSED, Fault, FaultError
 from frame_async.stores._sqlite_file import StoreFile
 from frame_async.stores._sqlite_rows import Rows
@@ -29,12 +29,8 @@ Answers = list["tuple[asyncio.Future[Any], object]"]
 """Who waits, and what for: a value, or the exception that it gets."""
 
 
-@frozen(eq=False)
-class _Job:
-    """One operation, and who waits for it."""
-
-    operation: Callable[[Rows], object]
-    future: "asyncio.Future[Any]"
+_Job = tuple[Callable[[Rows], object], "asyncio.Future[Any]"]
+"""One operation, and who waits for it."""
 
 
 class Writer:
@@ -42,7 +38,12 @@ class Writer:
 
     def __init__(self, file: StoreFile) -> None:
         self._file = file
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: deque[_Job] = deque()
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        """Wakes the thread; False when nothing more will come."""
+        self._caller: asyncio.AbstractEventLoop | None = None
+        """Who is about to wake the thread."""
+        self._going = True
         self._lock = Lock()
         self._transaction = Lock()
         self._thread: Thread | None = None
@@ -58,14 +59,23 @@ class Writer:
         Raises:
             StoreError: the store is closed, or no thread can be started.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
         with self._lock:
             if self._closed:
                 raise CLOSED.told(self._file.path)
             if self._thread is None:
                 self._thread = self._started()
-            self._queue.put(_Job(operation, future))
+            self._jobs.append((operation, future))
+        # Not at once: what else comes up in this turn of the loop shares the transaction.
+        if self._caller is not loop:
+            self._caller = loop
+            loop.call_soon(self._call)
         return future
+
+    def _call(self) -> None:
+        self._caller = None
+        self._calls.put(True)
 
     def _started(self) -> Thread:
         thread = Thread(target=self._serve, name="frame-async-sqlite", daemon=True)
@@ -85,13 +95,13 @@ class Writer:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._closing.append(future)
             if first:
-                self._queue.put(None)
+                self._calls.put(False)
         await future
         self._thread.join()
 
     def abandon(self) -> None:
         """Nobody can use it any more: the thread ends when the queue is empty."""
-        self._queue.put(None)
+        self._calls.put(False)
 
     def _serve(self) -> None:
         while self._serve_batch():
@@ -104,21 +114,30 @@ class Writer:
 
     def _serve_batch(self) -> bool:
         """Work off what is queued, in one transaction; False when that was the last."""
-        jobs, going = _batch(self._queue)
+        jobs = self._batch()
         if jobs:
-            answers = self._answers(jobs)
-            _deliver([(job.future, answer) for job, answer in zip(jobs, answers, strict=True)])
-        return going
+            answers = self._answers([operation for operation, _ in jobs])
+            _deliver([(future, answer) for (_, future), answer in zip(jobs, answers, strict=True)])
+        return self._going or bool(self._jobs)
 
-    def _answers(self, jobs: list[_Job]) -> list[object]:
+    def _batch(self) -> list[_Job]:
+        """What is queued, once the thread was called."""
+        if not self._jobs:
+            self._going &= self._calls.get()
+        with suppress(Empty):
+            while True:
+                self._going &= self._calls.get_nowait()
+        return [self._jobs.popleft() for _ in range(min(BATCH, len(self._jobs)))]
+
+    def _answers(self, operations: list[Callable[[Rows], object]]) -> list[object]:
         try:
             with self._transaction, self._file.transaction() as rows:
-                return [_answer(job, rows) for job in jobs]
+                return perform(operations, rows)
         except FaultError as error:
             fault = error.fault
         except Exception as error:  # noqa: BLE001  # the thread must outlive whatever it is
             fault = Fault(f"failed: {error!r}", "report this")
-        return [fault.told(self._file.path) for _ in jobs]
+        return [fault.told(self._file.path) for _ in operations]
 
     def before_fork(self) -> None:
         """Let the transaction end, and begin no other."""
@@ -128,33 +147,6 @@ class Writer:
     def after_fork(self) -> None:
         """Go on, in the parent; in the child nobody does."""
         self._transaction.release()
-
-
-def _batch(queue: "SimpleQueue[_Job | None]") -> tuple[list[_Job], bool]:
-    """What is queued, once anything is; False when it is to be the last."""
-    jobs: list[_Job] = []
-    try:
-        job = queue.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == BATCH:
-                return jobs, True
-            job = queue.get_nowait()
-    except Empty:
-        return jobs, True
-    return jobs, False
-
-
-def _answer(job: _Job, rows: Rows) -> object:
-    """What one operation gives; its own error is its own, the file's is everyone's."""
-    try:
-        return job.operation(rows)
-    except FaultError:
-        raise
-    except Exception as error:
-        if hasattr(error, "sqlite_errorcode"):
-            raise
-        return error
 
 
 def _deliver(answers: Answers) -> None:

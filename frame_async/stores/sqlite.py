@@ -10,12 +10,13 @@ import sqlite3
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 from weakref import finalize
 
 from frame_async.errors import ConfigurationError
 from frame_async.protocol.window import Lane
 from frame_async.stores._keys import Change, State
+from frame_async.stores._sqlite_batches import Claiming, Completing
 from frame_async.stores._sqlite_faults import CLOSED
 from frame_async.stores._sqlite_file import StoreFile
 from frame_async.stores._sqlite_rows import Rows
@@ -75,7 +76,8 @@ class SQLiteStore:
 
     async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
         """See `Store.claim`."""
-        return await self._run(lambda rows: rows.claim(key, fingerprint, lease))
+        claiming = Claiming(key, fingerprint, lease)
+        return cast("Claim", await self._writer().submit(claiming))
 
     async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:
         """See `Store.renew`."""
@@ -84,8 +86,8 @@ class SQLiteStore:
 
     async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
         """See `Store.complete`."""
-        change = Change(state=State.DONE, seconds=keep, body=body)
-        return await self._run(lambda rows: rows.change(key, token, change))
+        completing = Completing(key, token, body, keep)
+        return cast("bool", await self._writer().submit(completing))
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
         """See `Store.doubt`."""
