@@ -349,7 +349,7 @@ class Source:
         else:
             self._sync = iter(inputs)
         self.plain = self._async is None
-        """Whether `next` gives the inputs; otherwise `take` does."""
+        """Whether `next` gives the inputs, which is quicker than `take`."""
 
     def next(self) -> tuple[int, Any] | None:
         """The next input and its number; None when there is none, or after `close`."""
@@ -361,11 +361,12 @@ class Source:
         return self._numbered(given)
 
     async def take(self) -> tuple[int, Any] | None:
-        """The same of an async iterator, which is asked by one at a time.
+        """The same, also of an async iterator, which is asked by one at a time.
 
         An input that was asked for before `close` is still handed out: none is lost.
         """
-        assert self._async is not None
+        if self._async is None:
+            return self.next()
         try:
             async with self._lock:
                 given = _END if self.closed else await anext(self._async, _END)

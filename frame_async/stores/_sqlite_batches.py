@@ -16,7 +16,7 @@ from attrs import define
 from frame_async.stores._keys import Change, State
 from frame_async.stores._sqlite_faults import FaultError
 from frame_async.stores._sqlite_rows import Rows
-from frame_async.stores.interface import Claimed
+from frame_async.stores.interface import Claim, Claimed
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Claiming:
     token: str = ""
     """What the claim is known by, once it was tried."""
 
-    def __call__(self, rows: Rows) -> object:
+    def __call__(self, rows: Rows) -> Claim:
         """Claim it by itself."""
         return rows.claim(self.key, self.fingerprint, self.lease, self.token)
 
@@ -54,7 +54,7 @@ class Completing:
     body: bytes
     keep: float
 
-    def __call__(self, rows: Rows) -> object:
+    def __call__(self, rows: Rows) -> bool:
         """Complete it by itself."""
         change = Change(state=State.DONE, seconds=self.keep, body=self.body)
         return rows.change(self.key, self.token, change)
@@ -72,9 +72,9 @@ def perform(operations: Sequence[Operation], rows: Rows) -> list[object]:
     """
     batch = _Batch(rows, [None] * len(operations))
     for place, operation in enumerate(operations):
-        if type(operation) is Claiming:
+        if isinstance(operation, Claiming):
             batch.claims.append((place, operation))
-        elif type(operation) is Completing:
+        elif isinstance(operation, Completing):
             batch.completions.append((place, operation))
         else:
             batch.flush()

@@ -249,13 +249,15 @@ def load_window(text: str) -> RollingWindow:
     return rolling
 
 
+_CLAIMED: Final = f"(?, ?, '{State.CLAIMED.value}', ?, ?, 1, x'')"
+
+
 @cache
 def _claiming(count: int) -> str:
     """As few statements as there are texts: SQLite keeps each prepared."""
     return (
-        "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body) VALUES "
-        + ", ".join([f"(?, ?, '{State.CLAIMED.value}', ?, ?, 1, x'')"] * count)
-        + " ON CONFLICT (key) DO NOTHING"
+        "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body)"  # noqa: S608
+        f" VALUES {', '.join([_CLAIMED] * count)} ON CONFLICT (key) DO NOTHING"
     )
 
 

@@ -1,5 +1,8 @@
 """The thread that writes: operations queue up, and those that wait share one transaction.
 
+A transaction and its way to the disk cost hardly more for sixty operations than for one. So
+the event loop wakes the thread when it has nothing more to add, not for each operation.
+
 Before a fork the thread's connection is closed, because SQLite's locks don't survive
 one (https://sqlite.org/howtocorrupt.html, 2.6); parent and child then open their own.
 """
@@ -9,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Final, TypeVar
@@ -24,10 +28,11 @@ T = TypeVar("T")
 BATCH: Final = 256
 """Most operations in one transaction."""
 
+_MOST_TURNS: Final = 16
+"""Turns of the event loop that an operation waits for others to share its transaction."""
 
 Answers = list["tuple[asyncio.Future[Any], object]"]
 """Who waits, and what for: a value, or the exception that it gets."""
-
 
 _Job = tuple[Callable[[Rows], object], "asyncio.Future[Any]"]
 """One operation, and who waits for it."""
@@ -47,6 +52,8 @@ class Writer:
         self._lock = Lock()
         self._transaction = Lock()
         self._thread: Thread | None = None
+        self.inherited = False
+        """Whether it is that of a process of which this one is a fork."""
         self._closed = False
         self._ended = False
         self._closing: list[asyncio.Future[Any]] = []
@@ -67,13 +74,17 @@ class Writer:
             if self._thread is None:
                 self._thread = self._started()
             self._jobs.append((operation, future))
-        # Not at once: what else comes up in this turn of the loop shares the transaction.
         if self._caller is not loop:
             self._caller = loop
-            loop.call_soon(self._call)
+            loop.call_soon(self._call, loop, 0, _MOST_TURNS)
         return future
 
-    def _call(self) -> None:
+    def _call(self, loop: asyncio.AbstractEventLoop, seen: int, turns: int) -> None:
+        """Wake the thread, once a turn of the loop brings nothing more."""
+        waiting = len(self._jobs)
+        if seen < waiting < BATCH and turns and self._caller is loop:
+            loop.call_soon(self._call, loop, waiting, turns - 1)
+            return
         self._caller = None
         self._calls.put(True)
 
@@ -122,12 +133,15 @@ class Writer:
 
     def _batch(self) -> list[_Job]:
         """What is queued, once the thread was called."""
-        if not self._jobs:
+        if self._going:
             self._going &= self._calls.get()
         with suppress(Empty):
             while True:
                 self._going &= self._calls.get_nowait()
-        return [self._jobs.popleft() for _ in range(min(BATCH, len(self._jobs)))]
+        jobs = [self._jobs.popleft() for _ in range(min(BATCH, len(self._jobs)))]
+        if self._jobs:
+            self._calls.put(True)
+        return jobs
 
     def _answers(self, operations: list[Callable[[Rows], object]]) -> list[object]:
         try:
@@ -144,8 +158,9 @@ class Writer:
         self._transaction.acquire()
         self._file.close()
 
-    def after_fork(self) -> None:
+    def after_fork(self, *, inherited: bool) -> None:
         """Go on, in the parent; in the child nobody does."""
+        self.inherited = inherited
         self._transaction.release()
 
 
@@ -182,13 +197,15 @@ def _before_fork() -> None:
         writer.before_fork()
 
 
-def _after_fork() -> None:
+def _after_fork(*, inherited: bool) -> None:
     while _forking:
-        _forking.pop().after_fork()
+        _forking.pop().after_fork(inherited=inherited)
     _registry.release()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+        before=_before_fork,
+        after_in_parent=partial(_after_fork, inherited=False),
+        after_in_child=partial(_after_fork, inherited=True),
     )

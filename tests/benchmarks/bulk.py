@@ -35,6 +35,7 @@ from support.measuring import (
     instructions_shown,
     pin,
     quartiles,
+    ratios,
     rounds,
     run_each,
     serving,
@@ -130,11 +131,12 @@ async def speeds(port: int, names: list[str], times: int) -> None:
                 walls[name].append((time.perf_counter() - began) / BLOCK)
     for name in names:
         speed = quartiles([b / s for b, s in zip(walls[RAW], walls[name], strict=True)])
-        cost = quartiles([s / b for b, s in zip(cpus[RAW], cpus[name], strict=True)])
+        cost = ratios(cpus[name], cpus[RAW])
+        each, used = statistics.median(walls[name]), statistics.median(cpus[name]) * 1e6
         print(
-            f"{name:28}{1 / statistics.median(walls[name]):7,.0f} a second = {speed.middle:4.0%} "
-            f"({speed.low:.0%} to {speed.high:.0%})   CPU {statistics.median(cpus[name]) * 1e6:5.0f}"
-            f" us = x {cost.middle:.2f} ({cost.low:.2f} to {cost.high:.2f})"
+            f"{name:28}{1 / each:7,.0f} a second = {speed.middle:4.0%} "
+            f"({speed.low:.0%} to {speed.high:.0%})   CPU {used:4.0f} us = x {cost.middle:.2f} "
+            f"({cost.low:.2f} to {cost.high:.2f})"
         )
 
 
@@ -194,7 +196,8 @@ def helps() -> None:
             subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
             took[name].append(time.perf_counter() - began)
     more = statistics.median(b - c for b, c in zip(took["bulk"], took["click"], strict=True))
-    print(f"--help takes {more * 1e3:.0f} ms more than click's own {statistics.median(took['click']):.3f} s")
+    own = statistics.median(took["click"])
+    print(f"--help takes {more * 1e3:.0f} ms more than click's own {own:.3f} s")
 
 
 def main() -> None:
