@@ -656,9 +656,9 @@ class TestThread:
             store.complete("three", three.token, b"{}", 60),
             store.release("three", three.token),
         )
-        assert answers[:3] == [Done(b"{}"), True, True]
+        assert list(answers[:3]) == [Done(b"{}"), True, True]
         assert isinstance(answers[3], Claimed)
-        assert answers[4:] == [True, False]
+        assert list(answers[4:]) == [True, False]
         await store.aclose()
 
     async def test_more_than_one_transaction_holds(self, path: Path) -> None:
