@@ -8,6 +8,7 @@ Columns have the names of Frame's request fields. Nested ones are written with d
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Final
 
 from attrs import evolve, fields
@@ -136,7 +137,7 @@ def _built(
     for name, cell in cells.items():
         if cell.strip():
             _read(name, cell, values, problems)
-    indexes = sorted({int(m.group(1)) for name in values if (m := _ITEM_COLUMN.fullmatch(name))})
+    indexes = sorted({item[0] for name in values if (item := _item_of(name))})
     if indexes and "line_items" in values:
         fix = "use one column of JSON, or one for each value"
         problems.append(Problem("line_items", "is given twice", fix))
@@ -155,6 +156,13 @@ def _read(name: str, cell: str, values: dict[str, Any], problems: list[Problem])
         problems.append(Problem(_path(name), *fault.args))
 
 
+@lru_cache(maxsize=1_000)
+def _item_of(name: str) -> tuple[int, str] | None:
+    """Index and field that a column stands for; the columns of a file are the same in each row."""
+    found = _ITEM_COLUMN.fullmatch(name)
+    return (int(found.group(1)), found.group(2)) if found else None
+
+
 def _path(name: str) -> str:
     """The place in the request that a column stands for."""
     found = _ITEM_COLUMN.fullmatch(name)
@@ -162,11 +170,13 @@ def _path(name: str) -> str:
 
 
 def _nested(values: Mapping[str, Any], indexes: Sequence[int]) -> dict[str, Any]:
-    flat = {name: value for name, value in values.items() if not _ITEM_COLUMN.fullmatch(name)}
+    flat: dict[str, Any] = {}
     items: dict[int, dict[str, Any]] = {index: {} for index in indexes}
     for name, value in values.items():
-        if found := _ITEM_COLUMN.fullmatch(name):
-            items[int(found.group(1))][found.group(2)] = value
+        if item := _item_of(name):
+            items[item[0]][item[1]] = value
+        else:
+            flat[name] = value
     return flat | ({"line_items": list(items.values())} if items else {})
 
 

@@ -56,7 +56,7 @@ class Options:
     """Seconds without an answer after which the run stops."""
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Numbers:
     """What this run did so far."""
 

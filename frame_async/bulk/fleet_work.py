@@ -71,7 +71,7 @@ class Terms:
     """For a row in hand, from its claim to its answer."""
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class FleetWork:
     """What one worker process does with the rows it gets."""
 

@@ -15,7 +15,7 @@ _UNLIMITED_PERIOD: Final = 4.0
 _NEARLY_ALL: Final = 0.9
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Forecast:
     """What was finished so far, and what follows from it."""
 

@@ -12,7 +12,7 @@ _FIRST: Final = 1.0
 _LONGEST: Final = 30.0
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Outage:
     """A time without answers; times are seconds on one clock."""
 

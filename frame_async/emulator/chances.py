@@ -13,7 +13,7 @@ Seed = int | str | None
 """What a run is repeated by; ``None`` for one that is never the same."""
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Chances:
     """The random sources of one emulator."""
 

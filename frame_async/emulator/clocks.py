@@ -24,7 +24,7 @@ def steady_clock() -> Clock:
     return lambda: offset + time.monotonic()
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class VirtualClock:
     """A clock that can be moved forward, so that sessions expire and windows roll at once."""
 

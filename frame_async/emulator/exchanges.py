@@ -14,7 +14,7 @@ from .keys import Key
 from .ledger import FaultRecord, LedgerEntry
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Exchange:
     """A request, and the notes that become its entry in the ledger."""
 

@@ -235,7 +235,7 @@ _OPTIONS = frozenset(
 )
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Faults:
     """The rules in force, in the order in which they were added."""
 

@@ -24,7 +24,7 @@ _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # RFC 8941, a string
 _ESCAPE = re.compile(r"\\(.)")
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Record:
     """What is remembered of one idempotency key."""
 
@@ -39,7 +39,7 @@ class Record:
     """The session in that answer, if it has one."""
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Idempotency:
     """The idempotency keys seen so far."""
 

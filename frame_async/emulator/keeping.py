@@ -18,7 +18,7 @@ _EVERY = 5.0
 _SHARE = 20  # at most a twentieth of the time goes into saving
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Keeper:
     """Loads the books once, and saves them whenever something happened."""
 

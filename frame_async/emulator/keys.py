@@ -53,7 +53,7 @@ class Key:
         raise RefusedError(answer.plus({"WWW-Authenticate": "Bearer"}))
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class KeyNames:
     """Names for keys that can be written down: nobody gets from a name to its key."""
 

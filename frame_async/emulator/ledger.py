@@ -93,7 +93,7 @@ class LedgerEntry:
         return cls(**{**values, **more})
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Ledger:
     """The entries so far, oldest first; the oldest go when there are too many."""
 

@@ -370,7 +370,7 @@ class Emulator:
         return self._listening
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class _Listening:
     """What there is while the emulator runs."""
 

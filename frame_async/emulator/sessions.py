@@ -26,7 +26,7 @@ PaymentStatus: TypeAlias = Literal["unpaid", "processing", "paid", "failed"]
 """How the payment stands. Frame documents ``unpaid`` only."""
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Session:
     """One payment link session."""
 
@@ -130,7 +130,7 @@ class Session:
         return session
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Sessions:
     """The sessions made so far, the expired ones too."""
 

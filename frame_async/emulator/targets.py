@@ -25,7 +25,7 @@ class TargetError(OSError):
     """A host leads to an address where nothing may be delivered."""
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Targets:
     """Tells where something may be delivered."""
 

@@ -27,13 +27,13 @@ class Series:
     """Requests refused during each step."""
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class _Counts:
     label: str
     buckets: deque[list[int]]  # number of the bucket, accepted, refused
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Usage:
     """What was let in and refused, by key, of the keys used most recently."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import Factory, define, field
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Window:
     """One rolling window; an entry leaves it `period` seconds after it came."""
 
@@ -60,7 +60,7 @@ class Window:
         return max(0.0, self.period - (now - self._latest[0]))
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Windows:
     """One window for each API key and endpoint, made when first asked for.
 

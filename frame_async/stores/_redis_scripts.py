@@ -168,7 +168,7 @@ class Pool(Protocol):
     async def disconnect(self) -> None: ...
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Ask:
     """One operation, and the caller who waits for it."""
 

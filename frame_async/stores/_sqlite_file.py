@@ -1,11 +1,13 @@
 """The file: made for its owner only, checked on opening, one transaction at a time.
 
 SQLite's rollback journal is used before 3.51.3, where several processes on a write-ahead
-log can damage it (https://sqlite.org/wal.html, the WAL-reset bug). The journal is truncated,
-not deleted, when a transaction is committed: with ``synchronous=FULL`` SQLite syncs the one
-and not the other, and a journal that a power failure brings back undoes the last commit.
-Deleting with ``EXTRA`` is as safe (https://sqlite.org/pragma.html#pragma_synchronous), but
-two to three times slower.
+log can damage it (https://sqlite.org/wal.html, the WAL-reset bug). When a transaction is
+committed, the journal's header is overwritten with zeros; the journal isn't deleted. With
+``synchronous=FULL`` SQLite syncs the one and not the other, and a journal that a power failure
+brings back undoes the last commit. Deleting with ``EXTRA`` is as safe
+(https://sqlite.org/pragma.html#pragma_synchronous), but two to three times slower;
+truncating is as safe, too, but the journal then has to grow again (2.0 ms instead of 1.5
+for 32 rows on ext4).
 """
 
 import os
@@ -42,6 +44,9 @@ FORMAT: Final = 1
 
 PATIENCE: Final = 5.0
 """Seconds to wait for another process's transaction."""
+
+_LARGEST_JOURNAL: Final = 4_000_000
+"""Bytes that a journal keeps on the disk between transactions."""
 
 _SAFE_WAL: Final = (3, 51, 3)
 
@@ -199,10 +204,11 @@ def _settle(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     elif connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise FaultError(DAMAGED)
-    mode = "wal" if sqlite3.sqlite_version_info >= _SAFE_WAL else "truncate"
+    mode = "wal" if sqlite3.sqlite_version_info >= _SAFE_WAL else "persist"
     if connection.execute(f"PRAGMA journal_mode = {mode}").fetchone() != (mode,):
         raise FaultError(UNSUITABLE)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_JOURNAL}")
 
 
 def _keep_others_out(connection: sqlite3.Connection) -> None:

@@ -6,8 +6,8 @@ nothing, and the others in the same transaction stand.
 
 import json
 import sqlite3
-from collections.abc import Callable
-from secrets import token_hex
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final, TypeVar
 
 from attrs import define, field
@@ -17,7 +17,7 @@ from frame_async.protocol.window import Lane, RateLimit, RollingWindow, Slot
 from frame_async.stores import _keys
 from frame_async.stores._keys import LAPSED_KEEP, Change, KeyRecord, State
 from frame_async.stores._sqlite_faults import DAMAGED, FaultError
-from frame_async.stores.interface import Claim, Window
+from frame_async.stores.interface import Claim, Claimed, Window
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ _PORTION: Final = 16
 _FREE_PAGES: Final = 1_000
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Rows:
     """One transaction on the file, at one moment of its time."""
 
@@ -63,13 +63,37 @@ class Rows:
     """The windows as they are in the file."""
     _changes: int = field(init=False, default=0)
 
-    def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
-        """See `Store.claim`."""
+    def claim(self, key: str, fingerprint: str, lease: float, token: str) -> Claim:
+        """See `Store.claim`; with that token it may have been claimed before."""
         found = self._find(key)
-        answer, record = _keys.claim(found, key, fingerprint, token_hex(8), self._now, lease)
+        if found is not None and found.token == token:
+            return Claimed(token)
+        answer, record = _keys.claim(found, key, fingerprint, token, self._now, lease)
         if record is not None:
             self._write(key, record)
         return answer
+
+    def claim_all(self, claims: Sequence[tuple[str, str, str, float]]) -> bool:
+        """Claim keys that nobody knows; False if one was known, and then some may be claimed.
+
+        Each is a key, a fingerprint, a token and the seconds of a lease.
+        """
+        values: list[object] = []
+        for key, fingerprint, token, lease in claims:
+            values += (_blob(key), fingerprint, token, self._now + lease)
+        self._changes += len(claims)
+        return self._connection.execute(_claiming(len(claims)), values).rowcount == len(claims)
+
+    def complete_all(self, ends: Sequence[tuple[str, str, bytes, float]]) -> bool:
+        """Complete claims; False if one wasn't held, and then some may be completed.
+
+        Each is a key, a token, a body and the seconds to keep it.
+        """
+        values: list[object] = []
+        for key, token, body, keep in ends:
+            values += (_blob(key), token, body, self._now + keep)
+        self._changes += len(ends)
+        return self._connection.execute(_completing(len(ends)), values).rowcount == len(ends)
 
     def change(self, key: str, token: str, change: Change) -> bool:
         """Write what became of a claim; False when it was lost."""
@@ -223,6 +247,28 @@ def load_window(text: str) -> RollingWindow:
     except (ValueError, TypeError, AttributeError, ConfigurationError):
         raise FaultError(DAMAGED) from None
     return rolling
+
+
+_CLAIMED: Final = f"(?, ?, '{State.CLAIMED.value}', ?, ?, 1, x'')"
+
+
+@cache
+def _claiming(count: int) -> str:
+    """As few statements as there are texts: SQLite keeps each prepared."""
+    return (
+        "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body)"  # noqa: S608
+        f" VALUES {', '.join([_CLAIMED] * count)} ON CONFLICT (key) DO NOTHING"
+    )
+
+
+@cache
+def _completing(count: int) -> str:
+    return (
+        f"UPDATE keys SET state = '{State.DONE.value}', doubts = 0, body = given.column3,"  # noqa: S608
+        f" until = given.column4 FROM (VALUES {', '.join(['(?, ?, ?, ?)'] * count)}) AS given"
+        " WHERE keys.key = given.column1 AND keys.token = given.column2"
+        f" AND keys.state = '{State.CLAIMED.value}'"
+    )
 
 
 def _record(

@@ -1,20 +1,24 @@
 """The thread that writes: operations queue up, and those that wait share one transaction.
 
+A transaction and its way to the disk cost hardly more for sixty operations than for one. So
+the event loop wakes the thread when it has nothing more to add, not for each operation.
+
 Before a fork the thread's connection is closed, because SQLite's locks don't survive
 one (https://sqlite.org/howtocorrupt.html, 2.6); parent and child then open their own.
 """
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
-from attrs import frozen
-
+from frame_async.stores._sqlite_batches import perform
 from frame_async.stores._sqlite_faults import CLOSED, Fault, FaultError
 from frame_async.stores._sqlite_file import StoreFile
 from frame_async.stores._sqlite_rows import Rows
@@ -24,17 +28,14 @@ T = TypeVar("T")
 BATCH: Final = 256
 """Most operations in one transaction."""
 
+_MOST_TURNS: Final = 16
+"""Turns of the event loop that an operation waits for others to share its transaction."""
 
 Answers = list["tuple[asyncio.Future[Any], object]"]
 """Who waits, and what for: a value, or the exception that it gets."""
 
-
-@frozen(eq=False)
-class _Job:
-    """One operation, and who waits for it."""
-
-    operation: Callable[[Rows], object]
-    future: "asyncio.Future[Any]"
+_Job = tuple[Callable[[Rows], object], "asyncio.Future[Any]"]
+"""One operation, and who waits for it."""
 
 
 class Writer:
@@ -42,10 +43,17 @@ class Writer:
 
     def __init__(self, file: StoreFile) -> None:
         self._file = file
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: deque[_Job] = deque()
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        """Wakes the thread; False when nothing more will come."""
+        self._caller: asyncio.AbstractEventLoop | None = None
+        """Who is about to wake the thread."""
+        self._going = True
         self._lock = Lock()
         self._transaction = Lock()
         self._thread: Thread | None = None
+        self.inherited = False
+        """Whether it is that of a process of which this one is a fork."""
         self._closed = False
         self._ended = False
         self._closing: list[asyncio.Future[Any]] = []
@@ -58,14 +66,27 @@ class Writer:
         Raises:
             StoreError: the store is closed, or no thread can be started.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
         with self._lock:
             if self._closed:
                 raise CLOSED.told(self._file.path)
             if self._thread is None:
                 self._thread = self._started()
-            self._queue.put(_Job(operation, future))
+            self._jobs.append((operation, future))
+        if self._caller is not loop:
+            self._caller = loop
+            loop.call_soon(self._call, loop, 0, _MOST_TURNS)
         return future
+
+    def _call(self, loop: asyncio.AbstractEventLoop, seen: int, turns: int) -> None:
+        """Wake the thread, once a turn of the loop brings nothing more."""
+        waiting = len(self._jobs)
+        if seen < waiting < BATCH and turns and self._caller is loop:
+            loop.call_soon(self._call, loop, waiting, turns - 1)
+            return
+        self._caller = None
+        self._calls.put(True)
 
     def _started(self) -> Thread:
         thread = Thread(target=self._serve, name="frame-async-sqlite", daemon=True)
@@ -85,13 +106,13 @@ class Writer:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._closing.append(future)
             if first:
-                self._queue.put(None)
+                self._calls.put(False)
         await future
         self._thread.join()
 
     def abandon(self) -> None:
         """Nobody can use it any more: the thread ends when the queue is empty."""
-        self._queue.put(None)
+        self._calls.put(False)
 
     def _serve(self) -> None:
         while self._serve_batch():
@@ -104,57 +125,43 @@ class Writer:
 
     def _serve_batch(self) -> bool:
         """Work off what is queued, in one transaction; False when that was the last."""
-        jobs, going = _batch(self._queue)
+        jobs = self._batch()
         if jobs:
-            answers = self._answers(jobs)
-            _deliver([(job.future, answer) for job, answer in zip(jobs, answers, strict=True)])
-        return going
+            answers = self._answers([operation for operation, _ in jobs])
+            _deliver([(future, answer) for (_, future), answer in zip(jobs, answers, strict=True)])
+        return self._going or bool(self._jobs)
 
-    def _answers(self, jobs: list[_Job]) -> list[object]:
+    def _batch(self) -> list[_Job]:
+        """What is queued, once the thread was called."""
+        if self._going:
+            self._going &= self._calls.get()
+        with suppress(Empty):
+            while True:
+                self._going &= self._calls.get_nowait()
+        jobs = [self._jobs.popleft() for _ in range(min(BATCH, len(self._jobs)))]
+        if self._jobs:
+            self._calls.put(True)
+        return jobs
+
+    def _answers(self, operations: list[Callable[[Rows], object]]) -> list[object]:
         try:
             with self._transaction, self._file.transaction() as rows:
-                return [_answer(job, rows) for job in jobs]
+                return perform(operations, rows)
         except FaultError as error:
             fault = error.fault
         except Exception as error:  # noqa: BLE001  # the thread must outlive whatever it is
             fault = Fault(f"failed: {error!r}", "report this")
-        return [fault.told(self._file.path) for _ in jobs]
+        return [fault.told(self._file.path) for _ in operations]
 
     def before_fork(self) -> None:
         """Let the transaction end, and begin no other."""
         self._transaction.acquire()
         self._file.close()
 
-    def after_fork(self) -> None:
+    def after_fork(self, *, inherited: bool) -> None:
         """Go on, in the parent; in the child nobody does."""
+        self.inherited = inherited
         self._transaction.release()
-
-
-def _batch(queue: "SimpleQueue[_Job | None]") -> tuple[list[_Job], bool]:
-    """What is queued, once anything is; False when it is to be the last."""
-    jobs: list[_Job] = []
-    try:
-        job = queue.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == BATCH:
-                return jobs, True
-            job = queue.get_nowait()
-    except Empty:
-        return jobs, True
-    return jobs, False
-
-
-def _answer(job: _Job, rows: Rows) -> object:
-    """What one operation gives; its own error is its own, the file's is everyone's."""
-    try:
-        return job.operation(rows)
-    except FaultError:
-        raise
-    except Exception as error:
-        if hasattr(error, "sqlite_errorcode"):
-            raise
-        return error
 
 
 def _deliver(answers: Answers) -> None:
@@ -190,13 +197,15 @@ def _before_fork() -> None:
         writer.before_fork()
 
 
-def _after_fork() -> None:
+def _after_fork(*, inherited: bool) -> None:
     while _forking:
-        _forking.pop().after_fork()
+        _forking.pop().after_fork(inherited=inherited)
     _registry.release()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+        before=_before_fork,
+        after_in_parent=partial(_after_fork, inherited=False),
+        after_in_child=partial(_after_fork, inherited=True),
     )

@@ -16,6 +16,7 @@ from weakref import finalize
 from frame_async.errors import ConfigurationError
 from frame_async.protocol.window import Lane
 from frame_async.stores._keys import Change, State
+from frame_async.stores._sqlite_batches import Claiming, Completing
 from frame_async.stores._sqlite_faults import CLOSED
 from frame_async.stores._sqlite_file import StoreFile
 from frame_async.stores._sqlite_rows import Rows
@@ -67,6 +68,7 @@ class SQLiteStore:
         self._closed = False
         self._writers: dict[int, Writer] = {}
         """By process: after a fork, the parent's is of no use to the child."""
+        self._latest: Writer | None = None
 
     @property
     def shared(self) -> bool:
@@ -75,7 +77,7 @@ class SQLiteStore:
 
     async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
         """See `Store.claim`."""
-        return await self._run(lambda rows: rows.claim(key, fingerprint, lease))
+        return await self._writer().submit(Claiming(key, fingerprint, lease))
 
     async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:
         """See `Store.renew`."""
@@ -84,8 +86,7 @@ class SQLiteStore:
 
     async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
         """See `Store.complete`."""
-        change = Change(state=State.DONE, seconds=keep, body=body)
-        return await self._run(lambda rows: rows.change(key, token, change))
+        return await self._writer().submit(Completing(key, token, body, keep))
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
         """See `Store.doubt`."""
@@ -139,13 +140,11 @@ class SQLiteStore:
     def _writer(self) -> Writer:
         if self._closed:
             raise CLOSED.told(self._path)
-        here = os.getpid()
-        writer = self._writers.get(here)
-        if writer is None:
+        writer = self._latest
+        if writer is None or writer.inherited:
             # Two threads may come by at once: the one that is first stays.
-            writer = self._writers.setdefault(
-                here, Writer(StoreFile(self._path, self._now, sole=self._sole))
-            )
+            file = StoreFile(self._path, self._now, sole=self._sole)
+            writer = self._latest = self._writers.setdefault(os.getpid(), Writer(file))
             finalize(self, writer.abandon).atexit = False
         return writer
 

@@ -62,7 +62,7 @@ async def take_turn(
             beating.cancel()
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class _Held:
     """The turn to act on an event, which this process has."""
 

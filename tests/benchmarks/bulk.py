@@ -1,90 +1,154 @@
-"""What bulk costs: the engine against a bare loop, the state file, memory, and ``--help``.
+"""What bulk costs beside raw aiohttp: the engine, CSV rows, keys, memory, and ``--help``.
 
-Run as ``python tests/benchmarks/bulk.py [ROWS]``, with ``tests`` on the path; ROWS are those
-of the command whose memory is measured, 20,000 by default.
+Run it with ``nox -s bench -- bulk [ROWS]``; ROWS are those of the command whose memory is
+measured, 20,000 by default. All variants run in this process with 64 workers, in shuffled
+rounds, against the cheapest possible server in another, each process on a core of its own where
+the machine has two; figures are calls a second, and CPU time of this process per call, both
+compared with raw aiohttp's in the same round (the same bytes, there and back). CPU includes the
+thread that writes SQLite's file, whose disk is that of the temporary folder (``TMPDIR``). With
+``--instructions``, valgrind counts instructions per call instead.
 """
 
+import argparse
 import asyncio
+import csv
+import io
 import json
-import multiprocessing
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from statistics import median
+from typing import Any, Final
 
-from support.cheapest import serve
+from benchmarks.rivals.ways import given_request, raw
+from support.cheapest import serve_sessions
+from support.measuring import (
+    CLIENTS_CORE,
+    at_once,
+    instructions_per_call,
+    instructions_shown,
+    pin,
+    quartiles,
+    ratios,
+    rounds,
+    run_each,
+    serving,
+)
+from support.work import GIVEN, base_url
 
-from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
-from frame_async.bulk import BulkItem, summarize
+from frame_async import FrameClient, PaymentLinkSessionRequest
+from frame_async.bulk import BulkItem, read_csv, summarize
 from frame_async.stores import MemoryStore, Store
 from frame_async.stores.sqlite import SQLiteStore
 
-ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
-CALLS, WORKERS, ROUNDS = 2_000, 64, 7
-CLICK = "import click; click.command()(lambda: None).main(['--help'], 'x')"
+WORKERS: Final = 64
+BLOCK: Final = 2_000
+"""Calls of one variant in one round."""
+RAW: Final = "raw aiohttp"
+LOOP: Final = "loop of create"
+MANY: Final = "create_many"
+FROM_CSV: Final = "create_many, CSV rows"
+IN_MEMORY: Final = "create_many, keys in memory"
+IN_SQLITE: Final = "create_many, keys in SQLite"
+NAMES: Final = (RAW, LOOP, MANY, FROM_CSV, IN_MEMORY, IN_SQLITE)
+CLICK: Final = "import click; click.command()(lambda: None).main(['--help'], 'x')"
+
+Block = Callable[[int], Awaitable[None]]
+"""Makes so many calls."""
 
 
-async def bare(client: FrameClient) -> None:
-    """As many workers as the engine has, each creating one session after the other."""
-    turns = iter(range(CALLS))
-
-    async def work() -> None:
-        for _ in turns:
-            await client.payment_link_sessions.create(ORDER)
-
-    await asyncio.gather(*(work() for _ in range(WORKERS)))
-
-
-async def engine(client: FrameClient) -> None:
-    """The same through `create_many`."""
-    many = client.payment_link_sessions.create_many
-    summary = await summarize(many((ORDER for _ in range(CALLS)), max_in_flight=WORKERS))
-    assert summary.created == CALLS
+def items(name: str, order: PaymentLinkSessionRequest, calls: int) -> Iterable[Any]:
+    """The inputs of so many calls."""
+    if name == FROM_CSV:
+        return (row.request for row in read_csv(io.BytesIO(table(calls))))
+    if name == MANY:
+        return (order for _ in range(calls))
+    begun = time.monotonic_ns()
+    return (BulkItem(order, f"order-{begun}-{number}") for number in range(calls))
 
 
-def keyed(prefix: str) -> Callable[[FrameClient], Awaitable[None]]:
-    """The same with keys that are remembered."""
+def table(rows: int) -> bytes:
+    """The request of all variants as rows of CSV."""
+    text = io.StringIO()
+    given = {name: value for name, value in GIVEN.items() if name != "line_items"}
+    (item,) = GIVEN["line_items"]
+    given |= {f"line_items.0.{name}": value for name, value in item.items()}
+    writer = csv.writer(text)
+    writer.writerow(given)
+    writer.writerows([given.values()] * rows)
+    return text.getvalue().encode()
 
-    async def run(client: FrameClient) -> None:
-        items = (BulkItem(ORDER, f"{prefix}-{time.monotonic_ns()}-{n}") for n in range(CALLS))
-        many = client.payment_link_sessions.create_many
-        assert (await summarize(many(items, max_in_flight=WORKERS))).created == CALLS
 
-    return run
+@asynccontextmanager
+async def variant(name: str, port: int) -> AsyncIterator[Block]:
+    """One variant, with a client of its own."""
+    if name == RAW:
+        async with raw(port, False) as make:
+            yield lambda calls: at_once(make, calls, WORKERS)
+        return
+    order = given_request()
+    async with AsyncExitStack() as stack:
+        store: Store = MemoryStore()
+        if name == IN_SQLITE:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            store = SQLiteStore(Path(folder) / "s", sole=True)
+            stack.push_async_callback(store.aclose)
+        client = await stack.enter_async_context(
+            FrameClient("sk_sandbox_x", base_url=base_url(port), rate_limit=None, store=store)
+        )
+        sessions = client.payment_link_sessions
+
+        async def engine(calls: int) -> None:
+            inputs = items(name, order, calls)
+            summary = await summarize(sessions.create_many(inputs, max_in_flight=WORKERS))
+            assert summary.created == calls, summary
+
+        if name == LOOP:
+            yield lambda calls: at_once(lambda: sessions.create(order), calls, WORKERS)
+        else:
+            yield engine
 
 
-async def speeds(base_url: str) -> None:
-    """Calls a second, in turns, so that all see the same machine."""
-    with tempfile.TemporaryDirectory() as folder:
-        sqlite = SQLiteStore(Path(folder) / "s", sole=True)
-        stores: dict[str, Store] = {"memory": MemoryStore(), "sqlite": sqlite}
-        clients = {
-            name: FrameClient("sk_sandbox_b", base_url=base_url, rate_limit=None, store=store)
-            for name, store in stores.items()
-        }
-        runs = {
-            "bare loop of create": (clients["memory"], bare),
-            "create_many": (clients["memory"], engine),
-            "create_many, keys in memory": (clients["memory"], keyed("m")),
-            "create_many, keys in SQLite": (clients["sqlite"], keyed("s")),
-        }
-        took: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(ROUNDS):
-            for name, (client, run) in runs.items():
-                began = time.perf_counter()
-                await run(client)
-                took[name].append(time.perf_counter() - began)
-        for client in clients.values():
-            await client.aclose()
-        await sqlite.aclose()
-    loop = took["bare loop of create"]
-    for name, seconds in took.items():
-        share = median(b / s for b, s in zip(loop, seconds, strict=True))
-        print(f"{name:32}{CALLS / median(seconds):10,.0f} a second {share:8.0%} of the bare loop")
+async def speeds(port: int, names: list[str], times: int) -> None:
+    """Print calls a second, and CPU time per call, of variants in shuffled rounds."""
+    walls: dict[str, list[float]] = {name: [] for name in names}
+    cpus: dict[str, list[float]] = {name: [] for name in names}
+    async with AsyncExitStack() as stack:
+        blocks = {name: await stack.enter_async_context(variant(name, port)) for name in names}
+        for block in blocks.values():
+            await block(BLOCK // 4)
+        for order in rounds(names, times):
+            for name in order:
+                began, used = time.perf_counter(), time.process_time()
+                await blocks[name](BLOCK)
+                cpus[name].append((time.process_time() - used) / BLOCK)
+                walls[name].append((time.perf_counter() - began) / BLOCK)
+    for name in names:
+        speed = quartiles([b / s for b, s in zip(walls[RAW], walls[name], strict=True)])
+        cost = ratios(cpus[name], cpus[RAW])
+        each, used = statistics.median(walls[name]), statistics.median(cpus[name]) * 1e6
+        print(
+            f"{name:28}{1 / each:7,.0f} a second = {speed.middle:4.0%} "
+            f"({speed.low:.0%} to {speed.high:.0%})   CPU {used:4.0f} us = x {cost.middle:.2f} "
+            f"({cost.low:.2f} to {cost.high:.2f})"
+        )
+
+
+async def run_one(port: int, name: str, calls: int) -> None:
+    async with variant(name, port) as block:
+        await block(calls)
+
+
+def count(port: int, name: str) -> float:
+    """Instructions per call of one variant, all its threads together."""
+    run = [sys.executable, __file__, "--run", str(port), name]
+    return instructions_per_call(lambda calls: [*run, calls], (500, 2500))
 
 
 def resident(pid: int) -> float:
@@ -131,21 +195,34 @@ def helps() -> None:
             began = time.perf_counter()
             subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
             took[name].append(time.perf_counter() - began)
-    more = median(b - c for b, c in zip(took["bulk"], took["click"], strict=True))
-    print(f"--help takes {more * 1e3:.0f} ms more than click's own {median(took['click']):.3f} s")
+    more = statistics.median(b - c for b, c in zip(took["bulk"], took["click"], strict=True))
+    own = statistics.median(took["click"])
+    print(f"--help takes {more * 1e3:.0f} ms more than click's own {own:.3f} s")
 
 
 def main() -> None:
     """Measure everything against a server in another process."""
-    ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
-    server.start()
-    base_url = f"http://127.0.0.1:{ours.recv()}"
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    helps()
-    asyncio.run(speeds(base_url))
-    memory(base_url, rows)
-    server.terminate()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="?", type=int, default=20_000)
+    parser.add_argument("--instructions", action="store_true")
+    parser.add_argument("--only", nargs="*", choices=NAMES, help="of the speeds, only these")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        port, name, times = options.run
+        run_each(times, lambda calls: asyncio.run(run_one(int(port), name, calls)))
+        return
+    names = list(dict.fromkeys([RAW, *(options.only or NAMES)]))
+    with serving(serve_sessions) as number:
+        if options.instructions and shutil.which("valgrind"):
+            print(instructions_shown({name: count(number, name) for name in names}, RAW))
+            return
+        pin(CLIENTS_CORE)
+        asyncio.run(speeds(number, names, options.rounds))
+        if options.only is None:
+            memory(base_url(number), options.rows)
+            helps()
 
 
 if __name__ == "__main__":

@@ -218,6 +218,26 @@ async def test_in_flight_and_ahead_are_bounded(ordered: bool) -> None:
         assert gate.most == 5
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_calls_begin_while_results_wait(ordered: bool) -> None:
+    """Where many results wait, a few are taken, then the calls that they make room for begin."""
+    gate, inputs, before = Gate(), Inputs(80), list[int]()
+    async with FaultServer.playing(gate.play) as server, client_of(server) as client:
+        async with client.payment_link_sessions.create_many(
+            inputs, max_in_flight=40, ordered=ordered
+        ) as results:
+            first = asyncio.ensure_future(anext(results))
+            await until(lambda: gate.waiting == 40)
+            gate.open.set()
+            await first
+            await until(lambda: gate.waiting == 0)
+            for _ in range(39):
+                before.append(inputs.taken)
+                await anext(results)
+            assert len(await listed(results)) == 40
+    assert len(set(before)) >= 4, before
+
+
 async def test_few_inputs_need_few_workers(frame: FrameClient) -> None:
     """However many calls may be in flight, three inputs cost no more than a few tasks."""
     async with frame.payment_link_sessions.create_many(

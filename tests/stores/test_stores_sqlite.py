@@ -9,18 +9,29 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence, Sized
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from support.store_workers import environment
 from support.stores import HandClock
 
-from frame_async.errors import ConfigurationError, StoreError
+from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
 from frame_async.protocol.window import Lane, RateLimit
-from frame_async.stores import Claimed, Done, InDoubt, InFlight, Window, _sqlite_file, _sqlite_time
+from frame_async.stores import (
+    Claimed,
+    Done,
+    InDoubt,
+    InFlight,
+    Window,
+    _sqlite_file,
+    _sqlite_time,
+    _sqlite_writer,
+)
 from frame_async.stores._keys import Change, State
-from frame_async.stores._sqlite_file import StoreFile
+from frame_async.stores._sqlite_batches import Operation, perform
 from frame_async.stores._sqlite_rows import Rows
 from frame_async.stores.sqlite import SQLiteStore
 
@@ -170,6 +181,21 @@ class TestFile:
         for n in range(100):
             await complete(store, f"later {n}", keep=5)
         assert path.stat().st_size < 0.8 * large
+        await store.aclose()
+
+    async def test_the_journal_stays_small(self, path: Path) -> None:
+        """After a large transaction the journal gives its room back."""
+        store = SQLiteStore(path)
+        await store.transact(lambda c: c.execute("CREATE TABLE mine (text TEXT)").close())
+        for value in ("x", "y"):
+            rows = [(value * 100_000,)] * 60
+
+            def write(c: sqlite3.Connection, rows: list[tuple[str]] = rows) -> None:
+                c.execute("DELETE FROM mine")
+                c.executemany("INSERT INTO mine VALUES (?)", rows)
+
+            await store.transact(write)
+        assert path.with_name(f"{path.name}-journal").stat().st_size <= 4_000_000
         await store.aclose()
 
     async def test_a_lapsed_claim_is_forgotten_after_a_week(self, path: Path) -> None:
@@ -462,6 +488,38 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
 """
 
 
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many operations each transaction has."""
+    sizes: list[int] = []
+
+    def counted(operations: Sequence[Operation], rows: Rows) -> list[object]:
+        sizes.append(len(operations))
+        return perform(operations, rows)
+
+    monkeypatch.setattr(_sqlite_writer, "perform", counted)
+    return sizes
+
+
+class Calls(SimpleQueue[bool]):
+    """Notes how many operations the thread is woken for."""
+
+    found: list[int]
+    jobs: Sized
+
+    @classmethod
+    def of(cls, store: SQLiteStore) -> "Calls":
+        """The calls for a store that wasn't used yet."""
+        calls, writer = cls(), store._writer()
+        calls.found, calls.jobs, writer._calls = [], writer._jobs, calls
+        return calls
+
+    def put(self, item: bool, block: bool = True, timeout: float | None = None) -> None:
+        if item:
+            self.found.append(len(self.jobs))
+        super().put(item, block, timeout)
+
+
 class TestThread:
     """One thread writes for everyone."""
 
@@ -502,22 +560,105 @@ class TestThread:
         assert thread is not None
         assert not thread.is_alive()
 
-    async def test_calls_at_once_share_a_commit(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_calls_at_once_share_a_commit(self, path: Path, batches: list[int]) -> None:
         """Two hundred operations at once need a few transactions, not two hundred."""
-        count = 0
-        original = StoreFile.transaction
-
-        def counted(file: StoreFile) -> Any:
-            nonlocal count
-            count += 1
-            return original(file)
-
-        monkeypatch.setattr(StoreFile, "transaction", counted)
         store = SQLiteStore(path)
         await asyncio.gather(*(store.claim(f"{n}", "a=1", 60) for n in range(200)))
-        assert count <= 4
+        assert len(batches) <= 4
+        await store.aclose()
+
+    async def test_what_comes_in_turn_after_turn_shares_a_commit(self, path: Path) -> None:
+        """Operations that come one in each turn of the loop wake the thread once, all together."""
+        store = SQLiteStore(path)
+        calls = Calls.of(store)
+
+        async def claim_after(turns: int) -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await claimed(store, f"{turns}")
+
+        await asyncio.gather(*(claim_after(turns) for turns in range(10)))
+        assert calls.found == [10]
+        await store.aclose()
+
+    async def test_nobody_waits_long_for_others(self, path: Path) -> None:
+        """Though operations never cease to come, the thread is woken for the first ones soon."""
+        store = SQLiteStore(path)
+        calls, tasks = Calls.of(store), list["asyncio.Task[object]"]()
+        while not calls.found:
+            tasks.append(asyncio.create_task(store.claim(f"{len(tasks)}", "a=1", 60)))
+            await asyncio.sleep(0)
+        assert calls.found[0] < 30
+        await asyncio.gather(*tasks)
+        await store.aclose()
+
+    async def test_each_of_many_claims_gets_its_own_answer(
+        self, path: Path, batches: list[int]
+    ) -> None:
+        """Free, done, taken, doubled and conflicting keys in one transaction: each as if alone."""
+        store = SQLiteStore(path)
+        await complete(store, "done", b"{1}")
+        taken = await claimed(store, "taken")
+        keys = ["free", "done", "twice", "taken", "twice", *(f"{n}" for n in range(90)), "other"]
+        await claimed(store, "other")
+        asked = (store.claim(key, "a=2" if key == "other" else "a=1", 60) for key in keys)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert batches[-1] == len(keys)
+        kinds = [type(answer) for answer in answers]
+        assert kinds == [Claimed, Done, Claimed, InFlight, InFlight, *[Claimed] * 90, kinds[-1]]
+        assert isinstance(answers[-1], IdempotencyConflictError)
+        tokens = [answer.token for answer in answers if isinstance(answer, Claimed)]
+        assert len(set(tokens)) == len(tokens) == 92
+        assert all(
+            [await store.release("free", tokens[0]), await store.release("twice", tokens[1])]
+        )
+        assert await store.release("taken", taken.token)
+        await store.aclose()
+
+    @pytest.mark.parametrize("version", [sqlite3.sqlite_version_info, (3, 32, 3)])
+    async def test_each_of_many_completions_gets_its_own_answer(
+        self,
+        path: Path,
+        batches: list[int],
+        monkeypatch: pytest.MonkeyPatch,
+        version: tuple[int, int, int],
+    ) -> None:
+        """Of completions in one transaction, those whose claim was lost fail, and no other."""
+        monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+        store = SQLiteStore(path)
+        tokens = [(await claimed(store, f"{n}")).token for n in range(70)]
+        await store.release("3", tokens[3])
+        await claimed(store, "others")
+        ends = [store.complete("others", "not its token", b"", 60)]
+        ends += [store.complete(f"{n}", token, b"%d" % n, 60) for n, token in enumerate(tokens)]
+        ends += [store.complete("5", tokens[5], b"5", 60), store.complete("6", "not mine", b"", 60)]
+        ends += [store.complete("7", tokens[7], b"another", 60), store.complete("x", "t", b"", 60)]
+        answers = await asyncio.gather(*ends)
+        assert batches[-1] == len(ends)
+        assert [n for n, good in enumerate(answers) if not good] == [0, 4, 72, 73, 74]
+        for n in set(range(70)) - {3}:
+            assert await store.claim(f"{n}", "a=1", 60) == Done(b"%d" % n)
+        assert isinstance(await store.claim("3", "a=1", 60), Claimed)
+        assert isinstance(await store.claim("others", "a=1", 60), InFlight)
+        assert query(path, "SELECT count(*) FROM keys") == [(71,)]
+        await store.aclose()
+
+    async def test_who_claims_while_it_is_completed_finds_it_done(self, path: Path) -> None:
+        """In one transaction completions come first, and everything else in its turn."""
+        store = SQLiteStore(path)
+        one, two = await claimed(store, "one"), await claimed(store, "two")
+        three = await claimed(store, "three")
+        answers = await asyncio.gather(
+            store.claim("one", "a=1", 60),
+            store.complete("one", one.token, b"{}", 60),
+            store.release("two", two.token),
+            store.claim("two", "a=1", 60),
+            store.complete("three", three.token, b"{}", 60),
+            store.release("three", three.token),
+        )
+        assert list(answers[:3]) == [Done(b"{}"), True, True]
+        assert isinstance(answers[3], Claimed)
+        assert list(answers[4:]) == [True, False]
         await store.aclose()
 
     async def test_more_than_one_transaction_holds(self, path: Path) -> None:
@@ -537,9 +678,13 @@ class TestThread:
             store.claim("before", "a=1", 60),
             store.renew("k", token, 60, 2**70),
             store.claim("after", "a=1", 60),
+            store.claim("fingerprint", "\ud800", 60),
+            store.complete("k", "\ud800", b"{}", 60),
             return_exceptions=True,
         )
         assert isinstance(answers[1], OverflowError)
+        assert isinstance(answers[3], UnicodeEncodeError)
+        assert isinstance(answers[4], bool)
         assert isinstance(answers[0], Claimed)
         assert isinstance(answers[2], Claimed)
         assert await store.release("k", token)

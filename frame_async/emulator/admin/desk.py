@@ -63,7 +63,7 @@ def is_aside(path: str) -> bool:
     return path.startswith(PREFIX) or path in pages.PAGES
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Desk:
     """Answers those who run the emulator."""
 

@@ -85,7 +85,7 @@ def total_of(session: Session, quantities: tuple[int, ...]) -> int:
     return sum(product_of(item["product"]).price * quantity for item, quantity in items)
 
 
-@define(eq=False, repr=False)
+@define(eq=False)
 class Entry:
     """Reads one form field by field, and notes what is wrong."""
 
