@@ -13,7 +13,7 @@ from itertools import compress
 from operator import not_
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from frame_async.calls import Call, Outcome
 from frame_async.errors import (
@@ -63,7 +63,7 @@ class _Flight:
             self._landing.set_result(ended)
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)
 class KeyedCalls:
     """Calls with keys of their callers' own, each remembered in the store."""
 
@@ -81,9 +81,8 @@ class KeyedCalls:
     _flights: dict[str, _Flight] = field(init=False, factory=dict[str, _Flight])
     _heart: "_Heart" = field(init=False)
 
-    @_heart.default
-    def _a_heart(self) -> "_Heart":
-        return _Heart(self.clock, self.lease / 3)
+    def __attrs_post_init__(self) -> None:
+        self._heart = _Heart(self.clock, self.lease / 3)
 
     async def run(
         self,

@@ -1,15 +1,16 @@
 """The loop of attempts; the only module that knows tenacity.
 
 It is entered only after a first attempt failed: a call that succeeds at once pays
-nothing for it.
+nothing for it, and a process whose calls all do doesn't even load it.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
-
-import tenacity as _t
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from frame_async.protocol.retry import STOP, Step
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ class _Plan(Generic[T]):
         self.step = self._decide(result)
         return self.step.delay is not None
 
-    def wait(self, _: _t.RetryCallState) -> float:
+    def wait(self, _: "RetryCallState") -> float:
         return self.step.delay or 0.0
 
 
@@ -46,6 +47,8 @@ async def persist(
     `decide` sees each result once, `first` included. Whatever `again` or `sleep` raise,
     cancellation above all, passes through at once and is never retried.
     """
+    import tenacity as _t  # noqa: PLC0415  # needed after a failure only
+
     plan = _Plan(first, again, decide)
     retrying = _t.AsyncRetrying(
         sleep=sleep,

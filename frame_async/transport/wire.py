@@ -148,8 +148,9 @@ class Connector(aiohttp.TCPConnector):
     """
 
     def __init__(self, url: URL, connect_timeout: float, **options: Any) -> None:
-        # pyright knows no type for one of its options
-        super().__init__(limit=0, timeout_ceil_threshold=_NEVER, **options)
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its options' is
+            limit=0, timeout_ceil_threshold=_NEVER, **options
+        )
         self._request = ClientRequest("POST", url, loop=self._loop)
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=connect_timeout, ceil_threshold=_NEVER
