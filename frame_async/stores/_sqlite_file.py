@@ -1,10 +1,12 @@
 """The file: made for its owner only, checked on opening, one transaction at a time.
 
-SQLite's rollback journal is used before 3.51.3, where several processes on a write-ahead
-log can damage it (https://sqlite.org/wal.html, the WAL-reset bug). When a transaction is
-committed, the journal's header is overwritten with zeros; the journal isn't deleted. With
-``synchronous=FULL`` SQLite syncs the one and not the other, and a journal that a power failure
-brings back undoes the last commit. Deleting with ``EXTRA`` is as safe
+A process that has the file for itself writes ahead to a log, which takes one sync for each
+transaction. Several use SQLite's rollback journal before 3.51.3: two connections can damage
+the log (https://sqlite.org/wal.html, the WAL-reset bug), one can't.
+
+When a transaction is committed, the header of that journal is overwritten with zeros; it
+isn't deleted. With ``synchronous=FULL`` SQLite syncs the one and not the other, and a journal
+that a power failure brings back undoes the last commit. Deleting with ``EXTRA`` is as safe
 (https://sqlite.org/pragma.html#pragma_synchronous), but two to three times slower;
 truncating is as safe, too, but the journal then has to grow again (2.0 ms instead of 1.5
 for 32 rows on ext4).
@@ -112,7 +114,7 @@ class StoreFile:
         self._identity = _identity(self.path)
         if self._sole:
             _keep_others_out(connection)
-        _settle(connection)
+        _settle(connection, sole=self._sole)
         # From here on `_patiently` waits: SQLite's own waiting sleeps for up to 0.1 s
         # between two looks, and can starve while another process is busy.
         connection.execute("PRAGMA busy_timeout = 1")
@@ -191,7 +193,7 @@ def _make(path: Path) -> None:
             path.chmod(0o600)
 
 
-def _settle(connection: sqlite3.Connection) -> None:
+def _settle(connection: sqlite3.Connection, *, sole: bool) -> None:
     """Refuse what isn't ours before changing anything, then say how to write."""
     connection.execute("PRAGMA cell_size_check = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
@@ -204,7 +206,7 @@ def _settle(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     elif connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise FaultError(DAMAGED)
-    mode = "wal" if sqlite3.sqlite_version_info >= _SAFE_WAL else "persist"
+    mode = "wal" if sole or sqlite3.sqlite_version_info >= _SAFE_WAL else "persist"
     if connection.execute(f"PRAGMA journal_mode = {mode}").fetchone() != (mode,):
         raise FaultError(UNSUITABLE)
     connection.execute("PRAGMA synchronous = FULL")

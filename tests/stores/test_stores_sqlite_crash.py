@@ -79,8 +79,48 @@ def calls_of(log: str) -> Iterator[tuple[str, str]]:
             yield found[1], found[3] if found[2] != "1" else "stdout"
 
 
+SOLE = """
+import asyncio, sys
+from pathlib import Path
+from frame_async.stores.sqlite import SQLiteStore
+
+async def main(place, count):
+    store = SQLiteStore(Path(place), sole=True)
+    for turn in range(int(count)):
+        key = f"k{turn}"
+        claim = await store.claim(key, "a=1", 60)
+        await store.complete(key, claim.token, BODY + key.encode(), 3600)
+        print(key + "\\n", end="", flush=True)
+    await asyncio.sleep(float(sys.argv[3]))
+
+asyncio.run(main(sys.argv[1], sys.argv[2]))
+"""
+"""Completes keys in a file that it has for itself, and says so."""
+
+
+def sole_writer(path: Path, count: int, rest: float) -> list[str]:
+    """How to start one; it rests before it closes the file."""
+    body = f"BODY = {BODY!r}\n"
+    return [sys.executable, "-c", body + SOLE, str(path), str(count), str(rest)]
+
+
+def test_what_a_sole_process_was_told_survives_kill_9(tmp_path: Path) -> None:
+    """Its log is taken up by whoever opens the file next, shared or not."""
+    path = tmp_path / "frame.sqlite"
+    with subprocess.Popen(
+        sole_writer(path, 30, 60), env=environment(), stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        keys = [writer.stdout.readline().strip() for _ in range(30)]
+        writer.kill()
+    assert path.with_name("frame.sqlite-wal").exists()
+    asyncio.run(everything_is_there(path, keys))
+    assert not path.with_name("frame.sqlite-wal").exists()
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="strace is Linux's")
-def test_it_is_on_the_disk_before_it_is_acknowledged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sole", [False, True])
+def test_it_is_on_the_disk_before_it_is_acknowledged(tmp_path: Path, sole: bool) -> None:
     """Before each answer, every write to file and journal was followed by its fsync."""
     strace = shutil.which("strace")
     if strace is None:
@@ -88,6 +128,8 @@ def test_it_is_on_the_disk_before_it_is_acknowledged(tmp_path: Path) -> None:
     path, log = tmp_path / "frame.sqlite", tmp_path / "log"
     traced = "trace=write,pwrite64,ftruncate,fsync,fdatasync"
     work = command("complete", "sqlite", str(path), 1, 10)
+    if sole:
+        work = sole_writer(path, 10, 0)
     ran = subprocess.run(
         [strace, "-f", "-y", "-s", "0", "-e", traced, "-o", str(log), *work],
         env=environment(),
