@@ -124,7 +124,8 @@ class Store(Protocol):
         """Take a slot: 0.0 when it is taken, else seconds until asking again makes sense.
 
         ``token`` stands for one request. While it holds a slot, entering again gives 0.0
-        and takes no second one. See ``RollingWindow.enter``.
+        and takes no second one. See ``RollingWindow.enter``. A store of many hosts may tell
+        each that asks a time of its own, so that not all come for the same place.
         """
         ...
 
