@@ -285,7 +285,8 @@ class _Heart:
             now = self._clock.monotonic()
             due = [held for held, at in self._due.items() if at <= now]
             for held in due:
-                self._due[held] = self._due.pop(held) + self._period
+                del self._due[held]
+                self._due[held] = now + self._period  # not from when it was due: once is enough
             going = await asyncio.gather(*(held.outlive() for held in due))
             for held in compress(due, map(not_, going)):
                 self._due.pop(held, None)
