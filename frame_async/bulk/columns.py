@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
 
-from attrs import evolve, fields
+from attrs import evolve, fields, frozen
 
 from frame_async.errors import Problem, UnreadableError, ValidationError
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
@@ -37,7 +37,7 @@ class _Cell(Exception):  # noqa: N818  # never leaves this module
 
 
 def _utf_8(cell: str) -> str:
-    if _NOT_UTF_8.search(cell):
+    if not cell.isascii() and _NOT_UTF_8.search(cell):
         raise _Cell("has bytes that are not UTF-8", "save the file as UTF-8")
     return cell
 
@@ -133,51 +133,63 @@ def _built(
     cells: Mapping[str, str], given: Mapping[str, Any]
 ) -> tuple[PaymentLinkSessionRequest | None, list[Problem]]:
     problems: list[Problem] = []
-    values: dict[str, Any] = dict(given)
+    values: dict[str, Any] = {}
+    items: dict[int, dict[str, Any]] = {}
+    for name, value in given.items():
+        _place(name).put(value, values, items)
     for name, cell in cells.items():
         if cell.strip():
-            _read(name, cell, values, problems)
-    indexes = sorted({item[0] for name in values if (item := _item_of(name))})
-    if indexes and "line_items" in values:
-        fix = "use one column of JSON, or one for each value"
-        problems.append(Problem("line_items", "is given twice", fix))
+            place = _place(name)
+            try:
+                place.put(place.reader(_utf_8(cell)), values, items)
+            except _Cell as fault:
+                problems.append(Problem(_path(name), *fault.args))
+    indexes = sorted(items)
+    if items:
+        if "line_items" in values:
+            fix = "use one column of JSON, or one for each value"
+            problems.append(Problem("line_items", "is given twice", fix))
+        values["line_items"] = [items[index] for index in indexes]
     try:
-        return load_request(_nested(values, indexes)), problems
+        return load_request(values), problems
     except ValidationError as error:
         found = [_in_columns(problem, indexes) for problem in error.problems]
     return None, problems + _unless_known(found, problems)
 
 
-def _read(name: str, cell: str, values: dict[str, Any], problems: list[Problem]) -> None:
-    reader = _READERS.get(name.rpartition(".")[2], _text)
-    try:
-        values[name] = reader(_utf_8(cell))
-    except _Cell as fault:
-        problems.append(Problem(_path(name), *fault.args))
+@frozen(eq=False)
+class _Place:
+    """What a column stands for."""
+
+    field: str
+    """A field of the request, or of a line item."""
+    item: int | None
+    """The index of that line item."""
+    reader: Callable[[str], Any]
+    """What makes a value of a cell."""
+
+    def put(self, value: object, values: dict[str, Any], items: dict[int, dict[str, Any]]) -> None:
+        """Put a value into the request, or into its line item."""
+        if self.item is None:
+            values[self.field] = value
+        else:
+            items.setdefault(self.item, {})[self.field] = value
 
 
 @lru_cache(maxsize=1_000)
-def _item_of(name: str) -> tuple[int, str] | None:
-    """Index and field that a column stands for; the columns of a file are the same in each row."""
-    found = _ITEM_COLUMN.fullmatch(name)
-    return (int(found.group(1)), found.group(2)) if found else None
+def _place(column: str) -> _Place:
+    """The columns of a file are the same in each row."""
+    reader = _READERS.get(column.rpartition(".")[2], _text)
+    found = _ITEM_COLUMN.fullmatch(column)
+    if found is None:
+        return _Place(column, None, reader)
+    return _Place(found.group(2), int(found.group(1)), reader)
 
 
-def _path(name: str) -> str:
+def _path(column: str) -> str:
     """The place in the request that a column stands for."""
-    found = _ITEM_COLUMN.fullmatch(name)
-    return f"line_items[{found.group(1)}].{found.group(2)}" if found else name_of(name)
-
-
-def _nested(values: Mapping[str, Any], indexes: Sequence[int]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    items: dict[int, dict[str, Any]] = {index: {} for index in indexes}
-    for name, value in values.items():
-        if item := _item_of(name):
-            items[item[0]][item[1]] = value
-        else:
-            flat[name] = value
-    return flat | ({"line_items": list(items.values())} if items else {})
+    place = _place(column)
+    return name_of(column) if place.item is None else f"line_items[{place.item}].{place.field}"
 
 
 def _in_columns(problem: Problem, indexes: Sequence[int]) -> Problem:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 
 from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import PLAIN, Layout
-from frame_async.bulk.rows import Row
+from frame_async.bulk.rows import Row, make_row
 from frame_async.errors import Problem, ValidationError
 
 _SEPARATORS: Final = (",", ";", "\t")
@@ -57,7 +57,7 @@ def _rows(file: BinaryIO, layout: Layout) -> Iterator[Row]:
         if lines.cut >= line:
             number += 1
             yield Row(line, "", None, (_TOO_LONG,), number)
-        elif any(cell.strip() for cell in cells):
+        elif any(map(str.strip, cells)):
             number += 1
             yield _row(line, number, header, cells, layout)
 
@@ -143,7 +143,7 @@ def _row(line: int, number: int, header: list[str], cells: list[str], layout: La
     problems = _shape_problems(header, cells) or layout.key_problems(key)
     if not problems:
         try:
-            return Row(line, reference, build_request(by_field), (), number, key)
+            return make_row(line, reference, build_request(by_field), (), number, key)
         except ValidationError as error:
             problems = error.problems
     return Row(line, reference, None, problems, number, key)
@@ -157,4 +157,5 @@ def _shape_problems(header: list[str], cells: list[str]) -> tuple[Problem, ...]:
 
 
 def _tidy(text: str) -> str:
-    return text.strip().encode("utf-8", "replace").decode()
+    text = text.strip()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

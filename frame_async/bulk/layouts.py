@@ -58,6 +58,8 @@ class Layout:
 
     def renamed(self, values: Mapping[str, T]) -> dict[str, T]:
         """The values of a row, by field."""
+        if not self.renames and not self.key:
+            return dict(values)
         return {
             self.renames.get(name, name): value
             for name, value in values.items()

@@ -18,9 +18,10 @@ from typing import Final
 from attrs import astuple, field, frozen
 
 from frame_async.errors import ConfigurationError
+from frame_async.models.not_given import NOT_GIVEN
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.protocol.fingerprints import make_fingerprint
-from frame_async.serialization import dump_fields
+from frame_async.serialization import dump, dump_fields
 from frame_async.stores.sqlite import SQLiteStore
 
 _SCHEMA: Final = """
@@ -180,8 +181,11 @@ def digest(request: PaymentLinkSessionRequest | None) -> int:
     """63 bits that stand for a request; 0 for a row that describes none."""
     if request is None:
         return 0
-    fingerprint = make_fingerprint(dump_fields(request)[1])
-    return int.from_bytes(sha256(fingerprint.encode()).digest()[:8], "big") >> 1
+    if request.payment_method_data is NOT_GIVEN:
+        told = dump(request)
+    else:  # of which a fingerprint tells as little as may lie on a disk
+        told = make_fingerprint(dump_fields(request)[1]).encode()
+    return int.from_bytes(sha256(told).digest()[:8], "big") >> 1
 
 
 def _found(connection: sqlite3.Connection) -> Run | None:

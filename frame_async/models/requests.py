@@ -42,8 +42,13 @@ class LineItem(Record):
         return shown(self)
 
 
+_LISTINGS: Final = (list, tuple)
+
+
 def _items(items: Iterable[LineItem]) -> tuple[LineItem, ...]:
     value: Any = items
+    if type(value) in _LISTINGS:  # abstract classes take their time
+        return tuple(items)
     # A set has another order in every process, and the order is part of what is asked for.
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | AbstractSet):
         return tuple(items)
@@ -88,7 +93,8 @@ class PaymentLinkSessionRequest(Record):
     """New payment method data to pre-fill: `Card`, `BankAccount` or a mapping. Secret."""
 
     def __attrs_post_init__(self) -> None:
-        problems = [*_field_problems(self), *_owner_problems(self)]
+        problems = _field_problems(self)
+        problems += _owner_problems(self)
         if problems:
             raise ValidationError("invalid payment link session request", problems)
 
@@ -116,18 +122,20 @@ _FIELD_RULES: Final[Mapping[str, Rule]] = {
 }
 
 
-def _field_problems(request: PaymentLinkSessionRequest) -> Iterator[Problem]:
-    yield from _line_items_problems(request.line_items)
-    yield from _broken(request, _FIELD_RULES, "")
-    if given(request.payment_method_data):
-        yield from problems_of(request.payment_method_data, "payment_method_data")
+def _field_problems(request: PaymentLinkSessionRequest) -> list[Problem]:
+    problems = [*_line_items_problems(request.line_items), *_broken(request, _FIELD_RULES, "")]
+    if request.payment_method_data is not NOT_GIVEN:
+        problems += problems_of(request.payment_method_data, "payment_method_data")
+    return problems
 
 
-def _broken(holder: object, rules: Mapping[str, Rule], prefix: str) -> Iterator[Problem]:
+def _broken(holder: object, rules: Mapping[str, Rule], prefix: str) -> list[Problem]:
+    problems: list[Problem] = []
     for name, rule in rules.items():
         value = getattr(holder, name)
         if value is not NOT_GIVEN and (broken := rule(value)) is not None:
-            yield Problem(prefix + name, *broken)
+            problems.append(Problem(prefix + name, *broken))
+    return problems
 
 
 def _line_items_problems(items: object) -> Iterator[Problem]:
@@ -147,7 +155,7 @@ def _item_problems(item: object, path: str) -> Iterator[Problem]:
         return
     if not given(item.product):
         yield Problem(f"{path}.product", "is missing", "give the product's id")
-    broken = list(_broken(item, _ITEM_RULES, f"{path}."))
+    broken = _broken(item, _ITEM_RULES, f"{path}.")
     yield from broken
     low, high = item.quantity_minimum, item.quantity_maximum
     if not broken and isinstance(low, int) and isinstance(high, int) and low > high:
@@ -159,12 +167,13 @@ def _item_problems(item: object, path: str) -> Iterator[Problem]:
 
 
 def _owner_problems(request: PaymentLinkSessionRequest) -> Iterator[Problem]:
-    for other in ("account", "customer_email"):
-        if given(request.customer) and given(getattr(request, other)):
-            yield Problem(
-                other, "can't go together with customer", f"give customer or {other}, not both"
-            )
-    if given(request.payment_method) and not (given(request.customer) or given(request.account)):
+    if given(request.customer):
+        for other in ("account", "customer_email"):
+            if given(getattr(request, other)):
+                yield Problem(
+                    other, "can't go together with customer", f"give customer or {other}, not both"
+                )
+    elif given(request.payment_method) and not given(request.account):
         yield Problem("payment_method", "needs an owner", "give customer or account too")
 
 

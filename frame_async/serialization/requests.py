@@ -1,6 +1,6 @@
 """Requests to their canonical bytes, and from mappings that somebody wrote."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import fields
@@ -57,10 +57,14 @@ def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:
         kind = type(given).__name__
         del given  # what follows raises, and a traceback shows local variables
         raise ValidationError(_WHAT, [Problem("", f"must be a mapping, not {kind}", "pass a dict")])
-    safe = {name: _safe(name, value) for name, value in given.items()}
+    # An unknown name may be payment_method_data, misspelt.
+    known: dict[str, Any] = {
+        name: value if name in _PLAIN else shielded(value) for name, value in given.items()
+    }
     del given  # the same
-    problems = list(_unknown(safe, REQUEST_FIELDS, ""))
-    known = {name: value for name, value in safe.items() if name in REQUEST_FIELDS}
+    problems = _unknown(known, REQUEST_FIELDS, "")
+    if problems:
+        known = {name: value for name, value in known.items() if name in REQUEST_FIELDS}
     known["line_items"], found = _items(known.get("line_items", ()))
     problems += found
     try:
@@ -73,34 +77,32 @@ def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:
     raise ValidationError(_WHAT, problems)
 
 
-def _safe(name: object, value: Any) -> Any:
-    # An unknown name may be payment_method_data, misspelt.
-    return value if name in _PLAIN else shielded(value)
-
-
 def _items(value: Any) -> tuple[Any, list[Problem]]:
     if not is_listing(value):
         return value, []
     problems: list[Problem] = []
-    items: list[Any] = []
     for index, item in enumerate(value):
         problems += _unknown(item, _ITEM_FIELDS, f"line_items[{index}].")
-        items.append(_item(item))
-    return items, problems
+    return [_item(item) for item in value], problems
 
 
 def _item(value: Any) -> Any:
     if not is_mapping(value):
         return value  # the request refuses it by name, and checks what is in the others
-    return LineItem(**{name: value.get(name, NOT_GIVEN) for name in _ITEM_FIELDS})
+    known: dict[str, Any] = {"product": NOT_GIVEN}
+    known.update((name, value[name]) for name in _ITEM_FIELDS if name in value)
+    return LineItem(**known)
 
 
-def _unknown(value: Any, names: Iterable[str], prefix: str) -> Iterator[Problem]:
+def _unknown(value: Any, names: Sequence[str], prefix: str) -> list[Problem]:
+    strangers = [name for name in value if name not in names] if is_mapping(value) else []
+    return [_stranger(name, names, prefix) for name in strangers]
+
+
+def _stranger(name: object, names: Sequence[str], prefix: str) -> Problem:
     from difflib import get_close_matches  # noqa: PLC0415  # only what is misspelt needs it
 
-    strangers = [name for name in value if name not in names] if is_mapping(value) else []
-    for name in strangers:
-        shown = name_of(name)
-        close = get_close_matches(shown, names, n=1)
-        fix = f"did you mean {close[0]}?" if close else f"use one of {', '.join(names)}"
-        yield Problem(f"{prefix}{shown}", "is not a field of the request", fix)
+    shown = name_of(name)
+    close = get_close_matches(shown, names, n=1)
+    fix = f"did you mean {close[0]}?" if close else f"use one of {', '.join(names)}"
+    return Problem(f"{prefix}{shown}", "is not a field of the request", fix)

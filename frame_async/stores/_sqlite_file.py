@@ -35,7 +35,7 @@ from frame_async.stores._sqlite_faults import (
     fault_of,
     fault_of_system,
 )
-from frame_async.stores._sqlite_rows import SCHEMA, Rows, end_claims
+from frame_async.stores._sqlite_rows import SCHEMA, Rows, end_claims, forget_claims
 from frame_async.stores._sqlite_time import FileTime, boot_id
 
 APPLICATION_ID: Final = 0x46726D53
@@ -134,8 +134,10 @@ class StoreFile:
         if not self._opened:
             if rebooted := time.rebooted(self._boot, clock):
                 time = time.after_reboot(self._boot, clock)
+            now = time.tick(connection, self._boot, clock)
+            forget_claims(connection, now)
             if rebooted or self._sole:
-                end_claims(connection, time.tick(connection, self._boot, clock), rebooted=rebooted)
+                end_claims(connection, now, rebooted=rebooted)
         time.write(connection)
 
 

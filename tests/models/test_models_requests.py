@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from enum import Enum, IntEnum, StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from attrs import evolve, fields
 from attrs.exceptions import FrozenInstanceError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frame_async.errors import Problem, ValidationError
@@ -295,6 +296,33 @@ def test_urls_are_already_encoded(form: str, character: str) -> None:
             "percent-encode them",
         )
     ]
+
+
+ANY_URL = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["https://", "http://", "HTTP://", "https:/", "ftp://", ""]),
+    st.sampled_from(["a", "A-0.b", "a..", "", ".a", "-", "a_b", "%41", "é", "[::1]", "u@h", "[z]"]),
+    st.sampled_from(["", ":", ":0", ":443", ":70000", ":x"]),
+    st.sampled_from(["", "/", "?", "#", "/a/b?c=d&e=%20#~f"]),
+    st.text("/?#aZ~é \"<>^`{|}[]&=%:;@!$'()*+,\\\n\x7f\ud800", max_size=2),
+)
+
+
+@settings(max_examples=500)
+@given(ANY_URL)
+def test_a_url_is_good_if_the_standard_library_says_so(value: str) -> None:
+    """A URL is accepted exactly if it has a host, a port that can be, and nothing to escape."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    good = good and not set(value) & set(' "<>^`{|}\\\n\x7f\ud800')
+    try:
+        accepted = request(success_url=value).success_url == value
+    except ValidationError:
+        accepted = False
+    assert accepted is good
 
 
 @pytest.mark.parametrize("value", [900, 901, 86399, 86400, Count.QUARTER])

@@ -199,17 +199,28 @@ class TestFile:
         await store.aclose()
 
     async def test_a_lapsed_claim_is_forgotten_after_a_week(self, path: Path) -> None:
-        """A claim whose process died is in doubt for a week, and then gone."""
+        """A claim whose process died is in doubt for a week; who opens the file then drops it."""
         clock = HandClock()
         store = SQLiteStore(path, now=clock)
         for key in ("early", "late"):
             await store.claim(key, "a=1", 60)
         clock.seconds += 6.9 * 86_400
         assert isinstance(await store.claim("early", "a=1", 60), InDoubt)
+        await store.aclose()
         clock.seconds += 0.2 * 86_400
+        store = SQLiteStore(path, now=clock)
         await store.claim("other", "a=1", 60)
         rows = query(path, "SELECT CAST(key AS TEXT) FROM keys ORDER BY 1")
         assert rows == [("early",), ("other",)]
+        await store.aclose()
+
+    async def test_a_lapsed_claim_counts_for_nothing_after_a_week(self, path: Path) -> None:
+        """A key that was claimed more than a week ago is free, although the file still has it."""
+        clock = HandClock()
+        store = SQLiteStore(path, now=clock)
+        await store.claim("k", "a=1", 60)
+        clock.seconds += 7.1 * 86_400
+        assert isinstance(await store.claim("k", "another=1", 60), Claimed)
         await store.aclose()
 
 
