@@ -47,9 +47,10 @@ def _text(cell: str) -> str:
 
 
 def _integer(cell: str) -> int:
-    if not _INTEGER.fullmatch(cell.strip()):
+    digits = cell.strip()  # of more than `int` takes for a space
+    if not _INTEGER.fullmatch(digits):
         raise _Cell(f"must be a whole number, not {_shown(cell)}", "write digits only, such as 3")
-    return int(cell)
+    return int(digits)
 
 
 def _flag(cell: str) -> bool:

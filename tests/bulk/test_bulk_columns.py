@@ -320,6 +320,12 @@ def outcome(cells: dict[str, str]) -> Any:
         return error
 
 
+def test_numbers_beside_odd_spaces() -> None:
+    """A number is read without whatever Python takes for a space, which `int` doesn't always."""
+    cells = {"line_items.0.product": "p", "expires_in": "\x1c900\x1f"}
+    assert build_request(cells).expires_in == 900
+
+
 @given(cells=st.dictionaries(columns | raw, words | raw))
 def test_arbitrary_cells(cells: dict[str, str]) -> None:
     """Whatever the cells hold, the result is a request or a ValidationError on one line."""
