@@ -140,6 +140,9 @@ class Agreeable:
 
     __hash__ = None  # type: ignore[assignment]  # what Python makes of __eq__ alone
 
+    def __repr__(self) -> str:
+        return "Agreeable()"
+
 
 @pytest.mark.parametrize("value", ["checking", "savings", Savings.YES])
 def test_account_types(value: Any) -> None:
@@ -301,7 +304,7 @@ def test_json_values(value: Any) -> None:
         (1j, "must be a JSON value, not complex"),
         (NOT_GIVEN, "must be a JSON value, not NotGiven"),
         (Agreeable(), "must be a JSON value, not Agreeable"),
-        (iter([1]), "must be a JSON value, not list_iterator"),
+        pytest.param(iter([1]), "must be a JSON value, not list_iterator", id="iterator"),
         (2**53, f"must be {1 - 2**53} or more"),
         (-(2**53), f"must be {1 - 2**53} or more"),
         ("\ud800", "has a character that UTF-8 can't carry"),
