@@ -1,14 +1,22 @@
-"""The client: checks what it is given, has the house wired together, owns its lifetime."""
+"""The client: checks what it is given, puts the engine together, owns its lifetime."""
 
 import os
+import random
+import ssl
 from collections.abc import Sequence
 from hashlib import sha256
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
+from frame_async.engine.attempts import Attempts
+from frame_async.engine.clock import SystemClock
+from frame_async.engine.engine import Engine
+from frame_async.engine.http import Http
+from frame_async.engine.idempotency import Idempotency
+from frame_async.engine.limiter import RateLimiter, Unlimited
 from frame_async.errors import ConfigurationError
 from frame_async.hidden import Hidden, refuse_pickling
-from frame_async.observers import Observer
+from frame_async.observers import LogObserver, Observer, Observers
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
     BASE_URL_VARIABLE,
@@ -18,15 +26,10 @@ from frame_async.protocol.credentials import (
     check_api_key,
     normal_base_url,
 )
-from frame_async.protocol.retry import RetryPolicy, check_retry
+from frame_async.protocol.retry import RetryBudget, RetryPolicy, check_retry
 from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
-from frame_async.stores import MemoryStore, Store, default_store, open_store
-from frame_async.transport.clock import SystemClock
-
-if TYPE_CHECKING:
-    import ssl
-
-    from frame_async.resources.payment_link_sessions import PaymentLinkSessions
+from frame_async.resources.payment_link_sessions import PaymentLinkSessions
+from frame_async.stores import MemoryStore, Store, Window, default_store, open_store
 
 
 class FrameClient:
@@ -84,7 +87,7 @@ class FrameClient:
         on_store_error: Literal["raise", "proceed"] = "raise",
         claim_lease: float = 30.0,
         remember: float = 0.0,
-        tls: "ssl.SSLContext | None" = None,
+        tls: ssl.SSLContext | None = None,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
     ) -> None:
@@ -103,31 +106,46 @@ class FrameClient:
             store = MemoryStore(now=clock.monotonic)  # another time than that of the others
         self._store, self._owns_store = _store(store_url, store)
         self._scope = _scope(key, self._base_url)
-        from frame_async.wiring import Settings, wire  # noqa: PLC0415  # aiohttp takes a while
-
-        self._session, self._turnstile, self._payment_link_sessions = wire(
-            Settings(
-                key=key,
-                base_url=self._base_url,
-                scope=self._scope,
-                timeout=timeout,
-                attempt_timeout=attempt_timeout,
-                connect_timeout=connect_timeout,
-                max_in_flight=max_in_flight,
-                policy=RetryPolicy() if retry is None else check_retry(retry),
-                limit=_limit(rate_limit, self._mode),
-                store=self._store,
-                proceed=_check_on_store_error(on_store_error) == "proceed",
-                claim_lease=claim_lease,
-                remember=float(remember),
-                tls=tls,
-                observers=tuple(observers),
-                clock=clock,
-            )
+        policy = RetryPolicy() if retry is None else check_retry(retry)
+        self._http = Http(
+            self._base_url, key, limit=max_in_flight, connect_timeout=connect_timeout, tls=tls
         )
+        watching = tuple(observer.bind(self._base_url) for observer in observers)
+        observing = Observers((LogObserver(), *watching))
+        limit = _limit(rate_limit, self._mode)
+        self._limiter: RateLimiter | Unlimited = Unlimited(clock, policy.jitter, random.random)
+        if limit is not None:
+            self._limiter = RateLimiter(self._store, Window(self._scope, limit), clock)
+        proceed = _check_on_store_error(on_store_error) == "proceed"
+        engine = Engine(
+            http=self._http,
+            limiter=self._limiter,
+            attempts=Attempts(
+                http=self._http,
+                clock=clock,
+                random=random.random,
+                budget=RetryBudget(),
+                limiter=self._limiter,
+                observers=observing,
+                timeout=attempt_timeout,
+                proceed=proceed,
+            ),
+            idempotency=Idempotency(
+                store=self._store,
+                scope=self._scope,
+                clock=clock,
+                lease_seconds=claim_lease,
+                keep=float(remember),
+                proceed=proceed,
+            ),
+            observers=observing,
+            clock=clock,
+            api_key=key,
+        )
+        self._payment_link_sessions = PaymentLinkSessions(engine, timeout, policy)
 
     @property
-    def payment_link_sessions(self) -> "PaymentLinkSessions":
+    def payment_link_sessions(self) -> PaymentLinkSessions:
         """Create payment link sessions."""
         return self._payment_link_sessions
 
@@ -149,12 +167,12 @@ class FrameClient:
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
-        return self._session.closed
+        return self._http.closed
 
     async def aclose(self) -> None:
         """Close all connections, and the store if it was given as a URL; once is enough."""
-        self._turnstile.close()
-        await self._session.aclose()
+        self._limiter.close()
+        await self._http.aclose()
         if self._owns_store:
             await self._store.aclose()
 
@@ -170,7 +188,7 @@ class FrameClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_session"):  # refused: a traceback may still show it
+        if not hasattr(self, "_payment_link_sessions"):  # refused: a traceback may still show it
             return "<FrameClient unusable>"
         state = "closed" if self.closed else "open"
         return f"<FrameClient {self._base_url} mode={self._mode} {state}>"

@@ -9,6 +9,7 @@ says ``transfer.succeeded``.
 
 from collections.abc import Sequence
 
+from frame_async.engine.clock import SystemClock
 from frame_async.errors import (
     Problem,
     RedirectError,
@@ -26,7 +27,6 @@ from frame_async.protocol.redirects import (
 )
 from frame_async.protocol.signatures import check_secrets
 from frame_async.serialization.events import dump_redirect, load_redirect
-from frame_async.transport.clock import SystemClock
 
 __all__ = ["Redirect", "RedirectResult", "RedirectScheme", "RedirectSigner"]
 

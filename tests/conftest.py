@@ -31,7 +31,7 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, LoopFactory]:
     """What goes over the wire is tested on uvloop too, where that is installed."""
     factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
-    wired = {"transport", "resources"} & set(item.path.parts)
+    wired = {"engine", "resources"} & set(item.path.parts)
     if wired and find_spec("uvloop") is not None:
         import uvloop
 

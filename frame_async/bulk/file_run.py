@@ -24,6 +24,7 @@ from frame_async.bulk.rows import Row
 from frame_async.bulk.sources import Input
 from frame_async.bulk.state import Ending, Run, RunState, digest, identity
 from frame_async.client import FrameClient
+from frame_async.engine.pool import SENSELESS, BulkItem, BulkResult, BulkResults
 from frame_async.errors import (
     CertificateError,
     FrameError,
@@ -36,7 +37,6 @@ from frame_async.errors import (
 )
 from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
-from frame_async.resources.many import SENSELESS, BulkItem, BulkResult, BulkResults
 
 _CHUNK: Final = 256
 _MOST_NAMED: Final = 1_000

@@ -20,6 +20,8 @@ from frame_async.bulk.outage import Outage
 from frame_async.bulk.permits import PermitStore
 from frame_async.bulk.state import Ending
 from frame_async.client import FrameClient
+from frame_async.engine.cancellation import bounded
+from frame_async.engine.pool import SENSELESS, BulkItem, BulkResult
 from frame_async.errors import (
     CallInFlightError,
     CertificateError,
@@ -35,10 +37,8 @@ from frame_async.errors import (
 from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import Lane
-from frame_async.resources.many import SENSELESS, BulkItem, BulkResult
 from frame_async.serialization import load_json, load_request
 from frame_async.stores import Window
-from frame_async.transport.delivery import bounded
 
 MARGIN: Final = 1.0
 """Seconds that a place in the window is held beyond the longest attempt, if never left."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Ending, Recorded
+from frame_async.engine.pool import SENSELESS, BulkResult
 from frame_async.errors import (
     FrameError,
     IdempotencyConflictError,
@@ -17,7 +18,6 @@ from frame_async.errors import (
 )
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.retry import RetryPolicy
-from frame_async.resources.many import SENSELESS, BulkResult
 
 _CHANGED: Final = (
     "the row was changed after a request had been sent for it; for what it said before, "

@@ -19,11 +19,11 @@ from procrastinate import exceptions, jobs, manager
 from frame_async.bulk.fleet_books import FleetBooks, Record, queue_of
 from frame_async.bulk.fleet_settings import Settings, check_database
 from frame_async.bulk.fleet_work import FleetWork, NotNowError
+from frame_async.engine.cancellation import bounded
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.hidden import Hidden
 from frame_async.protocol.window import RateLimit
 from frame_async.stores import Store
-from frame_async.transport.delivery import bounded
 
 TASK: Final = "frame_async:create_session"
 """The name of our task, as it is in procrastinate's tables."""

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self
 
+from frame_async.engine.clock import SystemClock
 from frame_async.errors import (
     ConfigurationError,
     Problem,
@@ -26,7 +27,6 @@ from frame_async.protocol.signatures import (
 )
 from frame_async.serialization.events import load_event
 from frame_async.stores import MemoryStore, Store, default_store, open_store
-from frame_async.transport.clock import SystemClock
 from frame_async.webhooks.turns import Turn, take_turn
 
 LARGEST_BODY: Final = 1_048_576

@@ -11,9 +11,9 @@ from typing import Final
 from attrs import define, frozen
 
 from frame_async.errors import EventInFlightError, StoreError
+from frame_async.observers import logger
 from frame_async.protocol.clock import Clock
 from frame_async.stores import Done, InDoubt, InFlight, Store
-from frame_async.transport.story import logger
 
 _PATIENCE: Final = 2.0  # seconds that a task that is being cancelled may still take
 _FINGERPRINT: Final = "event=1"  # an event's id alone stands for it

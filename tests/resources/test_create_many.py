@@ -23,6 +23,7 @@ from frame_async import PaymentLinkSessionRequest as Request
 from frame_async.bulk import BulkItem, BulkResult, BulkResults, BulkSummary, summarize
 from frame_async.calls import Call, Outcome
 from frame_async.emulator import Emulator
+from frame_async.engine.pool import Pool, Source
 from frame_async.errors import (
     AuthenticationError,
     ClientClosedError,
@@ -34,7 +35,6 @@ from frame_async.errors import (
     WrongModeError,
 )
 from frame_async.observers import Observer
-from frame_async.resources.many import Engine, Source
 from frame_async.serialization import load_session
 from frame_async.stores import Claim, MemoryStore
 
@@ -636,7 +636,7 @@ def test_memory_stays_flat_for_100_000_inputs() -> None:
         order = numbered(1)
         source = Source(order for _ in range(count))
         return BulkResults(
-            Engine(source=source, create=create, workers=16, ordered=ordered, dismiss=lambda: None)
+            Pool(source=source, create=create, workers=16, ordered=ordered, dismiss=lambda: None)
         )
 
     async def measure() -> None:

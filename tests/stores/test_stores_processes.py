@@ -13,9 +13,9 @@ from support.rates import CountingServer
 from support.store_workers import CALL_TIMEOUT, command, started, told
 from support.stores import BACKENDS
 
+from frame_async.engine.attempts import HOLD_MARGIN
 from frame_async.protocol.window import Lane, RateLimit
 from frame_async.stores import Done, InFlight, Window
-from frame_async.transport.delivery import HOLD_MARGIN
 
 PROCESSES = 4
 

@@ -20,9 +20,8 @@ def test_one_client_over_several_runs(order: PaymentLinkSessionRequest) -> None:
 
     async def once() -> PaymentLinkSession:
         async with Emulator(port=0, limit=None) as emulator:
-            from yarl import URL
-
-            client._session._url = URL(f"{emulator.base_url}/v1/payment_link_sessions")
+            client._http._base_url = f"{emulator.base_url}/v1"
+            client._http._urls.clear()
             return await client.payment_link_sessions.create(order)
 
     ids = {asyncio.run(once()).id for _ in range(3)}

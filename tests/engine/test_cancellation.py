@@ -257,7 +257,7 @@ async def test_ten_thousand_cancellations_leave_nothing_behind(
             assert not [r for r in results if isinstance(r, CallError)]
             ended += sum(not isinstance(r, asyncio.CancelledError) for r in results)
         assert 0 < ended < 9_900
-        gate = client._session._opened.gate  # type: ignore[union-attr]
+        gate = client._http._opened.gate  # type: ignore[union-attr]
         assert gate._value == 20
         last = await asyncio.gather(*(attempt(client, order, f"l{n}") for n in range(20)))
         assert all(call.call.outcome is Outcome.CREATED for call in last)

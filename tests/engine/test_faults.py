@@ -210,10 +210,6 @@ async def test_a_refusal_is_final(
         refusal("503 Service Unavailable", "Retry-After: 3"),
         refusal("499 Client Closed Request"),
         refusal("999 Odd"),
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"HTTP/1.1 201 Created\r\nContent-Length: -1\r\n\r\n",
-        b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-        b"\x00\x01\x02",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     ],
     ids=lambda said: said[:20].decode("latin-1").strip(),
@@ -234,6 +230,92 @@ async def test_answers_that_prove_nothing(
     assert ended.call.possible_duplicates == 1
     assert len(clock.slept) == 1
     assert 1.0 <= clock.slept[0] <= 3.0
+    assert_true(ended, server)
+
+
+BODY = session_body("pls_9")
+SHORT = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n" % len(BODY)
+CHUNKS = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+NOT_HTTP: dict[str, bytes] = {
+    "SSH": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "TLS": b"\x16\x03\x01\x00\x02\x02\x28",
+    "zeros": b"\x00\x01\x02",
+    "a negative length": b"HTTP/1.1 201 Created\r\nContent-Length: -1\r\n\r\n",
+    "two lengths": b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "a NUL in a header": SHORT + b"X-Odd: a\x00b\r\n\r\n" + BODY,
+    "a bad chunk": CHUNKS + b"zz\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "a header of 200,000 bytes": SHORT + b"X-Long: " + b"a" * 200_000 + b"\r\n\r\n" + BODY,
+}
+
+
+@pytest.mark.parametrize("name", NOT_HTTP)
+async def test_what_is_not_http_is_never_asked_again(
+    connect: Connect, order: PaymentLinkSessionRequest, clock: FastClock, name: str
+) -> None:
+    """An answer that can't be parsed is doubt, and the next one would look the same."""
+
+    async def break_off(wire: Wire) -> None:
+        await wire.read_request()
+        await wire.send(NOT_HTTP[name])
+        wire.close()
+
+    async with FaultServer.playing(break_off, serve) as server:
+        ended = await attempt(connect(server), order)
+    assert isinstance(ended, OutcomeUnknownError | SessionUnreadableError)
+    assert ended.call.possible_duplicates <= 1
+    assert len(server.ledger) == 1
+    assert clock.slept == []
+    assert_true(ended, server)
+
+
+LONG_HEADS: dict[str, bytes] = {
+    "a header of 64 KiB": b"Content-Security-Policy: " + b"a" * 65_536 + b"\r\n",
+    "1,000 headers": b"".join(b"X-Header-%d: v\r\n" % n for n in range(1000)),
+}
+
+
+@pytest.mark.parametrize("status", ["201 Created", "422 Unprocessable Content"])
+@pytest.mark.parametrize("name", LONG_HEADS)
+async def test_a_long_head_is_read(
+    connect: Connect, order: PaymentLinkSessionRequest, name: str, status: str
+) -> None:
+    """However much a server or a proxy adds to the head, the status line is proof."""
+    said = framed(BODY, status=status).replace(b"\r\n", b"\r\n" + LONG_HEADS[name], 1)
+    async with FaultServer.playing(answer(said)) as server:
+        ended = await attempt(connect(server), order)
+    assert len(server.ledger) == 1
+    if status.startswith("201"):
+        assert isinstance(ended, PaymentLinkSession)
+        assert ended.id == "pls_9"
+    else:
+        assert type(ended) is RequestRefusedError
+
+
+AFTER_THE_ANSWER: dict[str, bytes] = {
+    "one byte": b"x",
+    "a line break": b"\r\n",
+    "a trailer": b"",
+}
+
+
+@pytest.mark.parametrize("name", AFTER_THE_ANSWER)
+async def test_a_stray_byte_makes_one_session(
+    connect: Connect, order: PaymentLinkSessionRequest, name: str
+) -> None:
+    """Whatever follows an answer, what was asked for once exists once."""
+
+    async def play(wire: Wire) -> None:
+        while await wire.read_request():
+            said = framed(wire.create()) + AFTER_THE_ANSWER[name]
+            if name == "a trailer":
+                said = framed(wire.create(), "chunked")[:-2] + b"X-Checksum: 1\r\n\r\n"
+            await wire.send(said)
+
+    async with FaultServer.playing(play) as server:
+        ended = await attempt(connect(server), order)
+    assert len(server.created) == 1
+    assert isinstance(ended, PaymentLinkSession | OutcomeUnknownError)
     assert_true(ended, server)
 
 

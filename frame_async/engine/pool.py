@@ -32,7 +32,7 @@ from frame_async.errors import (
     StoreError,
     WrongModeError,
 )
-from frame_async.making import Record, maker_of
+from frame_async.making import Record
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 
@@ -89,8 +89,6 @@ class BulkResult(Record):
         return self.error.call if isinstance(self.error, CallError) else Call()
 
 
-_make_result: Final = maker_of(BulkResult)
-
 Create = Callable[[BulkItem], Awaitable[PaymentLinkSession]]
 """Makes one call."""
 
@@ -103,9 +101,9 @@ class BulkResults:
     to let what is in flight finish, call `stop` and go on iterating.
     """
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
-        self._stream = _stream(engine)
+    def __init__(self, pool: "Pool") -> None:
+        self._pool = pool
+        self._stream = _stream(pool)
 
     def __aiter__(self) -> AsyncIterator[BulkResult]:
         return self
@@ -119,9 +117,9 @@ class BulkResults:
         What is on the wire goes on, and its results still come. What isn't finished after
         ``grace`` seconds, if given, is cancelled: it has no result, its record is in the store.
         """
-        self._engine.stop()
+        self._pool.stop()
         if grace is not None:
-            self._engine.cancel_after(grace)
+            self._pool.cancel_after(grace)
 
     async def aclose(self) -> None:
         """End the run now; returns when every call in flight has left its record."""
@@ -141,20 +139,20 @@ class BulkResults:
 
 # Apart from the class: were the generator and its owner to know each other, a loop that is
 # left early would end the run only when the garbage collector comes by.
-async def _stream(engine: "Engine") -> AsyncGenerator[BulkResult]:
-    engine.start()
+async def _stream(pool: "Pool") -> AsyncGenerator[BulkResult]:
+    pool.start()
     try:
         # What is there is taken without a coroutine, which costs more than the taking.
-        while (result := engine.taken() or await engine.take()) is not None:
+        while (result := pool.taken() or await pool.take()) is not None:
             yield result
     finally:
-        await engine.end()
-    if engine.failure is not None:
-        raise engine.failure
+        await pool.end()
+    if pool.failure is not None:
+        raise pool.failure
 
 
 @define(kw_only=True, eq=False, repr=False)
-class Engine:
+class Pool:
     """Workers that take inputs, make calls, and put results where `take` finds them."""
 
     source: "Source"
@@ -295,10 +293,10 @@ class Engine:
         except FrameError as error:
             if isinstance(error, SENSELESS):
                 self._fail(error)
-            return _make_result(index, item, None, error)
+            return BulkResult(index, item, error=error)
         if self.livemode is not None and session.livemode is (not self.livemode):
             self._fail(WrongModeError(session.id, livemode=not self.livemode))
-        return _make_result(index, item, session, None)
+        return BulkResult(index, item, session)
 
     def _fail(self, error: BaseException) -> None:
         """Remember the first failure; what is in flight still comes to its end."""

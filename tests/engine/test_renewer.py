@@ -9,10 +9,10 @@ from support.clock import FastClock
 from support.faults import FaultServer, Wire, framed
 
 from frame_async import FrameClient, PaymentLinkSession, PaymentLinkSessionRequest
+from frame_async.engine.clock import SystemClock
+from frame_async.engine.idempotency import Claim, Renewer
 from frame_async.errors import CallInFlightError, StoreError
-from frame_async.resources.keyed import _Heart, _Held
 from frame_async.stores import Store
-from frame_async.transport.clock import SystemClock
 
 LEASE = 0.6
 
@@ -26,7 +26,7 @@ async def slowly(wire: Wire) -> None:
 
 def beating() -> int:
     """How many tasks renew claims now."""
-    return sum("_Heart._beat" in repr(task.get_coro()) for task in asyncio.all_tasks())
+    return sum("Renewer._keep_renewing" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 async def test_a_call_that_outlasts_its_lease_keeps_its_key(
@@ -66,14 +66,14 @@ class Renewals:
         return answer
 
 
-def held(store: Renewals, name: str) -> _Held:
-    return _Held(cast("Store", cast("Any", store)), name, "token", 30.0, 1)
+def held(store: Renewals, name: str) -> Claim:
+    return Claim(cast("Store", cast("Any", store)), name, "token", 30.0, 1)
 
 
 async def test_a_lost_claim_is_not_renewed_again() -> None:
     """Who lost a claim leaves it alone; a store that can't answer is asked again."""
     lost, troubled = Renewals(False), Renewals(StoreError("no"))
-    heart = _Heart(SystemClock(), 0.02)
+    heart = Renewer(SystemClock(), 0.02)
     heart.start(held(lost, "lost"))
     heart.start(still := held(troubled, "troubled"))
     async with asyncio.timeout(10):
@@ -86,7 +86,7 @@ async def test_a_lost_claim_is_not_renewed_again() -> None:
 async def test_after_a_long_pause_each_claim_is_renewed_once() -> None:
     """A process that was suspended doesn't make up for the renewals that it missed."""
     store, clock = Renewals(), FastClock()
-    heart = _Heart(clock, 10.0)
+    heart = Renewer(clock, 10.0)
     heart.start(kept := held(store, "kept"))
     began = clock.monotonic()
     clock._ahead += 100_000.0
@@ -100,7 +100,7 @@ async def test_after_a_long_pause_each_claim_is_renewed_once() -> None:
 
 def test_what_another_event_loop_left_is_let_go() -> None:
     """On a new event loop, such as a forked child's, only the claims made there are renewed."""
-    store, heart = Renewals(), _Heart(SystemClock(), 0.02)
+    store, heart = Renewals(), Renewer(SystemClock(), 0.02)
     ours = held(store, "here")
 
     async def begin() -> None:

@@ -26,7 +26,8 @@ async def connect(clock: FastClock) -> AsyncIterator[Connect]:
     def make(server: FaultServer | str, **options: Any) -> FrameClient:
         url = server if isinstance(server, str) else server.url
         options = {"clock": clock, "rate_limit": None, "store": MemoryStore()} | options
-        clients.append(FrameClient("sk_sandbox_test", base_url=url, **options))
+        options = {"api_key": "sk_sandbox_test"} | options
+        clients.append(FrameClient(base_url=url, **options))
         return clients[-1]
 
     yield make

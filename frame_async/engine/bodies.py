@@ -1,7 +1,6 @@
 """Bodies of answers: bounded, whatever is declared or compressed."""
 
 import zlib
-from collections.abc import Mapping
 from typing import Final
 
 LARGEST_BODY: Final = 1_048_576
@@ -14,13 +13,13 @@ class UnusableBodyError(Exception):
     """A body that can't be had; its argument says why in a few words."""
 
 
-def decompressed(body: bytes, headers: Mapping[str, str]) -> bytes:
+def decompress(body: bytes, encoding: str) -> bytes:
     """The body without its Content-Encoding, which was not asked for but may be there.
 
     Raises:
         UnusableBodyError: larger than `LARGEST_BODY`, damaged, or of an unknown encoding.
     """
-    encoding = headers.get("Content-Encoding", "").strip().lower()
+    encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return body
     if encoding not in _WINDOW_BITS:
@@ -32,6 +31,15 @@ def decompressed(body: bytes, headers: Mapping[str, str]) -> bytes:
         unpacked = None
     if unpacked is None or (not unpacker.eof and len(unpacked) <= LARGEST_BODY):
         raise UnusableBodyError("its compression is damaged")
-    if len(unpacked) > LARGEST_BODY:
-        raise UnusableBodyError("it is larger than 1 MiB")
+    check_size(unpacked)
     return unpacked
+
+
+def check_size(body: bytes | bytearray) -> None:
+    """Refuse more than `LARGEST_BODY`.
+
+    Raises:
+        UnusableBodyError: it is larger.
+    """
+    if len(body) > LARGEST_BODY:
+        raise UnusableBodyError("it is larger than 1 MiB")

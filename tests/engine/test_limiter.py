@@ -18,9 +18,9 @@ from frame_async import (
     RateLimit,
 )
 from frame_async.emulator import Emulator
+from frame_async.engine.limiter import NoSlotError, RateLimiter
 from frame_async.errors import StoreError, WindowFullError
 from frame_async.stores import MemoryStore, Window
-from frame_async.transport.line import Line, NoPlaceError
 
 
 class CountingStore(MemoryStore):
@@ -33,12 +33,14 @@ class CountingStore(MemoryStore):
         return await super().enter(*args)
 
 
-def line(limit: int, per: float = 60.0, store: MemoryStore | None = None) -> tuple[Line, FastClock]:
+def line(
+    limit: int, per: float = 60.0, store: MemoryStore | None = None
+) -> tuple[RateLimiter, FastClock]:
     """A line before a window, on a clock whose sleeps take no time."""
     clock = FastClock()
     store = MemoryStore(now=clock.monotonic) if store is None else store
     store._now = clock.monotonic
-    return Line(store, Window("w", RateLimit(limit, per)), clock), clock
+    return RateLimiter(store, Window("w", RateLimit(limit, per)), clock), clock
 
 
 @pytest.mark.parametrize(("lane", "at"), [(Lane.BULK, 2.0), (Lane.INTERACTIVE, 9.0)])
@@ -52,7 +54,7 @@ async def test_rows_wait_for_the_soonest_time_that_was_told(lane: Lane, at: floa
 
     here, clock = line(1, store=Telling())
     begin = clock.monotonic()
-    await asyncio.gather(*(here.enter(f"{n}", lane, 1.0, begin + 100) for n in range(2)))
+    await asyncio.gather(*(here.acquire(f"{n}", lane, 1.0, begin + 100) for n in range(2)))
     assert clock.monotonic() - begin == pytest.approx(at, abs=0.5)
     here.close()
 
@@ -121,9 +123,9 @@ async def test_a_full_window_is_never_forced(
     """What is full by our own requests stays full, whatever the deadline."""
     waiting, clock = line(2)
     for number in range(2):
-        await waiting.enter(f"t{number}", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
-    with pytest.raises(NoPlaceError):
-        await waiting.enter("t2", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
+        await waiting.acquire(f"t{number}", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
+    with pytest.raises(NoSlotError):
+        await waiting.acquire("t2", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
 
 
 async def test_the_mode_of_the_key_sets_the_limit(
@@ -144,9 +146,9 @@ async def test_first_come_first_served() -> None:
     served: list[int] = []
 
     async def come(number: int) -> None:
-        await waiting.enter(f"t{number}", Lane.BULK, 1.0, 1e9)
+        await waiting.acquire(f"t{number}", Lane.BULK, 1.0, 1e9)
         served.append(number)
-        await waiting.leave(f"t{number}", sent=True)
+        await waiting.release(f"t{number}", sent=True)
 
     await asyncio.gather(*(come(number) for number in range(30)))
     assert served == list(range(30))
@@ -155,17 +157,17 @@ async def test_first_come_first_served() -> None:
 async def test_interactive_goes_first() -> None:
     """Who waits in the interactive lane is served before everyone in the bulk lane."""
     waiting, _ = line(1)
-    await waiting.enter("first", Lane.BULK, 1.0, 1e9)
+    await waiting.acquire("first", Lane.BULK, 1.0, 1e9)
     served: list[str] = []
 
     async def come(name: str, lane: Lane) -> None:
-        await waiting.enter(name, lane, 1.0, 1e9)
+        await waiting.acquire(name, lane, 1.0, 1e9)
         served.append(name)
-        await waiting.leave(name, sent=True)
+        await waiting.release(name, sent=True)
 
     bulk = [asyncio.create_task(come(f"b{n}", Lane.BULK)) for n in range(3)]
     payer = asyncio.create_task(come("payer", Lane.INTERACTIVE))
-    await waiting.leave("first", sent=True)
+    await waiting.release("first", sent=True)
     await asyncio.gather(*bulk, payer)
     assert served == ["payer", "b0", "b1", "b2"]
 
@@ -174,10 +176,10 @@ async def test_bulk_leaves_a_reserve() -> None:
     """Bulk fills nine of ten places; a payer gets the tenth at once."""
     waiting, clock = line(10)
     for number in range(9):
-        await waiting.enter(f"b{number}", Lane.BULK, 1.0, clock.monotonic() + 1)
-    with pytest.raises(NoPlaceError):
-        await waiting.enter("b9", Lane.BULK, 1.0, clock.monotonic() + 1)
-    await waiting.enter("payer", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
+        await waiting.acquire(f"b{number}", Lane.BULK, 1.0, clock.monotonic() + 1)
+    with pytest.raises(NoSlotError):
+        await waiting.acquire("b9", Lane.BULK, 1.0, clock.monotonic() + 1)
+    await waiting.acquire("payer", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
 
 
 async def test_one_asks_for_all() -> None:
@@ -186,8 +188,8 @@ async def test_one_asks_for_all() -> None:
     waiting, _ = line(50, store=store)
 
     async def come(number: int) -> None:
-        await waiting.enter(f"t{number}", Lane.BULK, 1.0, 1e9)
-        await waiting.leave(f"t{number}", sent=True)
+        await waiting.acquire(f"t{number}", Lane.BULK, 1.0, 1e9)
+        await waiting.release(f"t{number}", sent=True)
 
     await asyncio.gather(*(come(number) for number in range(1000)))
     assert store.asked < 1200
@@ -198,7 +200,7 @@ async def test_giving_up_gives_the_place_back() -> None:
     store = MemoryStore()
     waiting, clock = line(5, per=0.2, store=store)
     waiting._clock = clock
-    tasks = [asyncio.create_task(waiting.enter(f"t{n}", Lane.BULK, 1.0, 1e9)) for n in range(100)]
+    tasks = [asyncio.create_task(waiting.acquire(f"t{n}", Lane.BULK, 1.0, 1e9)) for n in range(100)]
     await asyncio.sleep(0)
     for task in tasks[4:]:
         task.cancel()
@@ -241,8 +243,8 @@ async def test_a_store_that_fails_turns_everyone_away() -> None:
 
     store = Failing()
     waiting, _ = line(1, store=store)
-    await waiting.enter("first", Lane.BULK, 1.0, 1e9)
-    tasks = [asyncio.create_task(waiting.enter(f"t{n}", Lane.BULK, 1.0, 1e9)) for n in range(50)]
+    await waiting.acquire("first", Lane.BULK, 1.0, 1e9)
+    tasks = [asyncio.create_task(waiting.acquire(f"t{n}", Lane.BULK, 1.0, 1e9)) for n in range(50)]
     await asyncio.sleep(0)
     store.broken = True
     ended = await asyncio.gather(*tasks, return_exceptions=True)

@@ -34,8 +34,6 @@ from frame_async import (
     PaymentLinkSessionRequest,
     RetryPolicy,
 )
-from frame_async.hidden import Hidden
-from frame_async.transport.session import _head_of
 
 KEY = "sk_sandbox_VeRySeCrEt"
 NUMBER = "4242424242424242"
@@ -118,11 +116,8 @@ def assert_silent(*texts: str) -> None:
 @pytest.fixture
 async def client_of(connect: Connect) -> Connect:
     def make(server: FaultServer | str) -> FrameClient:
-        client = connect(server, retry=RetryPolicy(max_retries=1), attempt_timeout=0.2)
-        client._session._key = Hidden(KEY)
-        client._session._head = _head_of(client._session._url, Hidden(KEY))
-        client.payment_link_sessions._key = Hidden(KEY)
-        return client
+        once_more = RetryPolicy(max_retries=1)
+        return connect(server, api_key=KEY, retry=once_more, attempt_timeout=0.2)
 
     return make
 

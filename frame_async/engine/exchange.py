@@ -1,16 +1,13 @@
 """What one HTTP exchange left behind, in words that know nothing of aiohttp."""
 
 from collections.abc import Callable
+from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final
 
 from attrs import define, field
 
-from frame_async.calls import Outcome
+from frame_async.calls import Attempt, Outcome
 from frame_async.protocol.outcomes import Ending, Evidence, Phase, judge
-
-# Python 3.11 takes as long to find a member of an enum as for twenty plain names.
-_DONE: Final = Phase.DONE
 
 
 @define(eq=False, repr=False)
@@ -18,9 +15,10 @@ class Head:
     """The head of an answer, as far as a call needs it."""
 
     status: int
-    retry_after: tuple[str, ...] = field(default=(), repr=False)
-    date: str | None = field(default=None, repr=False)
+    retry_after: tuple[str, ...] = ()
+    date: str | None = None
     request_id: str | None = None
+    encoding: str = ""
 
 
 @define(eq=False, repr=False)
@@ -38,16 +36,22 @@ class Trail:
     """One of the client's own connection slots was free."""
     handed: float | None = None
     """The request was handed to a connection: from now on it may arrive."""
+    times_handed: int = 0
+    """How often that happened; a middleware of a session of one's own may send twice."""
     sent: float | None = None
     """The connection had taken it, to the kernel or to its own buffer."""
+    unwritten: bool = False
+    """The connection was closed before it took a byte."""
     answered: float | None = None
     """The head of the answer was read."""
     read: float | None = None
     """The body of the answer was read to its end."""
-    fresh: bool = False
-    """A new connection was opened for it."""
+    reused: bool | None = None
+    """Whether the connection had served an earlier request; None if that can't be seen."""
     head: Head | None = None
     """The head of the answer."""
+    body: bytearray = field(factory=bytearray)
+    """The body of the answer, as far as it was read; it may echo what was sent."""
 
     def __attrs_post_init__(self) -> None:
         self.began = self.now()
@@ -56,36 +60,28 @@ class Trail:
     def phase(self) -> Phase:
         """The last phase that was reached."""
         if self.read is not None:
-            return _DONE  # as a rule
-        if self.answered is not None:
+            return Phase.DONE
+        if self.head is not None:
             return Phase.ANSWER
         if self.handed is not None:
             return Phase.SEND
         return Phase.GATE if self.admitted is None else Phase.CONNECT
 
-    def steps(self) -> tuple[float | None, ...]:
-        """Seconds of each step, from the gate to the body; None for a step that didn't end."""
-        times = self._times()
-        began, admitted, handed, sent, answered, read = times
-        if read is not None:  # as a rule
-            parts = admitted - began, handed - admitted, sent - handed, answered - sent
-            return (*parts, read - answered)
-        return tuple([None if b is None else b - a for a, b in pairwise(times)])
-
-    def _times(self) -> tuple[Any, ...]:
-        return self.began, self.admitted, self.handed, self.sent, self.answered, self.read
-
     def end(
-        self,
-        ending: Ending,
-        detail: str = "",
-        body: bytes = b"",
-        fits_in: float | None = None,
+        self, ending: Ending, detail: str = "", body: bytes = b"", fits_in: float | None = None
     ) -> "Exchange":
         """The exchange is over, now and like this."""
+        if self.unwritten and self.head is None and self.times_handed == 1:
+            ending, detail = Ending.NEVER_WRITTEN, ""
         status = self.head.status if self.head else None
         evidence = Evidence(self.phase, ending, status)
-        return Exchange(self, ending, self.now(), evidence, judge(evidence), detail, fits_in, body)
+        return Exchange(self, self.now(), evidence, judge(evidence), detail, fits_in, body)
+
+
+def remembered(body: bytes) -> "Exchange":
+    """The exchange behind an answer that the store remembers."""
+    trail = Trail(lambda: 0.0, read=0.0)
+    return trail.end(Ending.COMPLETE, body=body)
 
 
 @define(eq=False, repr=False)
@@ -93,7 +89,6 @@ class Exchange:
     """One HTTP exchange: what was observed, and the answer as far as it came."""
 
     trail: Trail
-    ending: Ending
     ended: float
     """Monotonic time at which it was over."""
     evidence: Evidence
@@ -103,8 +98,8 @@ class Exchange:
     detail: str = ""
     """More about the ending in a few words, such as "connection refused"."""
     fits_in: float | None = None
-    """Seconds after which there would be a place in the rate window, if that was missing."""
-    body: bytes = field(default=b"", repr=False)
+    """Seconds after which there would be a slot in the rate window, if that was missing."""
+    body: bytes = b""
     """The body of the answer, as far as it was read; it may echo what was sent."""
 
     @property
@@ -113,6 +108,36 @@ class Exchange:
         return self.trail.head
 
     @property
+    def ending(self) -> Ending:
+        """How it ended."""
+        return self.evidence.ending
+
+    @property
     def reason(self) -> str:
         """Why it ended without a usable answer, in a few words; empty otherwise."""
         return f"{self.ending}: {self.detail}" if self.detail else str(self.ending)
+
+    def describe(self, began: datetime, window: float, slept: float, slept_for: str) -> Attempt:
+        """The record of this exchange; `window` seconds were waited for the rate window."""
+        trail, head = self.trail, self.head
+        times = trail.began, trail.admitted, trail.handed, trail.sent, trail.answered, trail.read
+        gate, connect, send, wait, read = (
+            None if one is None or other is None else other - one for one, other in pairwise(times)
+        )
+        return Attempt(
+            outcome=self.outcome,
+            status=head.status if head else None,
+            reason=self.reason,
+            started=began,
+            duration=self.ended - trail.began,
+            window=window,
+            gate=gate,
+            connect=connect,
+            send=send,
+            wait=wait,
+            read=read,
+            reused=trail.reused if trail.handed is not None else None,
+            slept=slept,
+            slept_for=slept_for,
+            request_id=head.request_id if head else None,
+        )

@@ -1,6 +1,5 @@
-"""What the operating system and the event loop say."""
+"""What the operating system says."""
 
-import asyncio
 import os
 import select
 from collections.abc import Callable
@@ -27,9 +26,3 @@ def spelled(error: BaseException) -> str:
     """The system's word for an error, such as "connection refused"; empty when it has none."""
     number = getattr(error, "errno", None)
     return os.strerror(number).lower() if isinstance(number, int) and number > 0 else ""
-
-
-def was_asked_to_cancel() -> bool:
-    """Whether somebody cancelled the running task, rather than something within it."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
