@@ -16,8 +16,9 @@ from attrs import define, evolve, field, frozen
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.engine.exchange import Exchange, Trail
 from frame_async.engine.http import Http
-from frame_async.engine.limiter import DismissedError, NoSlotError, RateLimiter, Slot, Unlimited
+from frame_async.engine.limiter import RateLimiter, Unlimited
 from frame_async.engine.operation import Operation
+from frame_async.engine.slots import DismissedError, NoSlotError, Slot
 from frame_async.errors import StoreError
 from frame_async.hidden import Hidden
 from frame_async.observers import Observers, logger
@@ -60,11 +61,6 @@ class Ended:
     stopped: str = ""
     """Why there was no further attempt, when there could have been one."""
 
-    @property
-    def created(self) -> bool:
-        """Whether there is something to hand over."""
-        return self.call.outcome is Outcome.CREATED
-
     def admitting(self, store_error: str) -> "Ended":
         """The same end, with what the store couldn't do in its record."""
         listed = dict.fromkeys(filter(None, (store_error, self.call.store_error)))
@@ -88,6 +84,8 @@ class Course:
     doubts: int = 0
     """Possible duplicates of earlier calls with the same key."""
     attempts: list[Attempt] = field(factory=list[Attempt])
+    outcomes: list[Outcome] = field(factory=list[Outcome])
+    """Of each attempt."""
     last: Exchange | None = None
     first_at: float | None = None
     """When the first exchange began: waiting for the window is not what the policy limits."""
@@ -103,8 +101,7 @@ class Course:
     @property
     def possible_duplicates(self) -> int:
         """How many requests may have created something that nobody has."""
-        unknown = sum(attempt.outcome is Outcome.UNKNOWN for attempt in self.attempts)
-        return self.doubts + self.extra_sends + unknown
+        return self.doubts + self.extra_sends + self.outcomes.count(Outcome.UNKNOWN)
 
     def end(self, exchange: Exchange, now: float) -> Ended:
         """It is over, now, with this exchange."""
@@ -112,11 +109,10 @@ class Course:
 
     def record(self, now: float, *, cancelled: bool = False) -> Call:
         """The record of the call, as far as it came."""
-        outcomes = [attempt.outcome for attempt in self.attempts]
         return Call(
             idempotency_key=self.key,
             attempts=tuple(self.attempts),
-            outcome=sum_up(outcomes, self.doubts + self.extra_sends),
+            outcome=sum_up(self.outcomes, self.doubts + self.extra_sends),
             possible_duplicates=self.possible_duplicates,
             cancelled=cancelled,
             store_error="; ".join(dict.fromkeys(self.store_errors)),
@@ -184,7 +180,7 @@ class Attempts:
     ) -> Exchange:
         """One exchange, noted in the course of its call, and its slot settled."""
         at = datetime.fromtimestamp(self.clock.time(), UTC)
-        trail = Trail(self.clock.monotonic)
+        trail = Trail(self.clock.monotonic, self.clock.monotonic())
         if course.first_at is None:
             course.first_at = trail.began
         left = max(0.0, course.deadline - trail.began)
@@ -207,12 +203,15 @@ class Attempts:
         attempt = exchange.describe(at, waited, course.slept, course.slept_for)
         course.slept, course.slept_for = 0.0, ""
         course.attempts.append(attempt)
+        course.outcomes.append(exchange.outcome)
         self.observers.attempt_ended(course.key, len(course.attempts), attempt)
-        if slot is not None:
+        if slot is not None and exchange.outcome is Outcome.CREATED:
+            slot.answer()
+        elif slot is not None:
             self._settle(slot, course, exchange)
 
     def _settle(self, slot: Slot, course: Course, exchange: Exchange) -> None:
-        """How the slot is to be released."""
+        """How the slot of a request that created nothing is to be released."""
         if exchange.outcome is Outcome.UNKNOWN and exchange.head is None:
             slot.keep()
         elif course.policy.react(exchange.outcome, exchange.evidence) is Reaction.THROTTLED:
@@ -229,7 +228,9 @@ class Attempts:
 
     def _unsent(self, ending: Ending, detail: str = "", fits_in: float | None = None) -> Exchange:
         """An exchange that never began."""
-        return Trail(self.clock.monotonic).end(ending, detail, fits_in=fits_in)
+        return Trail(self.clock.monotonic, self.clock.monotonic()).end(
+            ending, detail, fits_in=fits_in
+        )
 
 
 class _Retries:

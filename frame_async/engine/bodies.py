@@ -31,15 +31,6 @@ def decompress(body: bytes, encoding: str) -> bytes:
         unpacked = None
     if unpacked is None or (not unpacker.eof and len(unpacked) <= LARGEST_BODY):
         raise UnusableBodyError("its compression is damaged")
-    check_size(unpacked)
-    return unpacked
-
-
-def check_size(body: bytes | bytearray) -> None:
-    """Refuse more than `LARGEST_BODY`.
-
-    Raises:
-        UnusableBodyError: it is larger.
-    """
-    if len(body) > LARGEST_BODY:
+    if len(unpacked) > LARGEST_BODY:
         raise UnusableBodyError("it is larger than 1 MiB")
+    return unpacked

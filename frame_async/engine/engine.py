@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
+from frame_async.calls import Outcome
 from frame_async.engine import results
 from frame_async.engine.attempts import Attempts, Course
 from frame_async.engine.http import Http
@@ -56,7 +57,7 @@ class Engine:
             raise
         if lease.replay is None:
             self.observers.call_ended(ended.call)
-        if ended.created:
+        if ended.call.outcome is Outcome.CREATED:
             return results.load(operation, ended)
         raise results.error_of(ended, self._secrets(operation, request))
 

@@ -31,7 +31,7 @@ class Trail:
 
     now: Callable[[], float]
     """The clock that all times are taken from."""
-    began: float = field(init=False)
+    began: float
     admitted: float | None = None
     """One of the client's own connection slots was free."""
     handed: float | None = None
@@ -53,34 +53,32 @@ class Trail:
     body: bytearray = field(factory=bytearray)
     """The body of the answer, as far as it was read; it may echo what was sent."""
 
-    def __attrs_post_init__(self) -> None:
-        self.began = self.now()
-
-    @property
-    def phase(self) -> Phase:
-        """The last phase that was reached."""
-        if self.read is not None:
-            return Phase.DONE
-        if self.head is not None:
-            return Phase.ANSWER
-        if self.handed is not None:
-            return Phase.SEND
-        return Phase.GATE if self.admitted is None else Phase.CONNECT
-
     def end(
         self, ending: Ending, detail: str = "", body: bytes = b"", fits_in: float | None = None
     ) -> "Exchange":
         """The exchange is over, now and like this."""
         if self.unwritten and self.head is None and self.times_handed == 1:
             ending, detail = Ending.NEVER_WRITTEN, ""
-        status = self.head.status if self.head else None
-        evidence = Evidence(self.phase, ending, status)
-        return Exchange(self, self.now(), evidence, judge(evidence), detail, fits_in, body)
+        phase = Phase.GATE if self.admitted is None else Phase.CONNECT
+        phase = phase if self.handed is None else Phase.SEND
+        if self.head is not None:
+            phase = Phase.ANSWER if self.read is None else Phase.DONE
+        evidence = Evidence(phase, ending, self.head.status if self.head else None)
+        return Exchange(
+            trail=self,
+            head=self.head,
+            ended=self.now(),
+            evidence=evidence,
+            outcome=judge(evidence),
+            reason=f"{ending}: {detail}" if detail else str(ending),
+            fits_in=fits_in,
+            body=body,
+        )
 
 
 def remembered(body: bytes) -> "Exchange":
     """The exchange behind an answer that the store remembers."""
-    trail = Trail(lambda: 0.0, read=0.0)
+    trail = Trail(now=lambda: 0.0, began=0.0)
     return trail.end(Ending.COMPLETE, body=body)
 
 
@@ -89,41 +87,29 @@ class Exchange:
     """One HTTP exchange: what was observed, and the answer as far as it came."""
 
     trail: Trail
+    head: Head | None
+    """The head of the answer, if one was read."""
     ended: float
     """Monotonic time at which it was over."""
     evidence: Evidence
     """The facts that its outcome is judged by."""
     outcome: Outcome
     """What they prove."""
-    detail: str = ""
-    """More about the ending in a few words, such as "connection refused"."""
+    reason: str = ""
+    """Why it ended without a usable answer, in a few words; empty otherwise."""
     fits_in: float | None = None
     """Seconds after which there would be a slot in the rate window, if that was missing."""
     body: bytes = b""
     """The body of the answer, as far as it was read; it may echo what was sent."""
 
-    @property
-    def head(self) -> Head | None:
-        """The head of the answer, if one was read."""
-        return self.trail.head
-
-    @property
-    def ending(self) -> Ending:
-        """How it ended."""
-        return self.evidence.ending
-
-    @property
-    def reason(self) -> str:
-        """Why it ended without a usable answer, in a few words; empty otherwise."""
-        return f"{self.ending}: {self.detail}" if self.detail else str(self.ending)
-
     def describe(self, began: datetime, window: float, slept: float, slept_for: str) -> Attempt:
         """The record of this exchange; `window` seconds were waited for the rate window."""
         trail, head = self.trail, self.head
         times = trail.began, trail.admitted, trail.handed, trail.sent, trail.answered, trail.read
-        gate, connect, send, wait, read = (
-            None if one is None or other is None else other - one for one, other in pairwise(times)
-        )
+        steps: list[float | None] = []
+        for one, other in pairwise(times):
+            steps.append(None if one is None or other is None else other - one)
+        gate, connect, send, wait, read = steps
         return Attempt(
             outcome=self.outcome,
             status=head.status if head else None,

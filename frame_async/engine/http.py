@@ -1,4 +1,4 @@
-"""An `aiohttp.ClientSession`, and the evidence of each exchange; all that knows aiohttp.
+"""An `aiohttp.ClientSession`, and the evidence of each exchange.
 
 aiohttp's exceptions carry the Authorization header in their arguments, so none leaves
 this module, not even as the context of another: `Http.send` returns an `Exchange`
@@ -9,29 +9,25 @@ import asyncio
 import os
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import nullcontext, suppress
-from typing import Any, Final
-from weakref import WeakSet
+from typing import Final
 
 import aiohttp
 from attrs import frozen
 from yarl import URL
 
 from frame_async._version import __version__
-from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, check_size, decompress
+from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, decompress
 from frame_async.engine.cancellation import was_asked_to_cancel
+from frame_async.engine.connections import EXACT, Connector, RequestBody
 from frame_async.engine.exchange import Exchange, Head, Trail
-from frame_async.engine.system import is_quiet, spelled
+from frame_async.engine.system import spelled
 from frame_async.engine.tls import default_tls_context, without_key_log
 from frame_async.errors import ClientClosedError, EventLoopError
 from frame_async.hidden import Hidden
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean_request_id
-
-IDLE_SECONDS: Final = 50.0
-"""How long an idle connection is kept: longer than aiohttp's 15 s, since callers may be
-sparse, and below the 60 s and more after which servers commonly close one."""
 
 LONGEST_FIELD: Final = 131_072
 """Bytes of one header of an answer. aiohttp refuses 8,190 unless told otherwise, and then
@@ -44,121 +40,9 @@ USER_AGENT: Final = (
     f"aiohttp/{aiohttp.__version__}"
 )
 
-_EXACT: Final = 1e9
-"""Seconds; aiohttp rounds timeouts above its threshold, which is 5, up to whole seconds."""
-_ONE_WRITE: Final = 65_536
-"""Bytes; aiohttp hands over a body up to this size without waiting for the connection."""
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
 _AT_ONCE: Final = nullcontext()
 _NO_SLOT: Final = "waiting for a connection slot to come free"
-
-
-class _Body(aiohttp.Payload):
-    """The body of one request: notes when it is written, and to which connection.
-
-    aiohttp holds the head back for the first piece of the body, so until then nothing of
-    the request has left.
-    """
-
-    def __init__(self, body: Hidden[bytes], trail: Trail) -> None:
-        super().__init__(body, content_type="application/json")
-        self._bytes = body
-        self._trail = trail
-        self._transport: Any = None
-
-    @property
-    def size(self) -> int:
-        """Bytes, for Content-Length."""
-        return len(self._bytes.reveal())
-
-    @property
-    def autoclose(self) -> bool:
-        """There is nothing to close."""
-        return True
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """As text, for middlewares that sign or log it."""
-        return self._bytes.reveal().decode(encoding, errors)
-
-    async def write(self, writer: Any) -> None:
-        """Write all of it, and note that the request may arrive from now on."""
-        trail, body = self._trail, self._bytes.reveal()
-        trail.handed = trail.now()
-        trail.times_handed += 1
-        try:
-            await writer.write(body)
-        except aiohttp.ClientConnectionResetError:
-            # Raised before the connection takes a byte, unless it had to be waited for.
-            trail.unwritten = len(body) <= _ONE_WRITE
-            raise
-        trail.sent = trail.now()
-
-    def note_connection(self, transport: asyncio.BaseTransport | None, *, reused: bool) -> None:
-        """It goes over this connection."""
-        self._transport = transport
-        self._trail.reused = reused
-
-    def abort(self) -> None:
-        """Send no more of it: even a connection that was closed would send what it buffers.
-
-        One that isn't closed had a complete answer. It is in the pool again, and may
-        already carry another request.
-        """
-        transport = self._transport
-        if transport is not None and transport.is_closing():
-            transport.abort()
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Connections to one address; hands out none that has something to say.
-
-    On an idle connection the server may have pushed bytes, or closed it, and a stray answer
-    must not become that of the next request. Or it answered before it had read all of
-    the last request, whose rest would then go before the next one.
-    """
-
-    def __init__(self, tls: ssl.SSLContext | bool) -> None:
-        super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its options' is
-            limit=0, ssl=tls, keepalive_timeout=IDLE_SECONDS, timeout_ceil_threshold=_EXACT
-        )
-        self._used: WeakSet[Any] = WeakSet()
-        """The protocols of connections that had a request; uvloop's transports can't be here."""
-
-    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> Any:
-        """A connection that is new, or idle and silent."""
-        while True:
-            connection = await super().connect(req, *args, **kwargs)
-            protocol, transport = connection.protocol, connection.transport
-            reused = protocol in self._used
-            if not reused or _is_usable(connection):
-                break
-            connection.close()
-            if transport is not None:
-                transport.abort()
-        self._used.add(protocol)
-        if isinstance(req.body, _Body):
-            req.body.note_connection(transport, reused=reused)
-        return connection
-
-    def abandon(self) -> None:
-        """Let go of everything without a word to anyone: its event loop is closed."""
-        with suppress(StopIteration):
-            next(self.close().__await__())  # on a closed loop there is nothing to wait for
-        for protocol in self._used:
-            # A closed loop can't run the callback that frees the socket, so run it here.
-            free = getattr(protocol.transport, "_call_connection_lost", None)
-            if free is not None:
-                with suppress(Exception):
-                    free(None)
-
-
-def _is_usable(connection: Any) -> bool:
-    """Whether an idle connection has received nothing and has nothing left to send."""
-    transport, protocol = connection.transport, connection.protocol
-    if transport is None or protocol is None or protocol.should_close:
-        return False
-    socket = transport.get_extra_info("socket")
-    return socket is not None and is_quiet(socket.fileno())
 
 
 @frozen(eq=False, repr=False)
@@ -168,8 +52,8 @@ class _Opened:
     loop: asyncio.AbstractEventLoop
     process: int
     gate: asyncio.Semaphore
-    connector: _Connector
     session: aiohttp.ClientSession
+    closing: AsyncGenerator[None]
 
 
 _of_parents: Final[list[_Opened]] = []
@@ -233,7 +117,7 @@ class Http:
                 _leave_behind(opened, os.getpid())
             else:
                 self.closed = True  # before the first await: exchanges in flight ask for it
-                await opened.session.close()
+                await opened.closing.aclose()
         self.closed = True
         self._opened = None
 
@@ -250,7 +134,7 @@ class Http:
             return trail.end(Ending.SESSION_CLOSED)
         if not await self._admit(opened.gate, timeout, trail):
             return trail.end(Ending.TIMED_OUT, _NO_SLOT if timeout > 0 else "")
-        payload = _Body(body, trail)
+        payload = RequestBody(body, trail)
         try:
             content = await self._converse(
                 opened.session, method, path, payload, key, timeout, trail
@@ -290,7 +174,7 @@ class Http:
         session: aiohttp.ClientSession,
         method: str,
         path: str,
-        payload: _Body,
+        payload: RequestBody,
         key: str,
         timeout: float,
         trail: Trail,
@@ -298,14 +182,14 @@ class Http:
         """Send one request, and read its answer to the end; the body, decompressed."""
         response = await session.request(
             method,
-            self._url(path),
+            self._urls.get(path) or self._url(path),
             data=payload,
             headers={"Idempotency-Key": key},
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
                 total=timeout - (trail.now() - trail.began),
                 sock_connect=self._connect_timeout,
-                ceil_threshold=_EXACT,
+                ceil_threshold=EXACT,
             ),
         )
         try:
@@ -314,7 +198,8 @@ class Http:
             content, body = response.content, trail.body
             while not content.at_eof():
                 body += await content.read(LARGEST_BODY + 1 - len(body))
-                check_size(body)
+                if len(body) > LARGEST_BODY:
+                    raise UnusableBodyError("it is larger than 1 MiB")  # noqa: TRY301
             trail.read = trail.now()
         except BaseException:
             response.close()
@@ -322,7 +207,8 @@ class Http:
         if trail.sent is None:
             # Answered before it was asked in full: the rest would go before the next request.
             response.close()
-        return decompress(bytes(body), trail.head.encoding)
+        encoding = trail.head.encoding
+        return decompress(bytes(body), encoding) if encoding else bytes(body)
 
     def _url(self, path: str) -> URL:
         if path not in self._urls:
@@ -330,9 +216,8 @@ class Http:
         return self._urls[path]
 
     def _open(self, loop: asyncio.AbstractEventLoop, process: int) -> _Opened:
-        connector = _Connector(self._tls)
         session = aiohttp.ClientSession(
-            connector=connector,
+            connector=Connector(self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -346,7 +231,21 @@ class Http:
                 "User-Agent": USER_AGENT,
             },
         )
-        return _Opened(loop, process, asyncio.Semaphore(self._limit), connector, session)
+        closing = _close_with_loop(session)
+        with suppress(StopIteration):
+            closing.__anext__().send(None)
+        return _Opened(loop, process, asyncio.Semaphore(self._limit), session, closing)
+
+
+async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+    """Close the session when this is closed, which `asyncio.run` does before its loop ends.
+
+    A connection that outlives its event loop could never be closed.
+    """
+    try:
+        yield
+    finally:
+        await session.close()
 
 
 def _leave_behind(opened: _Opened, process: int) -> None:
@@ -359,10 +258,7 @@ def _leave_behind(opened: _Opened, process: int) -> None:
         # The parent is using these connections: not a byte may be sent, so not even
         # closed, and kept for ever lest the garbage collector does it.
         _of_parents.append(opened)
-    elif opened.loop.is_closed():
-        opened.session.detach()
-        opened.connector.abandon()
-    else:
+    elif not opened.loop.is_closed():
         raise EventLoopError(
             "this client is open on another event loop; make one FrameClient per event loop, "
             "or close this one there first"

@@ -9,62 +9,18 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from attrs import define, field
 
-from frame_async.engine.cancellation import bounded
+from frame_async.engine.slots import DismissedError, NoSlotError, Slot, Waiter
 from frame_async.errors import StoreError
-from frame_async.observers import logger
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.pause import Pause
 from frame_async.protocol.window import Lane
 from frame_async.stores import Store, Window
 
 _MOST_AT_A_TIME: Final = 64
-
-
-class NoSlotError(Exception):
-    """There is no slot before the deadline; its argument says in how many seconds there is."""
-
-    def __init__(self, fits_in: float) -> None:
-        super().__init__(fits_in)
-        self.fits_in = fits_in
-
-
-class DismissedError(NoSlotError):
-    """Whoever waited was sent away, because its run takes no more."""
-
-
-@define(eq=False, repr=False)
-class Waiter:
-    """One call that wants a slot."""
-
-    token: str
-    lane: Lane
-    hold: float
-    deadline: float
-    run: object = None
-    asked: bool = False
-    """Whether it asked the store itself."""
-    turn: "asyncio.Future[None] | None" = None
-    """Done when it has its slot, or will have none; None until it waits."""
-
-    @property
-    def gone(self) -> bool:
-        """Whether it doesn't wait any more."""
-        return self.turn is None or self.turn.done()
-
-    def admit(self) -> None:
-        """It has its slot."""
-        if self.turn is not None and not self.turn.done():
-            self.turn.set_result(None)
-
-    def turn_away(self, error: Exception) -> None:
-        """It will have none."""
-        if self.turn is not None and not self.turn.done():
-            self.turn.set_exception(error)
 
 
 @define(eq=False, repr=False)
@@ -93,74 +49,6 @@ class _Waiting:
             live = (waiter for waiter in waiting if not waiter.gone)
             found += islice(live, most - len(found))
         return found
-
-
-@define(eq=False, repr=False)
-class Slot:
-    """A slot of the window for one request, as ``async with limiter.slot(...)``.
-
-    Entering takes one if there is one; `wait` waits for one otherwise. Leaving releases it
-    as unsent, unless `keep`, `answer` or `refuse` said what became of the request.
-    """
-
-    _limiter: "RateLimiter | Unlimited"
-    _waiter: Waiter
-    acquired: bool = False
-    _sent: bool | None = False
-    _pause: float | None = None
-
-    async def wait(self) -> None:
-        """Wait for a slot until the deadline.
-
-        Raises:
-            NoSlotError: there was none.
-            DismissedError: its run was dismissed while it waited.
-            StoreError: the store can't answer.
-        """
-        await self._limiter.wait(self._waiter)
-        self.acquired = True
-
-    def keep(self) -> None:
-        """The request may still arrive: its slot lapses when it can't any more."""
-        self._sent = None
-
-    def answer(self) -> None:
-        """The answer is in."""
-        self._sent = True
-
-    def refuse(self, pause: float) -> None:
-        """A 429 came: everyone on the window pauses for that many seconds."""
-        self._pause = pause
-
-    async def __aenter__(self) -> Self:
-        """Take one if there is one.
-
-        Raises:
-            NoSlotError: there is none before the deadline; said at once, not then.
-            StoreError: the store can't answer.
-        """
-        self.acquired = await self._limiter.try_acquire(self._waiter)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self.acquired and (self._sent is not None or self._pause is not None):
-            await (self._release() if exc_type is None else bounded(self._release()))
-
-    async def _release(self) -> None:
-        """Release it; a store that can't hear it gives the slot up later."""
-        token = self._waiter.token
-        try:
-            if self._pause is not None:
-                await self._limiter.refuse(token, self._pause)
-            else:
-                await self._limiter.release(token, sent=bool(self._sent))
-        except StoreError as error:
-            logger.warning("a slot of the rate window stays taken: %s", error)
 
 
 class RateLimiter:

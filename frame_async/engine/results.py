@@ -78,7 +78,7 @@ def error_of(ended: Ended, secrets: Hidden[tuple[str, ...]]) -> CallError:
 
 
 def _not_sent(message: str, call: Call, exchange: Exchange) -> NotSentError:
-    match exchange.ending:
+    match exchange.evidence.ending:
         case Ending.BAD_CERTIFICATE:
             return CertificateError(message, call)
         case Ending.NO_PLACE:

@@ -47,7 +47,12 @@ async def raw(session: aiohttp.ClientSession, url: str) -> None:
 
 async def with_trail(ours: Http) -> None:
     exchange = await ours.send(
-        "POST", "/payment_link_sessions", Hidden(BODY), "k", 15.0, Trail(time.monotonic)
+        "POST",
+        "/payment_link_sessions",
+        Hidden(BODY),
+        "k",
+        15.0,
+        Trail(time.monotonic, time.monotonic()),
     )
     assert exchange.body, exchange
 

@@ -18,7 +18,8 @@ from frame_async import (
     RateLimit,
 )
 from frame_async.emulator import Emulator
-from frame_async.engine.limiter import NoSlotError, RateLimiter
+from frame_async.engine.limiter import RateLimiter
+from frame_async.engine.slots import NoSlotError
 from frame_async.errors import StoreError, WindowFullError
 from frame_async.stores import MemoryStore, Window
 

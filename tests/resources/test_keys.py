@@ -357,7 +357,7 @@ async def test_a_lease_of_a_dead_process(
     """A claim whose lease ran out is found in doubt: sent again, and admitted."""
     store = MemoryStore()
     async with connect(emulator, store=store, claim_lease=0.2) as frame:
-        scope = frame.payment_link_sessions._keyed.scope
+        scope = frame.scope
         from frame_async.protocol.fingerprints import make_fingerprint
         from frame_async.serialization import dump_fields
 

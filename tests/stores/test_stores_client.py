@@ -23,7 +23,8 @@ from support.stores import BACKENDS, store_url
 from frame_async import FrameClient, Lane, PaymentLinkSessionRequest, RateLimit
 from frame_async.emulator import Emulator
 from frame_async.engine.clock import SystemClock
-from frame_async.engine.limiter import NoSlotError, RateLimiter
+from frame_async.engine.limiter import RateLimiter
+from frame_async.engine.slots import NoSlotError
 from frame_async.errors import CallInFlightError, StoreError
 from frame_async.stores import Store, Window
 
