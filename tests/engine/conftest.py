@@ -25,8 +25,8 @@ async def connect(clock: FastClock) -> AsyncIterator[Connect]:
 
     def make(server: FaultServer | str, **options: Any) -> FrameClient:
         url = server if isinstance(server, str) else server.url
-        options = {"clock": clock, "rate_limit": None, "store": MemoryStore()} | options
-        options = {"api_key": "sk_sandbox_test"} | options
+        defaults = {"clock": clock, "rate_limit": None, "store": MemoryStore()}
+        options = {"api_key": "sk_sandbox_test"} | defaults | options
         clients.append(FrameClient(base_url=url, **options))
         return clients[-1]
 

@@ -89,5 +89,5 @@ def simulated(
         trail.head = Head(status)
         return trail.end(Ending.COMPLETE, body=session_body("pls_1"))
 
-    client._http.send = send  # type: ignore[method-assign]
+    client._http.send = send  # type: ignore[assignment,method-assign]
     return client
