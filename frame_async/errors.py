@@ -41,7 +41,6 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from frame_async.calls import Call
-from frame_async.making import Record
 
 _SHOWN_PROBLEMS = 3
 _NAMED_PATHS = 12
@@ -50,8 +49,8 @@ _LONGEST_MESSAGE = 1_000
 _UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+"
 
 
-@frozen(eq=False, repr=False)
-class Problem(Record):
+@frozen
+class Problem:
     """One broken rule: where, what the rule is, and how to mend it."""
 
     path: str
@@ -66,8 +65,8 @@ class Problem(Record):
         return f"{where}{self.rule} ({self.fix})"
 
 
-@frozen(eq=False, repr=False)
-class ServerAnswer(Record):
+@frozen
+class ServerAnswer:
     """What a server said when it said no, read from whichever envelope it used."""
 
     status: int

@@ -33,7 +33,7 @@ class Observer:
         """The call is over, cancelled ones included; nothing more will be told of it."""
 
 
-@define(eq=False, repr=False)
+@define
 class Audience:
     """All observers of a client, told in turn; none can disturb a call or another."""
 

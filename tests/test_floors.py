@@ -14,9 +14,8 @@ NAME = "frame_async"
 FLOORS = {
     "_version": 0,
     "hidden": 0,
-    "making": 0,
     "shapes": 0,
-    "calls": 0.25,  # its records stand on `making`
+    "calls": 0.25,
     "observers": 0.5,
     "errors": 0.5,  # carries the record of a call, so it stands on `calls`
     "models": 1,

@@ -114,26 +114,6 @@ print([name for name in later if f"frame_async.{name}" in sys.modules])
     assert run(code).splitlines() == ["[]", "['models.events', 'models.redirects']"]
 
 
-def test_a_first_client_has_few_methods_generated() -> None:
-    """No class on the way has attrs write its equality, hash or repr: see `making.Record`."""
-    code = """
-import sys
-from attrs import has
-from frame_async import FrameClient
-FrameClient("sk_sandbox_x")
-modules = [module for name, module in sys.modules.items() if name.startswith("frame_async.")]
-classes = {each for m in modules for each in vars(m).values() if isinstance(each, type)}
-ours = [each for each in classes if has(each) and each.__module__.startswith("frame_async.")]
-print(len(ours) > 20, sorted(
-    f"{each.__qualname__}.{name}"
-    for each in ours
-    for name in ("__eq__", "__hash__", "__repr__")
-    if "attrs generated" in str(getattr(vars(each).get(name), "__code__", ""))
-))
-"""
-    assert run(code) == "True []"
-
-
 def test_help_loads_nothing_of_the_library() -> None:
     """Help needs click and nothing else."""
     code = """

@@ -32,7 +32,6 @@ from frame_async.errors import (
     StoreError,
     WrongModeError,
 )
-from frame_async.making import Record, maker_of
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 
@@ -56,8 +55,8 @@ SENSELESS: Final = (
 """What ends a run: every further call would end the same way."""
 
 
-@frozen(eq=False, repr=False)
-class BulkItem(Record):
+@frozen
+class BulkItem:
     """One input of a bulk run."""
 
     request: PaymentLinkSessionRequest
@@ -68,8 +67,8 @@ class BulkItem(Record):
     """Whatever you want to find again in the result, such as a row number."""
 
 
-@frozen(eq=False, repr=False)
-class BulkResult(Record):
+@frozen
+class BulkResult:
     """What became of one input: a session, or an error."""
 
     index: int
@@ -88,8 +87,6 @@ class BulkResult(Record):
             return self.session.call
         return self.error.call if isinstance(self.error, CallError) else Call()
 
-
-_make_result: Final = maker_of(BulkResult)
 
 Create = Callable[[BulkItem], Awaitable[PaymentLinkSession]]
 """Makes one call."""
@@ -295,10 +292,10 @@ class Engine:
         except FrameError as error:
             if isinstance(error, SENSELESS):
                 self._fail(error)
-            return _make_result(index, item, None, error)
+            return BulkResult(index, item, error=error)
         if self.livemode is not None and session.livemode is (not self.livemode):
             self._fail(WrongModeError(session.id, livemode=not self.livemode))
-        return _make_result(index, item, session, None)
+        return BulkResult(index, item, session)
 
     def _fail(self, error: BaseException) -> None:
         """Remember the first failure; what is in flight still comes to its end."""

@@ -9,7 +9,6 @@ from attrs import fields
 
 from frame_async.calls import Call
 from frame_async.errors import Problem, UnreadableError
-from frame_async.making import maker_of
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.serialization import _json
 from frame_async.serialization._converter import structure
@@ -26,7 +25,6 @@ _WIRE: Final = tuple(a.name for a in fields(PaymentLinkSession) if a.name not in
 _EXPIRES, _CREATED, _UPDATED = map(_WIRE.index, ("expires", "created", "updated"))
 _contains: Final[Callable[[frozenset[type], object], bool]] = frozenset[type].__contains__
 _NOTHING: Final = (None,) * len(_WIRE)
-_make_session: Final = maker_of(PaymentLinkSession)
 
 
 def _good_types(annotation: Any) -> frozenset[type]:
@@ -55,7 +53,8 @@ def load_session(data: bytes, call: Call) -> PaymentLinkSession:
     try:
         if all(map(_contains, _GOOD, map(type, values))):
             _read_times(values)
-            return _make_session(*values, fields_found, call)  # what is left is unknown
+            known = dict(zip(_WIRE, values, strict=True))
+            return PaymentLinkSession(**known, extra=fields_found, call=call)
     except MismatchError:
         pass
     raise UnreadableError(_WHAT, _problems_of(data))

@@ -11,7 +11,6 @@ from attrs import define, field, frozen
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.errors import StoreError
 from frame_async.hidden import Hidden
-from frame_async.making import maker_of
 from frame_async.observers import Audience
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.outcomes import Ending, sum_up
@@ -330,15 +329,14 @@ class _Course:
 
     def record(self, *, cancelled: bool = False) -> Call:
         outcomes = [attempt.outcome for attempt in self._attempts]
-        return _make_call(
-            self._assignment.key,
-            tuple(self._attempts),
-            sum_up(outcomes, self._assignment.doubts),
-            self._doubts(),
-            cancelled,
-            False,  # not replayed
-            "; ".join(dict.fromkeys(self._trouble)) if self._trouble else "",
-            self._delivery.clock.monotonic() - self._started,
+        return Call(
+            idempotency_key=self._assignment.key,
+            attempts=tuple(self._attempts),
+            outcome=sum_up(outcomes, self._assignment.doubts),
+            possible_duplicates=self._doubts(),
+            cancelled=cancelled,
+            store_error="; ".join(dict.fromkeys(self._trouble)),
+            elapsed=self._delivery.clock.monotonic() - self._started,
         )
 
 
@@ -362,25 +360,26 @@ def _finish(task: "asyncio.Future[None]") -> None:
         logger.error("bookkeeping of a cancelled call failed: %s", type(error).__name__)
 
 
-_make_attempt: Final = maker_of(Attempt)
-_make_call: Final = maker_of(Call)
-
-
 def describe(
     exchange: Exchange, began: datetime, waited: float, slept: float, slept_for: str
 ) -> Attempt:
     """The record of one exchange."""
     trail, head = exchange.trail, exchange.head
-    return _make_attempt(
-        exchange.outcome,
-        head.status if head else None,
-        exchange.reason,
-        began,
-        exchange.ended - trail.began,
-        waited,
-        *trail.steps(),
-        None if trail.handed is None else not trail.fresh,
-        slept,
-        slept_for,
-        head.request_id if head else None,
+    gate, connect, send, wait, read = trail.steps()
+    return Attempt(
+        outcome=exchange.outcome,
+        status=head.status if head else None,
+        reason=exchange.reason,
+        started=began,
+        duration=exchange.ended - trail.began,
+        window=waited,
+        gate=gate,
+        connect=connect,
+        send=send,
+        wait=wait,
+        read=read,
+        reused=None if trail.handed is None else not trail.fresh,
+        slept=slept,
+        slept_for=slept_for,
+        request_id=head.request_id if head else None,
     )
