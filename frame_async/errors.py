@@ -45,8 +45,7 @@ from frame_async.calls import Call
 _SHOWN_PROBLEMS = 3
 _NAMED_PATHS = 12
 _LONGEST_MESSAGE = 1_000
-# As text, which `re` compiles with the first error.
-_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+"
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 @frozen
@@ -356,7 +355,7 @@ class EventInFlightError(ReceivedError):
 
 
 def _line(message: str) -> str:
-    line = re.sub(_UNPRINTABLE, " ", message)
+    line = _UNPRINTABLE.sub(" ", message)
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 3] + "..."
 
 

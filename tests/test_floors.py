@@ -39,8 +39,8 @@ FLOORS = {
 
 THIRD_PARTIES = {
     "attrs": {"*"},
-    "cattrs": {"serialization"},
-    "msgspec": {"serialization"},
+    "cattrs": {"serialization/_converter.py"},
+    "msgspec": {"serialization/_json.py"},
     "aiohttp": {
         "transport/session.py",
         "transport/wire.py",
