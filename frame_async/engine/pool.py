@@ -32,7 +32,6 @@ from frame_async.errors import (
     StoreError,
     WrongModeError,
 )
-from frame_async.making import Record
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 
@@ -56,8 +55,8 @@ SENSELESS: Final = (
 """What ends a run: every further call would end the same way."""
 
 
-@frozen(eq=False, repr=False)
-class BulkItem(Record):
+@frozen
+class BulkItem:
     """One input of a bulk run."""
 
     request: PaymentLinkSessionRequest
@@ -68,8 +67,8 @@ class BulkItem(Record):
     """Whatever you want to find again in the result, such as a row number."""
 
 
-@frozen(eq=False, repr=False)
-class BulkResult(Record):
+@frozen
+class BulkResult:
     """What became of one input: a session, or an error."""
 
     index: int

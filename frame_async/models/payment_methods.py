@@ -14,7 +14,6 @@ from attrs import AttrsInstance, field, fields, frozen
 
 from frame_async.errors import Problem
 from frame_async.hidden import Hidden, refuse_pickling
-from frame_async.making import Record
 from frame_async.models._rules import (
     TOO_MUCH,
     Broken,
@@ -78,8 +77,8 @@ def _billing(value: Mapping[str, Any] | NotGiven) -> PaymentMethodData | NotGive
     return cast("PaymentMethodData | NotGiven", shielded(value))
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class Card(_Secretive, Record):
+@frozen(kw_only=True, repr=False)
+class Card(_Secretive):
     """Card data; checked by the request it is put into.
 
     Numbers and codes are strings, so that leading zeros and encrypted values survive.
@@ -99,8 +98,8 @@ class Card(_Secretive, Record):
     """Name and address of the owner, with the field names of Frame's SDKs."""
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class BankAccount(_Secretive, Record):
+@frozen(kw_only=True, repr=False)
+class BankAccount(_Secretive):
     """Bank account data (ACH); checked by the request it is put into."""
 
     type: Literal["ach"] = field(default="ach", init=False)

@@ -7,7 +7,6 @@ from typing import Any, Final, cast
 from attrs import field, fields, frozen
 
 from frame_async.errors import Problem, ValidationError
-from frame_async.making import Record
 from frame_async.models._rules import (
     Rule,
     email,
@@ -23,8 +22,8 @@ from frame_async.models.payment_methods import PaymentMethod, problems_of, shiel
 from frame_async.shapes import is_listing
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class LineItem(Record):
+@frozen(kw_only=True)
+class LineItem:
     """One product of a session; checked by the request it is put into.
 
     Its problems are reported together with the others of that request, each with its
@@ -56,8 +55,8 @@ def _items(items: Iterable[LineItem]) -> tuple[LineItem, ...]:
 
 
 @shielding("payment_method_data")
-@frozen(kw_only=True, eq=False, repr=False)
-class PaymentLinkSessionRequest(Record):
+@frozen(kw_only=True)
+class PaymentLinkSessionRequest:
     """Everything that can be asked of a new payment link session.
 
     A field that is not given is left out of the body; what you give is sent, a

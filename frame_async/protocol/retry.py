@@ -30,7 +30,6 @@ from attrs import define, field, frozen
 
 from frame_async.calls import Outcome
 from frame_async.errors import ConfigurationError, Problem, ValidationError
-from frame_async.making import Record
 from frame_async.protocol.outcomes import TOO_MANY_REQUESTS, Ending, Evidence
 
 OnUnknown = Literal["retry", "raise"]
@@ -45,8 +44,8 @@ class Reaction(StrEnum):
     BACKOFF = "backoff"
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class RetryPolicy(Record):
+@frozen(kw_only=True)
+class RetryPolicy:
     """How a call tries again; immutable, all times in seconds.
 
     Raises:
@@ -152,8 +151,8 @@ class RetryBudget:
         self.tokens = min(self.capacity, self.tokens + 1)
 
 
-@frozen(eq=False, repr=False)
-class Step(Record):
+@frozen
+class Step:
     """What to do after an attempt: sleep that long and try again, or stop."""
 
     delay: float | None
@@ -165,7 +164,7 @@ class Step(Record):
 STOP: Final = Step(None)
 
 
-@define(eq=False, repr=False)
+@define
 class RetryPlan:
     """The retries of one call: how many of each kind it had, and what comes next."""
 

@@ -16,7 +16,6 @@ from typing import Final
 from attrs import define, field, frozen
 
 from frame_async.errors import ConfigurationError
-from frame_async.making import Record
 
 BULK_RESERVE: Final = 0.1
 """Share of the window that the bulk lane leaves free, at least one slot."""
@@ -41,11 +40,8 @@ class Lane(StrEnum):
     """A worker: leaves a reserve of the window to the interactive lane."""
 
 
-_INTERACTIVE: Final = Lane.INTERACTIVE  # slow to find in Python 3.11
-
-
-@frozen(eq=False, repr=False)
-class RateLimit(Record):
+@frozen
+class RateLimit:
     """At most ``requests`` in any ``per`` seconds.
 
     Raises:
@@ -75,7 +71,7 @@ def _check_limit(requests: object, per: object) -> None:
 
 
 def _open_to(lane: Lane, slots: int) -> int:
-    if lane is _INTERACTIVE or slots == 1:
+    if lane is Lane.INTERACTIVE or slots == 1:
         return slots
     return slots - max(1, int(slots * BULK_RESERVE))
 
@@ -86,7 +82,7 @@ SANDBOX: Final = RateLimit(50)
 """Frame's default for a merchant in its sandbox (Frame rate limits page)."""
 
 
-@define(eq=False, repr=False)
+@define
 class Slot:
     """One place in the window."""
 
@@ -100,7 +96,7 @@ class Slot:
     """Its answer was a 429."""
 
 
-@define(eq=False, repr=False)
+@define
 class RollingWindow:
     """The window of one API key, endpoint and mode.
 

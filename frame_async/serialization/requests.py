@@ -1,6 +1,7 @@
 """Requests to their canonical bytes, and from mappings that somebody wrote."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final
 
 from attrs import fields
@@ -10,11 +11,12 @@ from frame_async.models.not_given import NOT_GIVEN
 from frame_async.models.payment_methods import shielded
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
 from frame_async.serialization import _json
-from frame_async.serialization._converter import converter
+from frame_async.serialization._converter import writer
 from frame_async.shapes import is_listing, is_mapping, name_of
 
 _WHAT: Final = "invalid payment link session request"
 _ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
+_write: Final = writer(PaymentLinkSessionRequest)
 _PLAIN: Final = frozenset(REQUEST_FIELDS) - {"payment_method_data"}
 
 
@@ -24,7 +26,7 @@ def dump(request: PaymentLinkSessionRequest) -> bytes:
     Canonical means that names are sorted and fields that were not given are absent,
     so equal requests give equal bytes, in every process and on every attempt.
     """
-    return _json.encode(converter().unstructure(request))
+    return _json.encode(_write(request))
 
 
 def dump_fields(request: PaymentLinkSessionRequest) -> tuple[bytes, dict[str, bytes]]:
@@ -32,7 +34,7 @@ def dump_fields(request: PaymentLinkSessionRequest) -> tuple[bytes, dict[str, by
 
     That is the text of a text, and the canonical JSON of everything else.
     """
-    given: dict[str, Any] = converter().unstructure(request)
+    given = _write(request)
     return _json.encode(given), {
         name: value.encode() if type(value) is str else _told(value)
         for name, value in given.items()
@@ -100,8 +102,6 @@ def _unknown(value: Any, names: Sequence[str], prefix: str) -> list[Problem]:
 
 
 def _stranger(name: object, names: Sequence[str], prefix: str) -> Problem:
-    from difflib import get_close_matches  # noqa: PLC0415  # only what is misspelt needs it
-
     shown = name_of(name)
     close = get_close_matches(shown, names, n=1)
     fix = f"did you mean {close[0]}?" if close else f"use one of {', '.join(names)}"
