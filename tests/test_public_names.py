@@ -85,18 +85,55 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = frame_async.FrameClint  # type: ignore[attr-defined]
 
 
-def test_aiohttp_loads_with_the_first_client() -> None:
-    """The package and its models load without aiohttp and cattrs, which every call needs."""
+def test_the_engine_loads_with_the_client() -> None:
+    """The package and its models load without aiohttp, tenacity and cattrs; `FrameClient` with all."""
     code = """
 import sys
 import frame_async
-from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
+from frame_async import LineItem, PaymentLinkSessionRequest
 PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
 print([name for name in ("aiohttp", "tenacity", "cattrs") if name in sys.modules])
-FrameClient("sk_sandbox_x")
-print([name for name in ("aiohttp", "cattrs") if name in sys.modules])
+from frame_async import FrameClient
+print([name for name in ("aiohttp", "tenacity", "cattrs") if name in sys.modules])
 """
-    assert run(code).splitlines() == ["[]", "['aiohttp', 'cattrs']"]
+    assert run(code).splitlines() == ["[]", "['aiohttp', 'tenacity', 'cattrs']"]
+
+
+def test_nothing_is_loaded_once_a_client_is_made() -> None:
+    """A call that fails, waits, is refused and succeeds imports nothing more of ours or theirs."""
+    code = """
+import asyncio, sys
+from aiohttp import web
+from frame_async import FrameClient, FrameError, LineItem, PaymentLinkSessionRequest, RetryPolicy
+
+answers = [(503, "<title>no</title>"), (201, '{"id": "pls_1"}'), (422, '{"error": "no"}'), (201, "{")]
+
+async def answer(request):
+    status, text = answers.pop(0)
+    return web.Response(status=status, text=text)
+
+async def main():
+    app = web.Application()
+    app.router.add_post("/v1/payment_link_sessions", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with FrameClient("sk_sandbox_x", base_url=url, retry=RetryPolicy(backoff=0)) as frame:
+        request = PaymentLinkSessionRequest(line_items=[LineItem(product="p")])
+        before = set(sys.modules)
+        for key in (None, "k2", None):
+            try:
+                await frame.payment_link_sessions.create(request, idempotency_key=key)
+            except FrameError:
+                pass
+        loaded = {name.split(".")[0] for name in set(sys.modules) - before}
+        print(sorted(loaded & {"aiohttp", "attr", "cattrs", "frame_async", "msgspec", "tenacity"}))
+    await runner.cleanup()
+
+asyncio.run(main())
+"""
+    assert run(code) == "[]"
 
 
 def test_a_first_client_loads_only_what_every_call_needs() -> None:

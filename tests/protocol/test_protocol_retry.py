@@ -83,7 +83,7 @@ def plan(policy: RetryPolicy | None = None, **changes: Any) -> RetryPlan:
         pytest.param(Evidence(Phase.DONE, status=999), BACKOFF, FINAL, id="999"),
         pytest.param(Evidence(Phase.SEND, Ending.TIMED_OUT), BACKOFF, FINAL, id="no answer"),
         pytest.param(Evidence(Phase.SEND, Ending.DISCONNECTED), BACKOFF, FINAL, id="broken"),
-        pytest.param(Evidence(Phase.SEND, Ending.GARBLED), BACKOFF, FINAL, id="not HTTP"),
+        pytest.param(Evidence(Phase.SEND, Ending.GARBLED), FINAL, FINAL, id="not HTTP"),
         pytest.param(Evidence(Phase.SEND, Ending.FAILED), BACKOFF, FINAL, id="unforeseen"),
         pytest.param(Evidence(Phase.GATE, Ending.TIMED_OUT), SOON, SOON, id="queued"),
         pytest.param(Evidence(Phase.CONNECT, Ending.NO_CONNECTION), SOON, SOON, id="refused"),
