@@ -46,7 +46,7 @@ async def screen(request: pytest.FixtureRequest) -> AsyncIterator[Screen]:
     async with async_api.async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = await browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         yield Screen(page)
         await browser.close()
 

@@ -142,13 +142,13 @@ async def test_nothing_outlasts_the_deadline(
 ) -> None:
     """A server that stalls in any way is left at the deadline, and the truth is told."""
     async with FaultServer.playing(HANGS[name]) as server:
-        client = connect(server)
-        began = time.monotonic()
-        ended = await attempt(client, order, timeout=0.5)
-        took = time.monotonic() - began
+        client = connect(server, attempt_timeout=500)
+        shorter = asyncio.create_task(asyncio.sleep(0.4))
+        async with asyncio.timeout(30):
+            ended = await attempt(client, order, timeout=0.5)
+        assert shorter.done()
     assert isinstance(ended, OutcomeUnknownError)
     assert "timed out" in str(ended)
-    assert 0.4 < took < 1.5
     assert_true(ended, server)
 
 
@@ -632,7 +632,7 @@ async def test_a_request_that_was_given_up_goes_no_further(
         else:
             assert type(await task) is OutcomeUnknownError
         given_up.set()
-        assert await asyncio.wait_for(arrived, 5) is False
+        assert await asyncio.wait_for(arrived, 30) is False
 
 
 class SlowStore(MemoryStore):
@@ -756,9 +756,7 @@ async def test_a_tls_handshake_that_stalls(
     """A handshake that never ends is left after connect_timeout: nothing was sent."""
     async with FaultServer.playing(deaf) as server:
         url = server.url.replace("http://", "https://")
-        client = connect(url, retry=ONCE, connect_timeout=0.3)
-        began = time.monotonic()
-        ended = await attempt(client, order)
-        took = time.monotonic() - began
+        client = connect(url, retry=ONCE, connect_timeout=0.3, attempt_timeout=500)
+        async with asyncio.timeout(30):
+            ended = await attempt(client, order, timeout=1_000)
     assert type(ended) is NotSentError
-    assert took < 1.5
