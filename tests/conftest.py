@@ -1,7 +1,14 @@
-"""What all tests share: an emulator on a free port, and a client of it."""
+"""What all tests share: an emulator on a free port, and a client of it.
+
+Whatever is more than single files runs in several workers, where pytest-xdist is installed;
+``-n 0`` keeps it in one process. Ports, files and databases are each test's own, and each
+worker has servers of its own. A test that needs the machine for itself is marked ``alone``.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
 from importlib.util import find_spec
 
 import pytest
@@ -20,6 +27,32 @@ settings.load_profile("patient")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
+WORKERS_PER_CORE = 2
+"""More than one, because many tests wait: for a browser, a server, a lease to lapse."""
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where nobody waits for a turn
+    fcntl = None  # type: ignore[assignment]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Choose several workers before pytest-xdist looks, unless the command says how many."""
+    option = config.option
+    unsaid = getattr(option, "numprocesses", 0) is None and option.dist == "no"
+    only_files = all(".py" in name for name in config.args)
+    one_process = only_files or option.collectonly or option.usepdb
+    if unsaid and not one_process and not hasattr(config, "workerinput"):
+        option.numprocesses = WORKERS_PER_CORE * (os.cpu_count() or 1)
+        option.dist = "worksteal"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run alone come last, when no other worker has much left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load our own plugin in a checkout, too, where nothing is installed that names it."""
@@ -29,14 +62,46 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, LoopFactory]:
-    """What goes over the wire is tested on uvloop too, where that is installed."""
+    """What goes over the wire is tested on uvloop too, where that is installed.
+
+    Of the resources that is one call; what many of them do is not the loop's business.
+    """
     factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
-    wired = {"engine", "resources"} & set(item.path.parts)
+    wired = {"engine", "test_create.py"} & set(item.path.parts)
     if wired and find_spec("uvloop") is not None:
         import uvloop
 
         factories["uvloop"] = uvloop.new_event_loop
     return factories
+
+
+@pytest.fixture(scope="session")
+def turns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    """Two files that the workers of this run lock: a door, and the room behind it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with ExitStack() as stack:
+        door, room = (stack.enter_context((folder / name).open("w")) for name in ("door", "room"))
+        yield door.fileno(), room.fileno()
+
+
+@pytest.fixture(autouse=True)
+def turn(request: pytest.FixtureRequest, turns: tuple[int, int]) -> Iterator[None]:
+    """Tests share the room, but one that is marked ``alone`` has it to itself.
+
+    Everybody passes the door, so that those who come later can't keep it waiting for ever.
+    """
+    if fcntl is None:
+        yield
+        return
+    door, room = turns
+    fcntl.flock(door, fcntl.LOCK_EX)
+    alone = request.node.get_closest_marker("alone") is not None
+    fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    fcntl.flock(door, fcntl.LOCK_UN)
+    yield
+    fcntl.flock(room, fcntl.LOCK_UN)
 
 
 @pytest.fixture(autouse=True)

@@ -208,7 +208,7 @@ async def test_it_closes_while_a_target_hangs(target: Target, told: list[Arrival
     """A webhook that the target never answers doesn't keep it open."""
     target.answer = None
     body = event_body()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         async with Desk(WebhookReceiver(SECRET), target.url, told.append) as desk:
             sending = asyncio.create_task(send(desk, body, signed(body)))
             while not target.bodies:  # noqa: ASYNC110  # the target sets no event

@@ -94,9 +94,8 @@ async def test_a_stop_in_the_window_is_quick(tmp_path: Path) -> None:
         place = Place(tmp_path, emulator.base_url, orders(60))
         process = await place.start("--limit", "10", "--json")
         await begun(place, 9)
-        began = asyncio.get_running_loop().time()
-        ran = await interrupted(process, signal.SIGINT)
-        assert asyncio.get_running_loop().time() - began < 20
+        async with asyncio.timeout(40):  # the next row's turn is in a minute
+            ran = await interrupted(process, signal.SIGINT)
         assert ran.status == 130
         assert (ran.summary["created"], ran.summary["in_doubt"]) == (9, [])
         await finished(place, emulator)

@@ -282,7 +282,7 @@ def test_two_emulators_on_one_file(path: Path) -> None:
                 f"{path} is in use by another emulator; stop that one, or keep the state of this "
                 "one in another file (--state)\n"
             )
-            with urllib.request.urlopen(f"{url}/_emulator/sessions", timeout=10) as answer:
+            with urllib.request.urlopen(f"{url}/_emulator/sessions", timeout=30) as answer:
                 assert answer.status == 200
         finally:
             first.kill()  # without a chance to tidy up

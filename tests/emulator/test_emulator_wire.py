@@ -39,7 +39,7 @@ async def talk(emulator: Emulator, *parts: str | bytes) -> bytes:
         writer.write(part.encode("latin-1") if isinstance(part, str) else part)
     await writer.drain()
     try:
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
 
@@ -176,7 +176,7 @@ async def send_broken_chunks(base_url: str, pause: float) -> bytes:
     await asyncio.sleep(pause)
     writer.write(b"9\r\n4242SECRET\r\n{}\r\n")
     try:
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
 
@@ -203,7 +203,7 @@ async def test_broken_chunks_are_400_without_extensions() -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 10)
+    line = await asyncio.wait_for(process.stdout.readline(), 30)
     answer = await send_broken_chunks(line.split()[4].decode(), 0.1)
     process.terminate()
     _, errors = await process.communicate()
@@ -229,7 +229,7 @@ async def test_body_that_comes_late_is_read(emulator: Emulator, order: dict[str,
     for piece in (request[:-20], request[-20:-10], request[-10:]):
         writer.write(piece)
         await asyncio.sleep(0.05)
-    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 201 ")
+    assert (await asyncio.wait_for(reader.read(), 30)).startswith(b"HTTP/1.1 201 ")
     writer.close()
 
 
@@ -314,9 +314,9 @@ async def test_expectation_is_met_before_the_body(
         f"{HEAD}{JSON}Expect: 100-continue\r\nConnection: close\r\n"
         f"Content-Length: {len(body)}\r\n\r\n".encode()
     )
-    assert await asyncio.wait_for(reader.readline(), 5) == b"HTTP/1.1 100 Continue\r\n"
+    assert await asyncio.wait_for(reader.readline(), 30) == b"HTTP/1.1 100 Continue\r\n"
     writer.write(body)
-    assert b"HTTP/1.1 201 " in await asyncio.wait_for(reader.read(), 5)
+    assert b"HTTP/1.1 201 " in await asyncio.wait_for(reader.read(), 30)
     writer.close()
 
 

@@ -1,7 +1,6 @@
 """Sessions out of the bytes of an answer: nothing renamed, nothing coerced, nothing lost."""
 
 import json
-import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
+from support.growth import growth
 
 from frame_async.calls import Call, Outcome
 from frame_async.errors import Problem, UnreadableError
@@ -392,10 +392,8 @@ def test_no_id_is_salvaged(data: bytes) -> None:
 
 @pytest.mark.parametrize("piece", [b'\\"', b'"', b"{", b"a", b'"id":', b"\\", b' "\\', b"[,"])
 def test_salvaging_is_quick(piece: bytes) -> None:
-    """A body made to keep a regular expression busy is searched in well under a second."""
-    began = time.perf_counter()
-    salvage_id(b'{"' + piece * 50_000)
-    assert time.perf_counter() - began < 0.5
+    """A body made to keep a regular expression busy is searched in linear time."""
+    assert growth(lambda parts: salvage_id(b'{"' + piece * 3_000 * parts)) < 64
 
 
 @given(data=st.binary(), values=st.dictionaries(st.sampled_from(KNOWN), anything))

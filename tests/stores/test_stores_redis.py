@@ -234,12 +234,14 @@ class TestTrouble:
         store = RedisStore(redis_url(own), timeout=0.5)
         await store.claim("k", "a=1", 60)
         own.freeze()
-        started = time.monotonic()
-        for _ in range(3):
-            calls = (store.claim(f"{n}", "a=1", 60) for n in range(40))
+        taken: list[float] = []
+        for size in (1, 40, 40):
+            started = time.monotonic()
+            calls = (store.claim(f"{n}", "a=1", 60) for n in range(size))
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(answer, StoreError) for answer in answers)
-        assert time.monotonic() - started < 3 * 0.5 + 0.7
+            taken.append(time.monotonic() - started)
+        assert max(taken) < 3 * min(taken), "they waited one after the other"
         assert "no answer within 0.5 s" in str(answers[0])
         own.thaw()
         await asyncio.sleep(1.2)
@@ -270,11 +272,10 @@ class TestTrouble:
     async def test_a_wrong_password_is_said_at_once(self, url: str) -> None:
         """A password that the server refuses fails at once, and isn't shown."""
         place = url.partition("@")[2]
-        store = RedisStore(f"redis://:wr0ng@{place}", timeout=5)
-        started = time.monotonic()
+        store = RedisStore(f"redis://:wr0ng@{place}", timeout=600)
         with pytest.raises(StoreError, match="password") as caught:
-            await store.claim("k", "a=1", 60)
-        assert time.monotonic() - started < 2
+            async with asyncio.timeout(30):  # it can't get better by trying again
+                await store.claim("k", "a=1", 60)
         assert_tells_no_secret(caught.value)
         await store.aclose()
 
@@ -432,11 +433,10 @@ class TestTLS:
         (trustme.CA() if fault == "authority" else authority).cert_pem.write_to_path(trusted)
         name = "localhost" if fault == "authority" else "other.example"
         async with tls_before(valkey_server(), certified(authority, name)) as port:
-            store = RedisStore(f"{tls_url(port)}?ssl_ca_certs={trusted}", timeout=30)
-            started = time.monotonic()
+            store = RedisStore(f"{tls_url(port)}?ssl_ca_certs={trusted}", timeout=600)
             with pytest.raises(StoreError, match="certificate verify failed") as caught:
-                await store.claim("k", "a=1", 60)
-            assert time.monotonic() - started < 15, "it can't get better by trying again"
+                async with asyncio.timeout(30):  # it can't get better by trying again
+                    await store.claim("k", "a=1", 60)
             assert_tells_no_secret(caught.value)
             await store.aclose()
 

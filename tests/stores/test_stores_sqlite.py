@@ -340,10 +340,8 @@ class TestFaults:
         holder.execute("BEGIN EXCLUSIVE")
         store = SQLiteStore(path)
         waiting = asyncio.create_task(store.claim("k", "a=1", 60))
-        begun = time.monotonic()
-        for _ in range(20):
+        for _ in range(20):  # a loop that stood still would find it done, and in vain
             await asyncio.sleep(0.01)
-        assert time.monotonic() - begun < 1
         assert not waiting.done()
         holder.close()
         assert await waiting == Done(b"{}")
