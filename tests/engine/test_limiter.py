@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clients import attempt
+from support.clients import Connect, attempt
 from support.clock import FastClock
+from support.faults import FaultServer, serve
 
 from frame_async import (
     FrameClient,
@@ -168,6 +169,55 @@ async def test_interactive_goes_first() -> None:
     await waiting.release("first", sent=True)
     await asyncio.gather(*bulk, payer)
     assert served == ["payer", "b0", "b1", "b2"]
+
+
+class StandingClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self._sleepers.append((self.now + seconds, woken := asyncio.Event()))
+        await woken.wait()
+
+    async def move(self, seconds: float) -> None:
+        """Let time pass, and everyone do what there is to do then."""
+        self.now += seconds
+        for at, woken in self._sleepers:
+            if at <= self.now:
+                woken.set()
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+
+async def test_a_payer_does_not_sleep_as_long_as_bulk(
+    connect: Connect, order: PaymentLinkSessionRequest
+) -> None:
+    """A payer goes when the first place is free, while a bulk call waits for the second."""
+    clock = StandingClock()
+    store = MemoryStore(now=clock.monotonic)
+    async with FaultServer.playing(serve) as server:
+        client = connect(server, clock=clock, store=store, rate_limit=RateLimit(2, 60))
+        await attempt(client, order, "first")
+        await clock.move(30)
+        await attempt(client, order, "second")
+        bulk = asyncio.create_task(attempt(client, order, "bulk", timeout=600, lane=Lane.BULK))
+        await clock.move(1)
+        payer = asyncio.create_task(attempt(client, order, "payer", timeout=600))
+        await clock.move(0)
+        await clock.move(30)
+        ended = await asyncio.wait_for(payer, 10)
+        assert not bulk.done()
+        bulk.cancel()
+    assert isinstance(ended, PaymentLinkSession)
 
 
 async def test_bulk_leaves_a_reserve() -> None:
