@@ -16,7 +16,6 @@ from attrs import evolve
 
 from frame_async.bulk.checking import Checked, check
 from frame_async.bulk.file_run import FileRun, Options
-from frame_async.bulk.fleet_books import FleetRun, queue_of
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.layouts import Layout, parse_pairs
 from frame_async.bulk.output import Output, check_free
@@ -38,6 +37,7 @@ from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
 from frame_async.errors import FrameError, StoreError, ValidationError
+from frame_async.fleet.runs import FleetRun, queue_of
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
 

@@ -10,8 +10,6 @@ from typing import Any, Final
 from attrs import define, evolve, field
 
 from frame_async.bulk.checking import Checked, check
-from frame_async.bulk.fleet_books import Enqueued, FleetRun
-from frame_async.bulk.fleet_rows import OpenRows, queued
 from frame_async.bulk.sources import Input
 from frame_async.bulk.state import Ending
 from frame_async.cli.bulk_command import Command, UsageError
@@ -19,6 +17,8 @@ from frame_async.cli.bulk_report import SOME_REFUSED, print_checked, say
 from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.fleet_parts import needing_procrastinate
 from frame_async.cli.stops import listening
+from frame_async.fleet.rows import OpenRows, queued
+from frame_async.fleet.runs import Enqueued, FleetRun
 from frame_async.serialization import dump_json
 
 _BATCH: Final = 500
@@ -81,19 +81,19 @@ async def _enqueue(
     command: Command, rows: OpenRows, checked: Checked, mine: FleetRun, screen: Screen
 ) -> _Told:
     with needing_procrastinate():
-        from frame_async.integrations.procrastinate import TASK, open_fleet
+        from frame_async.fleet import TASK, open_fleet
     told = _Told(checked.total, checked.bad)
     again = [Ending[name.upper()] for name in command.again]
     with listening(screen.say) as stops:
         async with open_fleet(command.queue or "") as fleet:
-            run = await fleet.books.begin(mine)
+            run = await fleet.runs.begin(mine)
             left = rows.rows()
             while stops.signal is None and (batch := list(islice(left, _BATCH))):
                 given = [queued(row, checked, command.key_column) for row in batch]
-                told.add(await fleet.books.enqueue(run, TASK, given, again), len(batch))
+                told.add(await fleet.runs.enqueue(run, TASK, given, again), len(batch))
                 screen.show_checking(told.passed, "enqueuing")
             if stops.signal is None:
-                await fleet.books.complete(run, told.passed)
+                await fleet.runs.complete(run, told.passed)
         told.signal = stops.signal
     return told
 

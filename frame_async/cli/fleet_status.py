@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
-from frame_async.bulk.fleet_books import FleetRun, Progress
 from frame_async.bulk.output import Output, OutputFormat, sync_folder
 from frame_async.bulk.state import Ending
 from frame_async.cli.bulk_command import STDIN, UsageError
@@ -19,10 +18,11 @@ from frame_async.cli.bulk_screen import Screen, duration
 from frame_async.cli.fleet_parts import guarded, needing_procrastinate
 from frame_async.cli.stops import listening
 from frame_async.errors import StoreError
+from frame_async.fleet.runs import FleetRun, Progress
 from frame_async.serialization import dump_json
 
 if TYPE_CHECKING:
-    from frame_async.integrations.procrastinate import Fleet
+    from frame_async.fleet import Fleet
 
 _SHOWN: Final = 20
 _NAMED: Final = 1_000
@@ -63,13 +63,13 @@ def run_status(status: Status) -> int:
 
 async def _look(status: Status, screen: Screen) -> int:
     with needing_procrastinate():
-        from frame_async.integrations.procrastinate import open_fleet
+        from frame_async.fleet import open_fleet
     with listening(screen.say) as stops:
         async with open_fleet(status.queue) as fleet:
             runs = await _named(fleet, status)
             if len(runs) != 1:
                 return await _list(fleet, runs, status)
-            progress = await fleet.books.progress(runs[0], _NAMED)
+            progress = await fleet.runs.progress(runs[0], _NAMED)
             said = time.monotonic()
             while status.wait and not progress.finished and stops.signal is None:
                 if time.monotonic() - said >= status.every:
@@ -86,11 +86,11 @@ async def _look(status: Status, screen: Screen) -> int:
 
 async def _named(fleet: "Fleet", status: Status) -> list[FleetRun]:
     if status.run is None:
-        runs = await fleet.books.runs()
+        runs = await fleet.runs.all()
         if len(runs) != 1 and (status.output or status.wait or status.forget):
             raise UsageError(f"there are {len(runs)} runs in this queue: name one with --run")
         return runs
-    run = await fleet.books.find(status.run)
+    run = await fleet.runs.find(status.run)
     if run is None:
         raise UsageError(f"there is no run {status.run} in this queue")
     return [run]
@@ -100,13 +100,13 @@ async def _look_again(fleet: "Fleet", status: Status, before: Progress) -> Progr
     """Look once more; a database that is being restarted is waited for."""
     try:
         (run,) = await _named(fleet, status)
-        return await fleet.books.progress(run, _NAMED)
+        return await fleet.runs.progress(run, _NAMED)
     except StoreError:
         return before
 
 
 async def _list(fleet: "Fleet", runs: Sequence[FleetRun], status: Status) -> int:
-    found = [await fleet.books.progress(run, 0) for run in runs]
+    found = [await fleet.runs.progress(run, 0) for run in runs]
     if status.as_json:
         say(dump_json([_as_json(progress) for progress in found]).decode(), sys.stdout)
     else:
@@ -115,7 +115,7 @@ async def _list(fleet: "Fleet", runs: Sequence[FleetRun], status: Status) -> int
 
 
 async def _forget(fleet: "Fleet", status: Status, progress: Progress) -> int:
-    if status.forget and not (progress.finished and await fleet.books.forget(progress.run)):
+    if status.forget and not (progress.finished and await fleet.runs.forget(progress.run)):
         raise UsageError(f"the run {progress.run.name} has open rows: it is not forgotten")
     return 0
 
@@ -139,7 +139,7 @@ async def _write(fleet: "Fleet", status: Status, run: FleetRun) -> None:
 
 async def _write_to(output: Output, fleet: "Fleet", run: FleetRun) -> None:
     try:
-        async for result in fleet.books.results(run):
+        async for result in fleet.runs.results(run):
             await output.ready()
             output.append(result)
         output.sync()

@@ -16,7 +16,7 @@ from frame_async.cli.stops import listening
 from frame_async.protocol.window import RateLimit
 
 if TYPE_CHECKING:
-    from frame_async.integrations.procrastinate import Fleet
+    from frame_async.fleet import Fleet
 
 _OTHERS: Final = ("procrastinate", "psycopg", "psycopg.pool")
 """They log tracebacks of what is waited for; what matters of it, we say ourselves."""
@@ -50,7 +50,7 @@ def run_worker(worker: Worker) -> int:
 
 async def _go(worker: Worker, screen: Screen) -> int:
     with needing_procrastinate():
-        from frame_async.integrations.procrastinate import open_fleet
+        from frame_async.fleet import open_fleet
     with listening(screen.say) as stops:
         async with open_fleet(
             worker.queue,

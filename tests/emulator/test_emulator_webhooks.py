@@ -14,8 +14,8 @@ import pytest
 from support.shops import HOOK_SECRET, Shop, open_shop
 
 from frame_async.emulator import Emulator
-from frame_async.emulator.webhooks.sending import BACKOFF, Delivery, Endpoint, Webhooks
 from frame_async.emulator.webhooks import sending
+from frame_async.emulator.webhooks.sending import BACKOFF, Delivery, Endpoint, Webhooks
 from frame_async.emulator.webhooks.targets import Resolver, TargetError, Targets
 
 PATH = "/v1/payment_link_sessions"
@@ -326,9 +326,7 @@ async def test_name_that_leads_elsewhere_by_then(
 ) -> None:
     """A local name whose address is another machine's is refused at each delivery."""
     connected = []
-    monkeypatch.setattr(
-        sending, "Resolver", lambda targets: Resolver(targets, resolver=Lying)
-    )
+    monkeypatch.setattr(sending, "Resolver", lambda targets: Resolver(targets, resolver=Lying))
     monkeypatch.setattr(Targets, "open_socket", lambda *_: connected.append(1))
     webhooks.register(shop.url.replace("127.0.0.1", "hooks.localhost") + "/hook")
     webhooks.emit("a", {})

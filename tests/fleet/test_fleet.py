@@ -13,15 +13,15 @@ from support.fleets import check_books, refusals
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest, RateLimit
 from frame_async.bulk.checking import Checked
-from frame_async.bulk.fleet_books import FleetRow, FleetRun, queue_of
-from frame_async.bulk.fleet_rows import queued
-from frame_async.bulk.fleet_work import FleetWork, Terms
 from frame_async.bulk.permits import PermitStore
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Ending
 from frame_async.emulator import Emulator
 from frame_async.errors import ConfigurationError, StoreError
-from frame_async.integrations.procrastinate import TASK, Fleet, open_fleet, register
+from frame_async.fleet import TASK, Fleet, open_fleet, register
+from frame_async.fleet.rows import queued
+from frame_async.fleet.runs import FleetRow, FleetRun, queue_of
+from frame_async.fleet.work import FleetWork, Terms
 from frame_async.stores import MemoryStore, Window
 
 KEY = "sk_sandbox_fleet_SECRETSECRET"
@@ -67,15 +67,15 @@ async def begin(fleet: Fleet, name: str = "orders.csv", **fields: Any) -> FleetR
         "account": scope,
         "key_column": "",
     }
-    return await fleet.books.begin(FleetRun(**values | fields))
+    return await fleet.runs.begin(FleetRun(**values | fields))
 
 
 async def enqueue(fleet: Fleet, given: Sequence[FleetRow], **fields: Any) -> FleetRun:
     """A run with those rows."""
     run = await begin(fleet, **fields)
-    await fleet.books.enqueue(run, TASK, given)
-    await fleet.books.complete(run, len(given))
-    found = await fleet.books.find(run.name)
+    await fleet.runs.enqueue(run, TASK, given)
+    await fleet.runs.complete(run, len(given))
+    found = await fleet.runs.find(run.name)
     assert found is not None
     return found
 
@@ -87,7 +87,7 @@ async def drained(fleet: Fleet) -> None:
 
 
 async def results(fleet: Fleet, run: FleetRun) -> list[Any]:
-    return [result async for result in fleet.books.results(run)]
+    return [result async for result in fleet.runs.results(run)]
 
 
 async def asked(url: str, statement: str) -> list[Any]:
@@ -111,7 +111,7 @@ async def test_every_row_gets_one_result(database: str) -> None:
         found = await results(fleet, run)
         assert check_books(found, names(30), emulator) == 0
         assert [result["row"] for result in found] == list(range(1, 31))
-        progress = await fleet.books.progress(run, 10)
+        progress = await fleet.runs.progress(run, 10)
     assert progress.finished
     assert progress.counts[Ending.CREATED] == 30
     assert await asked(database, "SELECT count(*) FROM procrastinate_jobs") == [(0,)]
@@ -125,9 +125,9 @@ async def test_rows_are_enqueued_once(database: str) -> None:
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         given = rows(50)
         run = await begin(fleet)
-        first = await fleet.books.enqueue(run, TASK, given[:30])
+        first = await fleet.runs.enqueue(run, TASK, given[:30])
         assert (first.added, first.again, list(first.changed)) == (30, 0, [])
-        told = await asyncio.gather(*(fleet.books.enqueue(run, TASK, given) for _ in range(4)))
+        told = await asyncio.gather(*(fleet.runs.enqueue(run, TASK, given) for _ in range(4)))
         assert sum(each.added for each in told) == 20
         jobs = await asked(database, "SELECT args ->> 'row' FROM procrastinate_jobs")
         assert sorted(int(row) for (row,) in jobs) == list(range(1, 51))
@@ -141,7 +141,7 @@ async def test_a_changed_row_is_named_and_stays(database: str) -> None:
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         run = await enqueue(fleet, rows(3))
         other = rows(4, customer_email="b@example.com")
-        told = await fleet.books.enqueue(run, TASK, other)
+        told = await fleet.runs.enqueue(run, TASK, other)
         assert (told.added, list(told.changed)) == (1, [2, 3, 4])
         await drained(fleet)
         emails = Counter(
@@ -160,12 +160,10 @@ async def test_a_row_without_its_job_gets_another(database: str) -> None:
         await asked(
             database, "DELETE FROM procrastinate_jobs WHERE (args->>'row')::int < 3 RETURNING 1"
         )
-        assert (await fleet.books.progress(run, 0)).lost == 2
-        for told in await asyncio.gather(
-            *(fleet.books.enqueue(run, TASK, given) for _ in range(4))
-        ):
+        assert (await fleet.runs.progress(run, 0)).lost == 2
+        for told in await asyncio.gather(*(fleet.runs.enqueue(run, TASK, given) for _ in range(4))):
             assert told.added == 0
-        assert (await fleet.books.progress(run, 0)).lost == 0
+        assert (await fleet.runs.progress(run, 0)).lost == 0
         assert await asked(database, "SELECT count(*) FROM procrastinate_jobs") == [(5,)]
         await drained(fleet)
         check_books(await results(fleet, run), names(5), emulator)
@@ -198,12 +196,12 @@ async def test_the_first_result_stays(database: str) -> None:
     """Should two workers have had a row, what the first one wrote is what counts."""
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         run = await enqueue(fleet, rows(1))
-        await fleet.books.doubt(run.id, 1, 2)
-        assert (await fleet.books.progress(run, 1)).doubtful == 1
-        await fleet.books.end(run.id, 1, Ending.CREATED, 2, {"row": 1, "from": "first"})
-        await fleet.books.end(run.id, 1, Ending.REFUSED, 0, {"row": 1, "from": "second"})
+        await fleet.runs.doubt(run.id, 1, 2)
+        assert (await fleet.runs.progress(run, 1)).doubtful == 1
+        await fleet.runs.end(run.id, 1, Ending.CREATED, 2, {"row": 1, "from": "first"})
+        await fleet.runs.end(run.id, 1, Ending.REFUSED, 0, {"row": 1, "from": "second"})
         assert await results(fleet, run) == [{"row": 1, "from": "first"}]
-        progress = await fleet.books.progress(run, 1)
+        progress = await fleet.runs.progress(run, 1)
         assert (progress.counts[Ending.CREATED], progress.told[0].doubles) == (1, 2)
 
 
@@ -280,7 +278,7 @@ async def test_a_stop_lets_rows_in_hand_finish(database: str) -> None:
             fleet.stop()
             await working
             done = await results(fleet, run)
-            progress = await fleet.books.progress(run, 10)
+            progress = await fleet.runs.progress(run, 10)
         assert 4 <= len(done) == len(emulator.created()) < 20
         assert (progress.in_hand, progress.open, progress.lost) == (0, 20 - len(done), 0)
         async with fleet_on(database, emulator) as fleet:
@@ -309,7 +307,7 @@ async def test_a_second_stop_gives_them_back(database: str) -> None:
             found = await results(fleet, run)
             assert check_books(found, names(6), emulator) == 6
             assert all(result["possible_duplicates"] == 1 for result in found)
-            progress = await fleet.books.progress(run, 10)
+            progress = await fleet.runs.progress(run, 10)
     assert len(progress.told) == 6
 
 
@@ -343,7 +341,7 @@ async def test_rows_of_another_key_are_not_seen(database: str) -> None:
             run = await enqueue(fleet, rows(3))
         async with fleet_on(database, emulator, key="sk_sandbox_of_somebody_else") as fleet:
             await drained(fleet)
-            assert (await fleet.books.progress(run, 0)).open == 3
+            assert (await fleet.runs.progress(run, 0)).open == 3
         assert emulator.ledger == ()
 
 
@@ -353,7 +351,7 @@ async def test_rows_of_another_key_are_not_sent(database: str) -> None:
         run = await enqueue(fleet, rows(1), account="another", name="theirs")
         await fleet.run_worker()
         assert "theirs was enqueued for another API key" in fleet.halted
-        assert (await fleet.books.progress(run, 0)).open == 1
+        assert (await fleet.runs.progress(run, 0)).open == 1
         assert emulator.ledger == ()
 
 
@@ -365,7 +363,7 @@ async def test_a_key_that_is_not_accepted_ends_the_worker(database: str) -> None
             run = await enqueue(fleet, rows(5))
             await fleet.run_worker(concurrency=1)
             assert "401" in fleet.halted
-            progress = await fleet.books.progress(run, 0)
+            progress = await fleet.runs.progress(run, 0)
             assert (progress.open, progress.lost) == (5, 0)
         assert len(emulator.ledger) <= 2
 
@@ -376,7 +374,7 @@ async def test_the_wrong_mode_ends_the_worker(database: str) -> None:
         run = await enqueue(fleet, rows(5), mode="live")
         await fleet.run_worker(concurrency=1)
         assert "live was meant" in fleet.halted
-        assert (await fleet.books.progress(run, 0)).counts[Ending.CREATED] == 1
+        assert (await fleet.runs.progress(run, 0)).counts[Ending.CREATED] == 1
 
 
 async def test_a_refused_row_is_a_result(database: str) -> None:
@@ -390,7 +388,7 @@ async def test_a_refused_row_is_a_result(database: str) -> None:
         assert [result["result"] for result in found] == ["created", "refused", "created"]
         assert found[1]["error"]["status"] == 422
         emulator.remove_fault(fault)
-        told = await fleet.books.enqueue(run, TASK, given, [Ending.REFUSED])
+        told = await fleet.runs.enqueue(run, TASK, given, [Ending.REFUSED])
         assert (told.added, told.again) == (0, 1)
         fleet.work.stopping.clear()
         await drained(fleet)

@@ -1,8 +1,4 @@
-"""Rows of bulk runs as jobs of procrastinate, worked off by any number of hosts.
-
-`open_fleet` gives a fleet on a database; `register` adds our task to an app of your own.
-Needs the extra ``procrastinate``.
-"""
+"""Rows of bulk runs as jobs of procrastinate: the task, its retries, and workers."""
 
 import asyncio
 import datetime as dt
@@ -16,10 +12,10 @@ import procrastinate
 from attrs import frozen
 from procrastinate import exceptions, jobs, manager
 
-from frame_async.bulk.fleet_books import FleetBooks, Record, queue_of
-from frame_async.bulk.fleet_settings import Settings, check_database
-from frame_async.bulk.fleet_work import FleetWork, NotNowError
 from frame_async.errors import ConfigurationError, StoreError
+from frame_async.fleet.runs import FleetRuns, Record, queue_of
+from frame_async.fleet.settings import FleetSettings, check_database
+from frame_async.fleet.work import FleetWork, NotNowError
 from frame_async.hidden import Hidden
 from frame_async.protocol.window import RateLimit
 from frame_async.stores import Store
@@ -163,10 +159,10 @@ class Fleet:
     Made by `open_fleet` or `register`.
     """
 
-    def __init__(self, app: procrastinate.App, settings: Settings) -> None:
+    def __init__(self, app: procrastinate.App, settings: FleetSettings) -> None:
         self.app = app
         """procrastinate's."""
-        self.books = FleetBooks(_Connected(app))
+        self.runs = FleetRuns(_Connected(app))
         """Runs, their progress and their results."""
         self.halted = ""
         """Why a worker ended before it was told to; empty when it didn't."""
@@ -181,7 +177,7 @@ class Fleet:
         """What this process does with its rows; made when first needed."""
         loop = asyncio.get_running_loop()
         if self._work is None or self._loop is not loop:
-            self._work, self._store = self._settings.open(self.books, self._halt)
+            self._work, self._store = self._settings.open(self.runs, self._halt)
             self._loop = loop
         return self._work
 
@@ -206,7 +202,7 @@ class Fleet:
                 await self.app.schema_manager.apply_schema_async()
             if not await _asked(self.app.check_connection_async()):
                 raise StoreError("procrastinate's tables can't be created")
-        await self.books.prepare()
+        await self.runs.prepare()
 
     async def run_worker(
         self, *, concurrency: int = 16, grace: float = 30.0, drain: bool = False
@@ -227,7 +223,7 @@ class Fleet:
         if drain:
             beside.append(asyncio.create_task(self._drain(queue)))
         try:
-            await self.books.set_limit(queue, self._settings.limit(work.client.mode))
+            await self.runs.set_limit(queue, self._settings.limit(work.client.mode))
             while not work.stopping.is_set():
                 await self._live(queue, concurrency, grace)
         finally:
@@ -284,7 +280,7 @@ class Fleet:
     async def _drain(self, queue: str) -> None:
         while True:
             with suppress(StoreError):
-                if not await self.books.has_open(queue):
+                if not await self.runs.has_open(queue):
                     self.work.stop()
                     return
             await asyncio.sleep(_SHORTEST_PAUSE)
@@ -347,7 +343,7 @@ def register(
     """
     boxed_store, boxed_key = Hidden(store), Hidden(api_key)
     del store, api_key  # a traceback may show variables
-    settings = Settings(
+    settings = FleetSettings(
         store=boxed_store,
         api_key=boxed_key,
         base_url=base_url,

@@ -1,4 +1,4 @@
-"""The books of runs that many hosts work off: who asks, and what PostgreSQL is asked."""
+"""Runs that many hosts work off: their rows, results and progress, as PostgreSQL keeps them."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from os import urandom
@@ -6,11 +6,11 @@ from typing import Any, Final, Literal, Protocol
 
 from attrs import asdict, evolve, field, frozen
 
-from frame_async.bulk import fleet_schema
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Ending, Recorded
 from frame_async.errors import ConfigurationError
+from frame_async.fleet import schema
 from frame_async.protocol.window import Lane, RateLimit
 from frame_async.serialization import dump_json, load_json
 
@@ -159,7 +159,7 @@ class Progress:
         return self.run.complete and not self.open
 
 
-class FleetBooks:
+class FleetRuns:
     """Runs, their rows and results, in a database that all workers use."""
 
     def __init__(self, database: Database) -> None:
@@ -167,9 +167,9 @@ class FleetBooks:
 
     async def prepare(self) -> None:
         """Create the tables, if they aren't there."""
-        found = await self._database.fetch(fleet_schema.MISSING)
+        found = await self._database.fetch(schema.MISSING)
         if found[0]["missing"]:
-            await self._database.run(fleet_schema.PREPARE)
+            await self._database.run(schema.PREPARE)
 
     async def begin(self, mine: FleetRun) -> FleetRun:
         """Begin a run, or go on with the one of that name.
@@ -179,31 +179,29 @@ class FleetBooks:
         """
         values = asdict(mine)
         del values["complete"]
-        await self._database.run(fleet_schema.BEGIN_RUN, **values)
+        await self._database.run(schema.BEGIN_RUN, **values)
         found = await self.find(mine.name)
         if found is None:  # somebody forgot it at this very moment
             raise ConfigurationError(f"the run {mine.name} is gone (try again)")
         _check_same(found, mine)
-        await self._database.run(
-            fleet_schema.REOPEN_RUN, run=found.id, total=mine.total, hold=mine.hold
-        )
+        await self._database.run(schema.REOPEN_RUN, run=found.id, total=mine.total, hold=mine.hold)
         return evolve(found, hold=mine.hold, total=mine.total, complete=False)
 
     async def find(self, name: str) -> FleetRun | None:
         """The run of that name."""
-        found = await self._database.fetch(fleet_schema.FIND_RUN, name=name)
+        found = await self._database.fetch(schema.FIND_RUN, name=name)
         return _run(found[0]) if found else None
 
-    async def runs(self) -> list[FleetRun]:
+    async def all(self) -> list[FleetRun]:
         """All runs, oldest first."""
-        return [_run(record) for record in await self._database.fetch(fleet_schema.LIST_RUNS)]
+        return [_run(record) for record in await self._database.fetch(schema.LIST_RUNS)]
 
     async def enqueue(
         self, run: FleetRun, task: str, rows: Sequence[FleetRow], again: Iterable[Ending] = ()
     ) -> Enqueued:
         """Give each row a job that has none; doing it again changes nothing."""
         (told,) = await self._database.fetch(
-            fleet_schema.ENQUEUE,
+            schema.ENQUEUE,
             run=run.id,
             task=task,
             rows=[row.known_as for row in rows],
@@ -220,12 +218,12 @@ class FleetBooks:
 
     async def complete(self, run: FleetRun, total: int) -> None:
         """The whole file was enqueued; it has that many rows."""
-        await self._database.run(fleet_schema.COMPLETE_RUN, run=run.id, total=total, hold=run.hold)
+        await self._database.run(schema.COMPLETE_RUN, run=run.id, total=total, hold=run.hold)
 
     async def set_limit(self, queue: str, limit: RateLimit | None) -> None:
         """Remember what the workers of a queue go by, for whoever asks how long it takes."""
         await self._database.run(
-            fleet_schema.SET_LIMIT,
+            schema.SET_LIMIT,
             queue=queue,
             requests=limit.requests if limit else None,
             per=limit.per if limit else None,
@@ -233,7 +231,7 @@ class FleetBooks:
 
     async def take(self, run: str, known_as: int) -> TakenRow | None:
         """A row, to work on it; None when its run is forgotten."""
-        found = await self._database.fetch(fleet_schema.TAKE, run=run, row=known_as)
+        found = await self._database.fetch(schema.TAKE, run=run, row=known_as)
         if not found:
             return None
         record = found[0]
@@ -249,7 +247,7 @@ class FleetBooks:
     ) -> None:
         """A row has its result; the first one stays."""
         await self._database.run(
-            fleet_schema.END,
+            schema.END,
             run=run,
             row=known_as,
             ending=int(ending),
@@ -259,16 +257,16 @@ class FleetBooks:
 
     async def doubt(self, run: str, known_as: int, doubles: int) -> None:
         """So many attempts of an open row may have created a session."""
-        await self._database.run(fleet_schema.DOUBT, run=run, row=known_as, doubles=doubles)
+        await self._database.run(schema.DOUBT, run=run, row=known_as, doubles=doubles)
 
     async def progress(self, run: FleetRun, most: int) -> Progress:
         """How far a run is, with the first rows that there is something to tell of."""
-        (counted,) = await self._database.fetch(fleet_schema.COUNT, run=run.id)
-        (jobs,) = await self._database.fetch(fleet_schema.COUNT_JOBS, run=run.id)
-        told = await self._database.fetch(fleet_schema.TOLD, run=run.id, most=most)
+        (counted,) = await self._database.fetch(schema.COUNT, run=run.id)
+        (jobs,) = await self._database.fetch(schema.COUNT_JOBS, run=run.id)
+        told = await self._database.fetch(schema.TOLD, run=run.id, most=most)
         period = run.limit.per if run.limit else _UNLIMITED
         lately = await self._database.fetch(
-            fleet_schema.LATELY, run=run.id, seconds=_PERIODS * period, most=_MOST_MOMENTS
+            schema.LATELY, run=run.id, seconds=_PERIODS * period, most=_MOST_MOMENTS
         )
         counts = {ending: int(counted[ending.name.lower()]) for ending in Ending}
         remaining = max(counted["open"], run.total - sum(counts.values()))
@@ -291,7 +289,7 @@ class FleetBooks:
         number, known_as = 0, -_LAST
         while True:
             page = await self._database.fetch(
-                fleet_schema.RESULTS, run=run.id, number=number, row=known_as, most=_PAGE
+                schema.RESULTS, run=run.id, number=number, row=known_as, most=_PAGE
             )
             for record in page:
                 yield load_json(record["result"].encode(), "result")
@@ -301,12 +299,12 @@ class FleetBooks:
 
     async def has_open(self, queue: str) -> bool:
         """Whether there is a job in a queue, waiting or in hand."""
-        (found,) = await self._database.fetch(fleet_schema.OPEN_IN_QUEUE, queue=queue)
+        (found,) = await self._database.fetch(schema.OPEN_IN_QUEUE, queue=queue)
         return bool(found["open"])
 
     async def forget(self, run: FleetRun) -> bool:
         """Forget a run and its results; False when it has open rows."""
-        await self._database.run(fleet_schema.FORGET_RUN, run=run.id)
+        await self._database.run(schema.FORGET_RUN, run=run.id)
         return await self.find(run.name) is None
 
 

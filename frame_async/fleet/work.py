@@ -1,7 +1,7 @@
 """One row of a queue, worked on: a place in the window, a session, a result, in this order.
 
 Whatever comes between leaves the row open, and it goes back to the queue. Its idempotency
-key and the books see to it that a row that is handed out again, because its worker died or
+key and the run's rows see to it that a row that is handed out again, because its worker died or
 was too slow to say that it is alive, costs nothing: a row with a result is left alone, one
 whose session is in the store gets it from there, and one in doubt is sent again and says so.
 """
@@ -14,7 +14,6 @@ from typing import Final, cast
 
 from attrs import define, field, frozen
 
-from frame_async.bulk.fleet_books import FleetBooks, TakenRow
 from frame_async.bulk.lines import doubles_of, ending_of, line_of
 from frame_async.bulk.outage import Outage
 from frame_async.bulk.permits import PermitStore
@@ -32,6 +31,7 @@ from frame_async.errors import (
     WindowFullError,
     WrongModeError,
 )
+from frame_async.fleet.runs import FleetRuns, TakenRow
 from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import Lane
@@ -76,7 +76,7 @@ class FleetWork:
     """What one worker process does with the rows it gets."""
 
     client: FrameClient
-    books: FleetBooks
+    runs: FleetRuns
     permits: PermitStore
     terms: Terms
     on_halt: Callable[[str], None] = field(default=lambda _: None)
@@ -173,7 +173,7 @@ class FleetWork:
 
     async def _work(self, run: str, known_as: int, first: bool) -> None:
         try:
-            taken = await self.books.take(run, known_as)
+            taken = await self.runs.take(run, known_as)
         except StoreError as error:
             raise self._not_now(_SOON, error.message) from None
         if taken is None or taken.request is None:
@@ -233,7 +233,7 @@ class FleetWork:
         """Leave a row open: say what may exist, and when it is due again."""
         if doubles := result.call.possible_duplicates:
             with suppress(StoreError):  # the store of keys knows as well
-                await self.books.doubt(run, known_as, doubles)
+                await self.runs.doubt(run, known_as, doubles)
         match result.error:
             case WindowFullError():
                 seconds = self._slot(first=first)
@@ -265,7 +265,7 @@ class FleetWork:
         line, pause = line_of(result, taken.row, ending), 0.1
         while True:
             try:
-                await self.books.end(run, known_as, ending, doubles_of(result), line)
+                await self.runs.end(run, known_as, ending, doubles_of(result), line)
             except StoreError as error:
                 if self.hurrying:
                     raise self._not_now(_SOON, error.message) from None

@@ -5,11 +5,11 @@ from typing import Final, Literal
 
 from attrs import frozen
 
-from frame_async.bulk.fleet_books import FleetBooks
-from frame_async.bulk.fleet_work import FleetWork, Terms
 from frame_async.bulk.permits import PermitStore
 from frame_async.client import FrameClient
 from frame_async.errors import ConfigurationError
+from frame_async.fleet.runs import FleetRuns
+from frame_async.fleet.work import FleetWork, Terms
 from frame_async.hidden import Hidden
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
@@ -21,7 +21,7 @@ _MOST_AT_A_TIME: Final = 1_000
 
 
 @frozen(kw_only=True)
-class Settings:
+class FleetSettings:
     """What a process of a fleet was given; times are in seconds."""
 
     store: Hidden[str]
@@ -37,7 +37,7 @@ class Settings:
             return LIVE if mode is Mode.LIVE else SANDBOX
         return self.rate_limit
 
-    def open(self, books: FleetBooks, on_halt: Callable[[str], None]) -> tuple[FleetWork, Store]:
+    def open(self, runs: FleetRuns, on_halt: Callable[[str], None]) -> tuple[FleetWork, Store]:
         """A client for this process and what it does with rows; and its store, to be closed.
 
         Raises:
@@ -61,7 +61,7 @@ class Settings:
             attempt_timeout=self.attempt_timeout,
             call_timeout=2 * (self.attempt_timeout + self.stalled_after),
         )
-        return FleetWork(client, books, permits, terms, on_halt), store
+        return FleetWork(client, runs, permits, terms, on_halt), store
 
 
 async def check_database(url: Hidden[str]) -> None:

@@ -6,11 +6,11 @@ from typing import Final
 from attrs import define, evolve, field
 
 from frame_async.bulk.checking import Checked, Rows, with_doubled
-from frame_async.bulk.fleet_books import FleetRow
 from frame_async.bulk.lines import line_of_wrong
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import digest, identity
 from frame_async.errors import Problem
+from frame_async.fleet.runs import FleetRow
 from frame_async.models.not_given import NOT_GIVEN
 from frame_async.serialization import dump, dump_json
 
