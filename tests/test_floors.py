@@ -30,10 +30,8 @@ FLOORS = {
     "bulk": 5.5,  # runs of files go through a client
     "fleet": 5.75,  # and many hosts work off one
     "webhooks": 5,
-    "redirects": 5,
     "integrations": 6,
     "testing": 6,
-    "desk": 6,  # stands between Frame and a shop under development
     "cli": 7,
     "__main__": 8,
     "__init__": 8,
@@ -46,7 +44,7 @@ THIRD_PARTIES = {
     "aiohttp": {
         "transport/session.py",
         "transport/wire.py",
-        "desk.py",
+        "webhooks/listen.py",
         "integrations/aiohttp_web.py",
         "emulator",
     },

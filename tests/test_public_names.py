@@ -57,7 +57,7 @@ def test_public_classes_have_docstrings(name: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["models", "errors", "bulk", "emulator", "stores", "webhooks", "redirects", "testing"],
+    ["models", "errors", "bulk", "emulator", "stores", "webhooks", "fleet", "testing"],
 )
 def test_public_modules_import(module: str) -> None:
     """The public modules can be imported by name, and everything they list exists."""

@@ -1,4 +1,4 @@
-"""The desk: what comes in goes on byte for byte, and its answer comes back."""
+"""The listener: what comes in goes on byte for byte, and its answer comes back."""
 
 import asyncio
 import gzip
@@ -9,10 +9,9 @@ import pytest
 from attrs import define, field
 from support.signing import OTHER, SECRET, event_body, signed
 
-from frame_async import desk as desk_module
-from frame_async.desk import Arrival, Desk, check_target
 from frame_async.errors import ConfigurationError
-from frame_async.webhooks import LARGEST_BODY, WebhookReceiver
+from frame_async.webhooks import LARGEST_BODY, WebhookReceiver, listen
+from frame_async.webhooks.listen import Arrival, Listener, check_target
 
 
 @define
@@ -47,25 +46,25 @@ async def target() -> AsyncIterator[Target]:
 
 
 @pytest.fixture
-def told() -> list[Arrival]:
-    """What a desk told."""
+def arrivals() -> list[Arrival]:
+    """What a listener reported."""
     return []
 
 
 @pytest.fixture
-async def desk(target: Target, told: list[Arrival]) -> AsyncIterator[Desk]:
-    """A desk in front of the target."""
-    async with Desk(WebhookReceiver(SECRET), target.url, told.append) as running:
+async def listener(target: Target, arrivals: list[Arrival]) -> AsyncIterator[Listener]:
+    """A listener in front of the target."""
+    async with Listener(WebhookReceiver(SECRET), target.url, arrivals.append) as running:
         yield running
 
 
 async def send(
-    desk: Desk, body: bytes, headers: dict[str, str], path: str = "/", method: str = "POST"
+    listener: Listener, body: bytes, headers: dict[str, str], path: str = "/", method: str = "POST"
 ) -> bytes:
     """Send a request, as Frame does, on a connection of its own; the whole answer."""
-    host, _, port = desk.url.removeprefix("http://").partition(":")
+    host, _, port = listener.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    lines = [f"{method} {path} HTTP/1.1", "Host: desk", f"Content-Length: {len(body)}"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: listener", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode() + body)
     answer = await reader.read()
@@ -78,11 +77,11 @@ def status(answer: bytes) -> int:
 
 
 async def test_a_webhook_goes_on_as_it_came(
-    desk: Desk, target: Target, told: list[Arrival]
+    listener: Listener, target: Target, arrivals: list[Arrival]
 ) -> None:
     """The body is the same bytes, the headers are the same and in order, none is added."""
     body = event_body()
-    answer = await send(desk, body, signed(body), "/any/path?x=1")
+    answer = await send(listener, body, signed(body), "/any/path?x=1")
     assert status(answer) == 204
     assert target.bodies == [body]
     lines = target.heads[0].decode().split("\r\n")
@@ -91,36 +90,38 @@ async def test_a_webhook_goes_on_as_it_came(
     assert sorted(names) == sorted([*signed(body), "Host", "Content-Length"])
     for name, value in signed(body).items():
         assert f"{name}: {value}" in lines
-    (arrival,) = told
+    (arrival,) = arrivals
     assert arrival.event is not None
     assert (arrival.event.id, arrival.refusal, arrival.status) == ("evt_0123", "", 204)
     assert (arrival.trouble, arrival.seconds > 0, arrival.at > 1e9) == ("", True, True)
 
 
 async def test_a_forged_webhook_goes_on_too(
-    desk: Desk, target: Target, told: list[Arrival]
+    listener: Listener, target: Target, arrivals: list[Arrival]
 ) -> None:
-    """What isn't believed is told and forwarded, so that the shop's own refusal is seen."""
+    """What isn't believed is reported and forwarded, so that the shop's own refusal is seen."""
     target.answer = b"HTTP/1.1 400 No\r\nContent-Length: 5\r\n\r\nnever"
     body = event_body()
-    answer = await send(desk, body, signed(body, OTHER))
+    answer = await send(listener, body, signed(body, OTHER))
     assert status(answer) == 400
     assert b"never" not in answer
     assert target.bodies == [body]
-    assert told[0].event is None
-    assert "the signature doesn't match" in told[0].refusal
-    await send(desk, b"", {})
-    assert told[1].refusal == "the header X-Frame-Signature is missing"
+    assert arrivals[0].event is None
+    assert "the signature doesn't match" in arrivals[0].refusal
+    await send(listener, b"", {})
+    assert arrivals[1].refusal == "the header X-Frame-Signature is missing"
     assert target.bodies[1] == b""
 
 
-async def test_coded_bodies_stay_coded(desk: Desk, target: Target, told: list[Arrival]) -> None:
+async def test_coded_bodies_stay_coded(
+    listener: Listener, target: Target, arrivals: list[Arrival]
+) -> None:
     """A compressed body is verified and forwarded as the bytes that were sent."""
     body = gzip.compress(event_body())
-    await send(desk, body, signed(body) | {"Content-Encoding": "gzip"})
+    await send(listener, body, signed(body) | {"Content-Encoding": "gzip"})
     assert target.bodies == [body]
     assert b"Content-Encoding: gzip" in target.heads[0]
-    assert told[0].refusal.startswith("signed, but unusable")
+    assert arrivals[0].refusal.startswith("signed, but unusable")
 
 
 @pytest.mark.parametrize(
@@ -133,84 +134,86 @@ async def test_coded_bodies_stay_coded(desk: Desk, target: Target, told: list[Ar
     ],
 )
 async def test_the_targets_answer_is_the_senders(
-    desk: Desk, target: Target, told: list[Arrival], answer: bytes, code: int
+    listener: Listener, target: Target, arrivals: list[Arrival], answer: bytes, code: int
 ) -> None:
     """The sender gets the target's status; a redirect isn't followed, no answer is a 502."""
     target.answer = answer
     body = event_body()
-    assert status(await send(desk, body, signed(body))) == code
-    assert told[0].status == code
-    assert told[0].trouble.startswith("no answer: ") == (code == 502)
+    assert status(await send(listener, body, signed(body))) == code
+    assert arrivals[0].status == code
+    assert arrivals[0].trouble.startswith("no answer: ") == (code == 502)
     assert len(target.heads) == 1
 
 
-async def test_a_target_that_is_not_there(told: list[Arrival]) -> None:
-    """Without anyone at the target, the sender gets a 502, and the trouble is told."""
+async def test_a_target_that_is_not_there(arrivals: list[Arrival]) -> None:
+    """Without anyone at the target, the sender gets a 502, and the trouble is reported."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
     body = event_body()
-    async with Desk(WebhookReceiver(SECRET), url, told.append) as desk:
-        assert status(await send(desk, body, signed(body))) == 502
-    assert told[0].event is not None
-    assert told[0].trouble == "no answer: ClientConnectorError"
+    async with Listener(WebhookReceiver(SECRET), url, arrivals.append) as listener:
+        assert status(await send(listener, body, signed(body))) == 502
+    assert arrivals[0].event is not None
+    assert arrivals[0].trouble == "no answer: ClientConnectorError"
 
 
 async def test_a_target_that_never_answers(
-    target: Target, told: list[Arrival], monkeypatch: pytest.MonkeyPatch
+    target: Target, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A target that takes too long is given up with a 504."""
-    monkeypatch.setattr(desk_module, "PATIENCE", 0.05)
+    monkeypatch.setattr(listen, "PATIENCE", 0.05)
     target.answer = None
     body = event_body()
-    async with Desk(WebhookReceiver(SECRET), target.url, told.append) as desk:
-        assert status(await send(desk, body, signed(body))) == 504
-    assert told[0].trouble == "no answer within 0.05 s"
+    async with Listener(WebhookReceiver(SECRET), target.url, arrivals.append) as listener:
+        assert status(await send(listener, body, signed(body))) == 504
+    assert arrivals[0].trouble == "no answer within 0.05 s"
 
 
-async def test_without_a_target(told: list[Arrival]) -> None:
+async def test_without_a_target(arrivals: list[Arrival]) -> None:
     """Without a target, a genuine webhook is answered 200 and any other 400."""
     body = event_body()
-    async with Desk(WebhookReceiver(SECRET), None, told.append) as desk:
-        assert status(await send(desk, body, signed(body))) == 200
-        assert status(await send(desk, body, signed(body, OTHER))) == 400
-    assert [arrival.status for arrival in told] == [200, 400]
+    async with Listener(WebhookReceiver(SECRET), None, arrivals.append) as listener:
+        assert status(await send(listener, body, signed(body))) == 200
+        assert status(await send(listener, body, signed(body, OTHER))) == 400
+    assert [arrival.status for arrival in arrivals] == [200, 400]
 
 
-async def test_only_posts_of_some_size(desk: Desk, target: Target, told: list[Arrival]) -> None:
+async def test_only_posts_of_some_size(
+    listener: Listener, target: Target, arrivals: list[Arrival]
+) -> None:
     """Other methods aren't forwarded; a body over a mebibyte is refused, one of it isn't."""
-    assert status(await send(desk, b"", {}, method="GET")) == 405
-    assert told == []
+    assert status(await send(listener, b"", {}, method="GET")) == 405
+    assert arrivals == []
     body = event_body() + b" " * (LARGEST_BODY - len(event_body()))
-    assert status(await send(desk, body, signed(body))) == 204
-    assert status(await send(desk, body + b" ", signed(body))) == 413
-    assert told[1].refusal == "the body is larger than 1048576 bytes"
+    assert status(await send(listener, body, signed(body))) == 204
+    assert status(await send(listener, body + b" ", signed(body))) == 413
+    assert arrivals[1].refusal == "the body is larger than 1048576 bytes"
     assert len(target.bodies) == 1
 
 
-async def test_it_listens_on_loopback_only_while_open(told: list[Arrival]) -> None:
+async def test_it_listens_on_loopback_only_while_open(arrivals: list[Arrival]) -> None:
     """It has an address of this machine while it is open, and none before or after."""
-    desk = Desk(WebhookReceiver(SECRET), None, told.append)
+    listener = Listener(WebhookReceiver(SECRET), None, arrivals.append)
     with pytest.raises(RuntimeError, match="closed"):
-        assert desk.url
-    async with desk:
-        assert desk.url.startswith("http://127.0.0.1:")
-        port = int(desk.url.rpartition(":")[2])
+        assert listener.url
+    async with listener:
+        assert listener.url.startswith("http://127.0.0.1:")
+        port = int(listener.url.rpartition(":")[2])
         with pytest.raises(OSError, match="in use"):
-            async with Desk(WebhookReceiver(SECRET), None, told.append, port=port):
+            async with Listener(WebhookReceiver(SECRET), None, arrivals.append, port=port):
                 pass
     with pytest.raises(RuntimeError, match="closed"):
-        assert desk.url
+        assert listener.url
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_it_closes_while_a_target_hangs(target: Target, told: list[Arrival]) -> None:
+async def test_it_closes_while_a_target_hangs(target: Target, arrivals: list[Arrival]) -> None:
     """A webhook that the target never answers doesn't keep it open."""
     target.answer = None
     body = event_body()
     async with asyncio.timeout(15):
-        async with Desk(WebhookReceiver(SECRET), target.url, told.append) as desk:
-            sending = asyncio.create_task(send(desk, body, signed(body)))
+        async with Listener(WebhookReceiver(SECRET), target.url, arrivals.append) as listener:
+            sending = asyncio.create_task(send(listener, body, signed(body)))
             while not target.bodies:  # noqa: ASYNC110  # the target sets no event
                 await asyncio.sleep(0.001)
         await asyncio.wait({sending})

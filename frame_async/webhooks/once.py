@@ -48,7 +48,7 @@ async def take_turn(
         yield Turn(first=False)
         return
     interrupted = claim.doubts if isinstance(claim, InDoubt) else 0
-    held = _Held(store, name, claim.token, lease, keep, interrupted)
+    held = _TurnLease(store, name, claim.token, lease, keep, interrupted)
     beating = asyncio.ensure_future(held.beat(clock)) if store.shared else None
     try:
         yield Turn(first=True, interrupted=interrupted)
@@ -63,7 +63,7 @@ async def take_turn(
 
 
 @define(eq=False)
-class _Held:
+class _TurnLease:
     """The turn to act on an event, which this process has."""
 
     store: Store

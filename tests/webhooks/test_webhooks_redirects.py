@@ -18,7 +18,7 @@ from support.signing import OTHER, SECRET
 
 import frame_async
 from frame_async.errors import ConfigurationError, RedirectError, ValidationError
-from frame_async.redirects import Redirect, RedirectScheme, RedirectSigner
+from frame_async.webhooks import Redirect, RedirectScheme, RedirectSigner
 
 PACKAGE = str(Path(frame_async.__file__).parent)
 NOW = 1_781_115_881

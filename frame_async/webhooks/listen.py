@@ -1,4 +1,4 @@
-"""The desk: webhooks come in on loopback, are verified, told, and handed on as they came.
+"""The listener: webhooks come in on loopback, are verified, shown, and handed on as they came.
 
 For developing a shop: `WebhookReceiver` does what counts, this only stands in between.
 """
@@ -19,7 +19,7 @@ from attrs import frozen
 from frame_async.errors import ConfigurationError, WebhookError
 from frame_async.models.events import Event
 from frame_async.protocol.credentials import is_loopback
-from frame_async.webhooks import LARGEST_BODY, WebhookReceiver
+from frame_async.webhooks.receiver import LARGEST_BODY, WebhookReceiver
 
 PATIENCE: Final = 30.0
 """Seconds that the target has for its answer; Frame itself may not wait that long."""
@@ -79,17 +79,17 @@ def _split(url: str) -> SplitResult | None:
     return parts if usable else None
 
 
-class Desk:
-    """Listens on loopback, tells of each webhook, and hands it on.
+class Listener:
+    """Listens on loopback, notifies of each webhook, and hands it on.
 
-    Use it as ``async with Desk(...) as desk:``. What isn't believed is handed on as well,
+    Use it as ``async with Listener(...) as listener:``. What isn't believed is handed on as well,
     so that you see your own code refuse it. Redirects aren't followed.
 
     Args:
         receiver: verifies.
         target: where webhooks go; without one they are answered 200, or 400 when they
             aren't believed.
-        tell: called with each webhook when it was answered.
+        notify: called with each webhook when it was answered.
         port: to listen on; 0 takes a free one.
     """
 
@@ -97,13 +97,13 @@ class Desk:
         self,
         receiver: WebhookReceiver,
         target: str | None,
-        tell: Callable[[Arrival], None],
+        notify: Callable[[Arrival], None],
         *,
         port: int = 0,
     ) -> None:
         self._receiver = receiver
         self._target = target
-        self._tell = tell
+        self._notify = notify
         self._port = port
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -116,7 +116,7 @@ class Desk:
             RuntimeError: it doesn't.
         """
         if self._runner is None:
-            raise RuntimeError("the desk is closed")
+            raise RuntimeError("the listener is closed")
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def __aenter__(self) -> Self:
@@ -172,7 +172,7 @@ class Desk:
             trouble=trouble,
             seconds=time.monotonic() - began,
         )
-        self._tell(arrival)
+        self._notify(arrival)
         return web.Response(status=status)
 
     def _judge(self, body: bytes, request: web.Request) -> tuple[Event | None, str]:
@@ -201,7 +201,7 @@ class Desk:
 
 
 @contextmanager
-def told_to_stop() -> Generator[asyncio.Event]:
+def stop_requested() -> Generator[asyncio.Event]:
     """An event that is set on SIGINT (Ctrl-C) or SIGTERM; to be used in the main thread."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
