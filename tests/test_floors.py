@@ -163,3 +163,17 @@ def test_every_room_has_a_floor() -> None:
 def test_modules_stay_one_room(path: Path) -> None:
     """No module is longer than 400 lines."""
     assert len(path.read_text().splitlines()) <= 400
+
+
+OF_ONE_NAME = {"Delivery"}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """Each class of the package has a name of its own."""
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(identify(path))
+    doubled = {name: where for name, where in homes.items() if len(where) > 1}
+    assert {name: where for name, where in doubled.items() if name not in OF_ONE_NAME} == {}

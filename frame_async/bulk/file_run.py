@@ -22,7 +22,7 @@ from frame_async.bulk.outage import Outage
 from frame_async.bulk.output import Output
 from frame_async.bulk.rows import Row
 from frame_async.bulk.sources import Input
-from frame_async.bulk.state import Ending, Run, RunState, digest, identity
+from frame_async.bulk.state import RowResult, Run, RunState, digest, identity
 from frame_async.client import FrameClient
 from frame_async.errors import (
     CertificateError,
@@ -60,7 +60,7 @@ class Options:
 class Numbers:
     """What this run did so far."""
 
-    ended: Counter[Ending] = field(factory=Counter[Ending])
+    ended: Counter[RowResult] = field(factory=Counter[RowResult])
     known: int = 0
     """Rows that had their result before."""
     retries: int = 0
@@ -255,9 +255,9 @@ class FileRun:
                 self.numbers.changed.append(row)
 
     def _refuse(self, row: Row) -> None:
-        told = recorded(row, self._known_as(row), 0, Ending.INVALID, 0)
+        told = recorded(row, self._known_as(row), 0, RowResult.INVALID, 0)
         if self._journal.add(line_of_wrong(row), told):
-            self.numbers.ended[Ending.INVALID] += 1
+            self.numbers.ended[RowResult.INVALID] += 1
 
     @staticmethod
     def _now() -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from frame_async.bulk.rows import Row
-from frame_async.bulk.state import Ending, Recorded
+from frame_async.bulk.state import Recorded, RowResult
 from frame_async.errors import (
     FrameError,
     IdempotencyConflictError,
@@ -25,21 +25,21 @@ _CHANGED: Final = (
 )
 
 
-def ending_of(result: BulkResult, policy: RetryPolicy) -> Ending | None:
+def ending_of(result: BulkResult, policy: RetryPolicy) -> RowResult | None:
     """What became of a row, once and for all; None when it may be tried again."""
     match result.error:
         case None:
-            return Ending.CREATED
+            return RowResult.CREATED
         case error if type(error) is OutcomeUnknownError and _has_attempts_left(result, policy):
             return None
         case error if isinstance(error, (*SENSELESS, NotSentError, RateLimitedError)):
             return None
         case OutcomeUnknownError() | IdempotencyConflictError():
-            return Ending.UNKNOWN
+            return RowResult.UNKNOWN
         case RequestRefusedError():
-            return Ending.REFUSED
+            return RowResult.REFUSED
         case _:
-            return Ending.INVALID
+            return RowResult.INVALID
 
 
 def _has_attempts_left(result: BulkResult, policy: RetryPolicy) -> bool:
@@ -50,7 +50,7 @@ def _has_attempts_left(result: BulkResult, policy: RetryPolicy) -> bool:
     return policy.on_unknown == "retry" and result.call.possible_duplicates <= policy.max_retries
 
 
-def line_of(result: BulkResult, row: Row, ending: Ending) -> dict[str, Any]:
+def line_of(result: BulkResult, row: Row, ending: RowResult) -> dict[str, Any]:
     """The line of a row for which a call was made; members as in `output.COLUMNS`."""
     call = result.call
     return {
@@ -66,7 +66,12 @@ def line_of_wrong(row: Row) -> dict[str, Any]:
     """The line of a row that was wrong before anything was sent."""
     problems = [{"path": p.path, "rule": p.rule, "fix": p.fix} for p in row.problems]
     error = {"message": "; ".join(map(str, row.problems)), "problems": problems}
-    return {**_head(row, Ending.INVALID), "error": error, "possible_duplicates": 0, "attempts": 0}
+    return {
+        **_head(row, RowResult.INVALID),
+        "error": error,
+        "possible_duplicates": 0,
+        "attempts": 0,
+    }
 
 
 def doubles_of(result: BulkResult) -> int:
@@ -75,13 +80,15 @@ def doubles_of(result: BulkResult) -> int:
     return 1 if changed else result.call.possible_duplicates
 
 
-def recorded(row: Row, known_as: int, fingerprint: int, ending: Ending, doubles: int) -> Recorded:
+def recorded(
+    row: Row, known_as: int, fingerprint: int, ending: RowResult, doubles: int
+) -> Recorded:
     """What is remembered of a row; its line and reference where there is something to tell."""
-    reference = row.reference if doubles or ending is Ending.UNKNOWN else ""
+    reference = row.reference if doubles or ending is RowResult.UNKNOWN else ""
     return Recorded(known_as, fingerprint, int(ending), doubles, row.line, reference)
 
 
-def _head(row: Row, ending: Ending) -> dict[str, Any]:
+def _head(row: Row, ending: RowResult) -> dict[str, Any]:
     return {
         "row": row.number,
         "line": row.line,

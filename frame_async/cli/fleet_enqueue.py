@@ -11,8 +11,8 @@ from attrs import define, evolve, field
 
 from frame_async.bulk.checking import Checked, check
 from frame_async.bulk.sources import Input
-from frame_async.bulk.state import Ending
-from frame_async.cli.bulk_command import Command, UsageError
+from frame_async.bulk.state import RowResult
+from frame_async.cli.bulk_command import Command, OptionsError
 from frame_async.cli.bulk_report import SOME_REFUSED, print_checked, say
 from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.fleet_parts import needing_procrastinate
@@ -62,7 +62,7 @@ def enqueue(command: Command, source: Input, run: FleetRun | None, screen: Scree
     checked = check(rows, command.key_column, screen.show_wrong, screen.show_checking)
     screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
     if rows.secret and not command.check_only:
-        raise UsageError(
+        raise OptionsError(
             f"{rows.secret:,} rows have payment_method_data, which must not lie in a queue: "
             "nothing was enqueued"
         )
@@ -83,7 +83,7 @@ async def _enqueue(
     with needing_procrastinate():
         from frame_async.fleet import TASK, open_fleet
     told = _Told(checked.total, checked.bad)
-    again = [Ending[name.upper()] for name in command.again]
+    again = [RowResult[name.upper()] for name in command.again]
     with listening(screen.say) as stops:
         async with open_fleet(command.queue or "") as fleet:
             run = await fleet.runs.begin(mine)

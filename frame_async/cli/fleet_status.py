@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import field, frozen
 
 from frame_async.bulk.output import Output, OutputFormat, sync_folder
-from frame_async.bulk.state import Ending
-from frame_async.cli.bulk_command import STDIN, UsageError
+from frame_async.bulk.state import RowResult
+from frame_async.cli.bulk_command import STDIN, OptionsError
 from frame_async.cli.bulk_report import SOME_REFUSED, SOME_UNKNOWN, doubt, say
 from frame_async.cli.bulk_screen import Screen, duration
 from frame_async.cli.fleet_parts import guarded, needing_procrastinate
@@ -88,11 +88,11 @@ async def _named(fleet: "Fleet", status: Status) -> list[FleetRun]:
     if status.run is None:
         runs = await fleet.runs.all()
         if len(runs) != 1 and (status.output or status.wait or status.forget):
-            raise UsageError(f"there are {len(runs)} runs in this queue: name one with --run")
+            raise OptionsError(f"there are {len(runs)} runs in this queue: name one with --run")
         return runs
     run = await fleet.runs.find(status.run)
     if run is None:
-        raise UsageError(f"there is no run {status.run} in this queue")
+        raise OptionsError(f"there is no run {status.run} in this queue")
     return [run]
 
 
@@ -116,7 +116,7 @@ async def _list(fleet: "Fleet", runs: Sequence[FleetRun], status: Status) -> int
 
 async def _forget(fleet: "Fleet", status: Status, progress: Progress) -> int:
     if status.forget and not (progress.finished and await fleet.runs.forget(progress.run)):
-        raise UsageError(f"the run {progress.run.name} has open rows: it is not forgotten")
+        raise OptionsError(f"the run {progress.run.name} has open rows: it is not forgotten")
     return 0
 
 
@@ -156,9 +156,9 @@ def _tell(progress: Progress, status: Status) -> None:
 def _exit_status(progress: Progress) -> int:
     if not progress.finished:
         return _OPEN
-    if progress.counts[Ending.UNKNOWN]:
+    if progress.counts[RowResult.UNKNOWN]:
         return SOME_UNKNOWN
-    refused = progress.counts[Ending.REFUSED] + progress.counts[Ending.INVALID]
+    refused = progress.counts[RowResult.REFUSED] + progress.counts[RowResult.INVALID]
     return SOME_REFUSED if refused else 0
 
 
@@ -166,7 +166,7 @@ def _as_json(progress: Progress) -> dict[str, Any]:
     return {
         "run": progress.run.name,
         "rows": progress.total,
-        **{ending.name.lower(): progress.counts[ending] for ending in Ending},
+        **{ending.name.lower(): progress.counts[ending] for ending in RowResult},
         "pending": progress.open,
         "in_hand": progress.in_hand,
         "pending_in_doubt": progress.doubtful,
@@ -178,7 +178,7 @@ def _as_json(progress: Progress) -> dict[str, Any]:
             {
                 "line": row.line,
                 "reference": row.reference or None,
-                "result": Ending(row.ending).name.lower(),
+                "result": RowResult(row.ending).name.lower(),
                 "possible_duplicates": row.doubles,
             }
             for row in progress.told
@@ -203,10 +203,10 @@ def _lines(progress: Progress) -> Iterator[str]:
 
 def _line(progress: Progress) -> str:
     counts = progress.counts
-    refused = counts[Ending.REFUSED] + counts[Ending.INVALID]
-    in_doubt = counts[Ending.UNKNOWN] + progress.doubtful
+    refused = counts[RowResult.REFUSED] + counts[RowResult.INVALID]
+    in_doubt = counts[RowResult.UNKNOWN] + progress.doubtful
     parts = [
-        f"created {counts[Ending.CREATED]:,}",
+        f"created {counts[RowResult.CREATED]:,}",
         f"failed {refused:,}",
         f"in doubt {in_doubt:,}",
     ]

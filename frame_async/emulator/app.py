@@ -12,13 +12,13 @@ from typing import TypeAlias
 from aiohttp import web
 from attrs import define, field
 
-from .api.answers import Answer, RefusedError, bad_request
+from .api.answers import ApiAnswer, RefusedError, bad_request
 from .api.context import RequestContext
 from .api.http import usual_response
 from .faults.wire import USUAL, finish
 from .state.emulator_state import EmulatorState
 
-Handle: TypeAlias = Callable[[RequestContext], Awaitable[Answer]]
+Handle: TypeAlias = Callable[[RequestContext], Awaitable[ApiAnswer]]
 """Decides the answer to one request; may raise `RefusedError`."""
 
 Methods: TypeAlias = Mapping[str, Handle]
@@ -70,7 +70,7 @@ class App:
             return usual_response(context.request, answer, context.request_id)
         return await finish(context.request, answer, context.request_id, wire, self._idle)
 
-    async def _recorded(self, context: RequestContext) -> Answer:
+    async def _recorded(self, context: RequestContext) -> ApiAnswer:
         try:
             answer = await self._answer(context)
             context.status = answer.status or None
@@ -80,7 +80,7 @@ class App:
             ledger.append(context.entry(ledger.next_sequence()))
         return answer
 
-    async def _answer(self, context: RequestContext) -> Answer:
+    async def _answer(self, context: RequestContext) -> ApiAnswer:
         try:
             return await self._route(context.request)(context)
         except RefusedError as refused:

@@ -8,7 +8,7 @@ from attrs import asdict, evolve, field, frozen
 
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.rows import Row
-from frame_async.bulk.state import Ending, Recorded
+from frame_async.bulk.state import Recorded, RowResult
 from frame_async.errors import ConfigurationError
 from frame_async.fleet import schema
 from frame_async.protocol.window import Lane, RateLimit
@@ -124,7 +124,7 @@ class Progress:
     """How far a run is, whoever works on it."""
 
     run: FleetRun
-    counts: Mapping[Ending, int]
+    counts: Mapping[RowResult, int]
     """Rows with a result, by what it is."""
     open: int
     """Rows without."""
@@ -197,7 +197,7 @@ class FleetRuns:
         return [_run(record) for record in await self._database.fetch(schema.LIST_RUNS)]
 
     async def enqueue(
-        self, run: FleetRun, task: str, rows: Sequence[FleetRow], again: Iterable[Ending] = ()
+        self, run: FleetRun, task: str, rows: Sequence[FleetRow], again: Iterable[RowResult] = ()
     ) -> Enqueued:
         """Give each row a job that has none; doing it again changes nothing."""
         (told,) = await self._database.fetch(
@@ -243,7 +243,7 @@ class FleetRuns:
         )
 
     async def end(
-        self, run: str, known_as: int, ending: Ending, doubles: int, result: Mapping[str, Any]
+        self, run: str, known_as: int, ending: RowResult, doubles: int, result: Mapping[str, Any]
     ) -> None:
         """A row has its result; the first one stays."""
         await self._database.run(
@@ -268,7 +268,7 @@ class FleetRuns:
         lately = await self._database.fetch(
             schema.LATELY, run=run.id, seconds=_PERIODS * period, most=_MOST_MOMENTS
         )
-        counts = {ending: int(counted[ending.name.lower()]) for ending in Ending}
+        counts = {ending: int(counted[ending.name.lower()]) for ending in RowResult}
         remaining = max(counted["open"], run.total - sum(counts.values()))
         rate, left, used = _pace(run.limit, [(m["ended_at"], m["now"]) for m in lately], remaining)
         return Progress(
@@ -314,7 +314,7 @@ def _run(record: Record) -> FleetRun:
 
 def _recorded(record: Record) -> Recorded:
     reference = str(load_json(record["reference"].encode(), "reference"))
-    ending = Ending.UNKNOWN if record["ending"] is None else Ending(record["ending"])
+    ending = RowResult.UNKNOWN if record["ending"] is None else RowResult(record["ending"])
     return Recorded(0, 0, int(ending), record["doubles"], record["line"], reference)
 
 

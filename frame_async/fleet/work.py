@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from frame_async.bulk.lines import doubles_of, ending_of, line_of
 from frame_async.bulk.outage import Outage
 from frame_async.bulk.permits import PermitStore
-from frame_async.bulk.state import Ending
+from frame_async.bulk.state import RowResult
 from frame_async.client import FrameClient
 from frame_async.errors import (
     CallInFlightError,
@@ -259,7 +259,7 @@ class FleetWork:
         return seconds
 
     async def _end(
-        self, run: str, known_as: int, taken: TakenRow, result: BulkResult, ending: Ending
+        self, run: str, known_as: int, taken: TakenRow, result: BulkResult, ending: RowResult
     ) -> None:
         """Write the result, and try again as long as the database doesn't answer."""
         line, pause = line_of(result, taken.row, ending), 0.1

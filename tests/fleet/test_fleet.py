@@ -15,7 +15,7 @@ from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest, RateLi
 from frame_async.bulk.checking import Checked
 from frame_async.bulk.permits import PermitStore
 from frame_async.bulk.rows import Row
-from frame_async.bulk.state import Ending
+from frame_async.bulk.state import RowResult
 from frame_async.emulator import Emulator
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.fleet import TASK, Fleet, open_fleet, register
@@ -113,7 +113,7 @@ async def test_every_row_gets_one_result(database: str) -> None:
         assert [result["row"] for result in found] == list(range(1, 31))
         progress = await fleet.runs.progress(run, 10)
     assert progress.finished
-    assert progress.counts[Ending.CREATED] == 30
+    assert progress.counts[RowResult.CREATED] == 30
     assert await asked(database, "SELECT count(*) FROM procrastinate_jobs") == [(0,)]
     assert await asked(
         database, "SELECT count(*) FROM frame_async_bulk_rows WHERE request IS NOT NULL"
@@ -198,11 +198,11 @@ async def test_the_first_result_stays(database: str) -> None:
         run = await enqueue(fleet, rows(1))
         await fleet.runs.doubt(run.id, 1, 2)
         assert (await fleet.runs.progress(run, 1)).doubtful == 1
-        await fleet.runs.end(run.id, 1, Ending.CREATED, 2, {"row": 1, "from": "first"})
-        await fleet.runs.end(run.id, 1, Ending.REFUSED, 0, {"row": 1, "from": "second"})
+        await fleet.runs.end(run.id, 1, RowResult.CREATED, 2, {"row": 1, "from": "first"})
+        await fleet.runs.end(run.id, 1, RowResult.REFUSED, 0, {"row": 1, "from": "second"})
         assert await results(fleet, run) == [{"row": 1, "from": "first"}]
         progress = await fleet.runs.progress(run, 1)
-        assert (progress.counts[Ending.CREATED], progress.told[0].doubles) == (1, 2)
+        assert (progress.counts[RowResult.CREATED], progress.told[0].doubles) == (1, 2)
 
 
 async def test_places_in_the_window_are_shared_and_used(database: str) -> None:
@@ -374,7 +374,7 @@ async def test_the_wrong_mode_ends_the_worker(database: str) -> None:
         run = await enqueue(fleet, rows(5), mode="live")
         await fleet.run_worker(concurrency=1)
         assert "live was meant" in fleet.halted
-        assert (await fleet.runs.progress(run, 0)).counts[Ending.CREATED] == 1
+        assert (await fleet.runs.progress(run, 0)).counts[RowResult.CREATED] == 1
 
 
 async def test_a_refused_row_is_a_result(database: str) -> None:
@@ -388,7 +388,7 @@ async def test_a_refused_row_is_a_result(database: str) -> None:
         assert [result["result"] for result in found] == ["created", "refused", "created"]
         assert found[1]["error"]["status"] == 422
         emulator.remove_fault(fault)
-        told = await fleet.runs.enqueue(run, TASK, given, [Ending.REFUSED])
+        told = await fleet.runs.enqueue(run, TASK, given, [RowResult.REFUSED])
         assert (told.added, told.again) == (0, 1)
         fleet.work.stopping.clear()
         await drained(fleet)

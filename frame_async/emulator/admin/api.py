@@ -8,7 +8,7 @@ from aiohttp import web
 from attrs import define, fields_dict
 
 from frame_async.emulator.api.answers import (
-    Answer,
+    ApiAnswer,
     RefusedError,
     bad_request,
     error_answer,
@@ -79,7 +79,7 @@ class AdminApi:
             answer = refused.answer
         return to_response(answer.plus(_ALWAYS), new_id())
 
-    async def _answer(self, request: web.BaseRequest) -> Answer:
+    async def _answer(self, request: web.BaseRequest) -> ApiAnswer:
         is_page = request.path in pages.PAGES and request.method in ("GET", "HEAD")
         remote = self.emulator.allow_remote
         refuse_strangers(request, self.emulator.host, remote=remote, is_page=is_page)

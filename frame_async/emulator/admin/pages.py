@@ -14,25 +14,25 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from frame_async.emulator.api.answers import Answer
+from frame_async.emulator.api.answers import ApiAnswer
 from frame_async.emulator.api.openapi import answer_document, document
 
 _FOLDER = files("frame_async.emulator.admin").joinpath("assets")
 
 
 @cache
-def dashboard() -> Answer:
+def dashboard() -> ApiAnswer:
     """Answer with the dashboard."""
     return _page(_asset("dashboard.html"), "dashboard.css", "dashboard.js")
 
 
 @cache
-def documentation() -> Answer:
+def documentation() -> ApiAnswer:
     """Answer with the API's document as a page."""
     return _page(_asset("docs.html").replace("{{ document }}", document_html()), "docs.css", "")
 
 
-PAGES: Mapping[str, Callable[[], Answer]] = {
+PAGES: Mapping[str, Callable[[], ApiAnswer]] = {
     "/": dashboard,
     "/docs": documentation,
     "/openapi.json": answer_document,
@@ -40,7 +40,7 @@ PAGES: Mapping[str, Callable[[], Answer]] = {
 """What answers each page's path."""
 
 
-def _page(html: str, style: str, script: str) -> Answer:
+def _page(html: str, style: str, script: str) -> ApiAnswer:
     """Put style and script into a page, and allow these and nothing else."""
     common, own = _asset("common.css"), _asset(style)
     styles, scripts = common + own, _asset(script) if script else ""
@@ -53,7 +53,7 @@ def _page(html: str, style: str, script: str) -> Answer:
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )
     headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
-    return Answer(200, html.encode(), headers)
+    return ApiAnswer(200, html.encode(), headers)
 
 
 def _asset(name: str) -> str:

@@ -22,7 +22,7 @@ _JSON = "application/json; charset=utf-8"
 
 
 @frozen
-class Answer:
+class ApiAnswer:
     """One HTTP answer, before it is put on the wire; it may be sent repeatedly."""
 
     status: int
@@ -38,11 +38,11 @@ class Answer:
         """Return all header fields, in the order in which they are sent."""
         return (*self.headers.items(), *self.repeated)
 
-    def repeating(self, name: str, values: Iterable[str]) -> "Answer":
+    def repeating(self, name: str, values: Iterable[str]) -> "ApiAnswer":
         """Return the same answer with one more header field for each value."""
         return evolve(self, repeated=(*self.repeated, *((name, value) for value in values)))
 
-    def plus(self, headers: Mapping[str, str]) -> "Answer":
+    def plus(self, headers: Mapping[str, str]) -> "ApiAnswer":
         """Return the same answer with more headers."""
         return evolve(self, headers={**self.headers, **headers})
 
@@ -50,17 +50,17 @@ class Answer:
 class RefusedError(Exception):
     """The request is refused, and `answer` says why."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ApiAnswer) -> None:
         super().__init__(answer.status)
         self.answer = answer
 
 
-def json_answer(status: int, content: Mapping[str, object]) -> Answer:
+def json_answer(status: int, content: Mapping[str, object]) -> ApiAnswer:
     """Answer with a JSON object."""
-    return Answer(status, encode(content).encode("ascii"), {"Content-Type": _JSON})
+    return ApiAnswer(status, encode(content).encode("ascii"), {"Content-Type": _JSON})
 
 
-def error_answer(status: int, kind: str, message: str, errors: Problems | None = None) -> Answer:
+def error_answer(status: int, kind: str, message: str, errors: Problems | None = None) -> ApiAnswer:
     """Answer with the error envelope; `message` must repeat nothing that was sent."""
     error: dict[str, object] = {"type": kind, "message": message}
     if errors is not None:

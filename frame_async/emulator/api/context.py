@@ -8,10 +8,10 @@ from attrs import define, field
 
 from frame_async.emulator.faults.rules import Fault
 from frame_async.emulator.faults.wire import USUAL, WireBehaviour, behaviour_of
-from frame_async.emulator.state.idempotency import KeyRecord
+from frame_async.emulator.state.idempotency import RememberedKey
 from frame_async.emulator.state.ledger import FaultRecord, LedgerEntry
 
-from .answers import Answer
+from .answers import ApiAnswer
 from .keys import Key
 
 
@@ -37,7 +37,7 @@ class RequestContext:
     """The session in the answer."""
     replayed: bool = field(init=False, default=False)
     """Whether the answer repeats an earlier one."""
-    record: KeyRecord | None = field(init=False, default=None)
+    record: RememberedKey | None = field(init=False, default=None)
     """The idempotency record that this request claimed and has to complete."""
     latency: float = field(init=False, default=0.0)
     """Seconds by which the answer is held back, beside a fault's."""
@@ -45,19 +45,19 @@ class RequestContext:
     """How it ends on the wire."""
     fault: FaultRecord | None = field(init=False, default=None)
     """What a fault does to it."""
-    _true_answer: Answer | None = field(init=False, default=None)
+    _true_answer: ApiAnswer | None = field(init=False, default=None)
 
     @property
     def idempotency_key(self) -> str | None:
         """The ``Idempotency-Key`` header, heeded or not."""
         return self.request.headers.get("Idempotency-Key")
 
-    def suffer(self, fault: Fault, answer: Answer) -> Answer:
+    def suffer(self, fault: Fault, answer: ApiAnswer) -> ApiAnswer:
         """Let a fault end this exchange, whose answer would be `answer`, in its own way."""
         self.wire, self.fault = behaviour_of(fault, answer, self.request_id)
         return answer
 
-    def processed(self, answer: Answer) -> None:
+    def processed(self, answer: ApiAnswer) -> None:
         """Note what the request itself came to, whatever a fault makes of it."""
         self._true_answer = answer
 

@@ -14,7 +14,7 @@ from frame_async.emulator.faults.rules import Fault, Stage
 from frame_async.emulator.faults.wire import SILENCE, gateway_page, replacement
 from frame_async.emulator.state.emulator_state import EmulatorState
 
-from .answers import Answer, RefusedError, error_answer, json_answer
+from .answers import ApiAnswer, RefusedError, error_answer, json_answer
 from .bodies import decode_object, read_body, redact
 from .context import RequestContext
 from .keys import Key, read_key
@@ -34,7 +34,7 @@ class Creation:
     page_url: Callable[[str], str]
     """Gives the address of the hosted page of a session id."""
 
-    async def __call__(self, context: RequestContext) -> Answer:
+    async def __call__(self, context: RequestContext) -> ApiAnswer:
         """Create a session, or say why not.
 
         Key and rate window are judged by the head of the request, so every
@@ -74,7 +74,7 @@ class Creation:
 
     def _processed(
         self, context: RequestContext, name: str, raw: bytes, body: Mapping[str, Any]
-    ) -> Answer:
+    ) -> ApiAnswer:
         """Do what the request asks for, once if its idempotency key counts."""
         try:
             answer = self._once(context, name, raw, body) or self._create(context, body)
@@ -89,7 +89,7 @@ class Creation:
 
     def _once(
         self, context: RequestContext, name: str, raw: bytes, body: Mapping[str, Any]
-    ) -> Answer | None:
+    ) -> ApiAnswer | None:
         """Claim the idempotency key, if it counts; return the answer it already has."""
         if self.state.idempotency is None or context.idempotency_key is None:
             return None
@@ -101,7 +101,7 @@ class Creation:
         context.session_id, context.replayed = record.session_id, True
         return record.answer.plus({"Idempotent-Replayed": "true"})
 
-    def _create(self, context: RequestContext, body: Mapping[str, Any]) -> Answer:
+    def _create(self, context: RequestContext, body: Mapping[str, Any]) -> ApiAnswer:
         if problems := problems_of(body):
             message = "The payment link session is not valid."
             return error_answer(422, "validation_error", message, problems)
@@ -111,7 +111,7 @@ class Creation:
         return json_answer(201, {**shown, "url": self.page_url(session.id)})
 
 
-def _damaged(context: RequestContext, fault: Fault, answer: Answer) -> Answer:
+def _damaged(context: RequestContext, fault: Fault, answer: ApiAnswer) -> ApiAnswer:
     """Return what a fault leaves of an answer, and note how it ends."""
     if fault.do == "create_and_fail":
         return context.suffer(fault, gateway_page(fault))

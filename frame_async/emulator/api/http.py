@@ -19,7 +19,7 @@ from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
 from frame_async.emulator.faults.retry_after import imf_fixdate
 from frame_async.emulator.state.randomness import new_id
 
-from .answers import Answer, error_answer
+from .answers import ApiAnswer, error_answer
 
 _LOGGER = logging.getLogger("frame_async.emulator")
 
@@ -76,7 +76,7 @@ class Acceptor(web.Server):
         await _turns()
 
 
-def _answer_to(status: int, exc: BaseException | None) -> Answer:
+def _answer_to(status: int, exc: BaseException | None) -> ApiAnswer:
     if status == 400:
         return _UNREADABLE
     if not isinstance(exc, ConnectionError):  # a client that left is no failure
@@ -93,7 +93,7 @@ async def _turns() -> None:
 _WITH_BODIES = frozenset({200, 201, 400, 401, 404, 405, 409, 422, 429})
 
 
-def serialized(answer: Answer, request_id: str) -> bytes:
+def serialized(answer: ApiAnswer, request_id: str) -> bytes:
     """Write an answer as it goes over the wire."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in answer.fields()])
     head = (
@@ -104,7 +104,7 @@ def serialized(answer: Answer, request_id: str) -> bytes:
     return head.encode("latin-1") + answer.body
 
 
-def to_response(answer: Answer, request_id: str) -> web.Response:
+def to_response(answer: ApiAnswer, request_id: str) -> web.Response:
     """Make aiohttp's response of an answer."""
     response = web.Response(status=answer.status, body=answer.body)
     for name, value in answer.fields():
@@ -113,7 +113,9 @@ def to_response(answer: Answer, request_id: str) -> web.Response:
     return response
 
 
-def usual_response(request: web.BaseRequest, answer: Answer, request_id: str) -> web.StreamResponse:
+def usual_response(
+    request: web.BaseRequest, answer: ApiAnswer, request_id: str
+) -> web.StreamResponse:
     """Make the response of an answer that goes out whole."""
     plain = request.version == HttpVersion11 and request.keep_alive and request.method == "POST"
     if plain and answer.status in _WITH_BODIES:

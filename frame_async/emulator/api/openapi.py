@@ -6,7 +6,7 @@ from typing import Any
 
 from frame_async.emulator.state.sessions import DAY
 
-from .answers import Answer, json_answer
+from .answers import ApiAnswer, json_answer
 from .validation import FIELDS, REQUIRED, schemas_of
 
 _PATH = "/v1/payment_link_sessions"
@@ -107,7 +107,7 @@ _REFUSALS: Mapping[str, str] = {
 }
 
 
-def answer_document() -> Answer:
+def answer_document() -> ApiAnswer:
     """Answer with the document."""
     return _answer()
 
@@ -144,7 +144,7 @@ def document() -> Mapping[str, Any]:
 
 
 @cache
-def _answer() -> Answer:
+def _answer() -> ApiAnswer:
     return json_answer(200, document())
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from frame_async.emulator.api.answers import Answer
+from frame_async.emulator.api.answers import ApiAnswer
 from frame_async.emulator.state.sessions import Session
 
 from .catalog import Choice, Product, choice_of, money, product_of
@@ -14,14 +14,14 @@ from .page import page
 from .payment_column import payment_column
 
 
-def blank_form(session: Session) -> Answer:
+def blank_form(session: Session) -> ApiAnswer:
     """Make the page as it is when a payer comes to it."""
     given = session.given
     method = "saved" if given.get("payment_method") else "card"
     return form_page(Entered(session, {"email": given.get("customer_email", ""), "method": method}))
 
 
-def form_page(entered: Entered, status: int = 200) -> Answer:
+def form_page(entered: Entered, status: int = 200) -> ApiAnswer:
     """Make the page with what the payer has entered so far, and what is wrong with it."""
     session = entered.session
     total = money(total_of(session, entered.quantities))

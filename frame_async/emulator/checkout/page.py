@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.resources import files
 
-from frame_async.emulator.api.answers import Answer
+from frame_async.emulator.api.answers import ApiAnswer
 from frame_async.emulator.state.orders import Challenge
 from frame_async.emulator.state.sessions import Session
 
@@ -26,7 +26,7 @@ def page(
     status: int = 200,
     session: Session | None = None,
     script: bool = False,
-) -> Answer:
+) -> ApiAnswer:
     """Make a whole page; with a session it may send forms for it."""
     content = html(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -42,10 +42,10 @@ def page(
         body=body,
         script=html("<script>{code}</script>", code=Markup(SCRIPT)) if script else None,
     )
-    return Answer(status, content.encode(), headers_for(session))
+    return ApiAnswer(status, content.encode(), headers_for(session))
 
 
-def standing_page(session: Session, onward: str | None) -> Answer:
+def standing_page(session: Session, onward: str | None) -> ApiAnswer:
     """Make the page of a session that is not open any more; `onward` is where to go from it."""
     if session.payment_status in _PAYMENTS:
         return _receipt(session, onward)
@@ -70,19 +70,19 @@ def standing_page(session: Session, onward: str | None) -> Answer:
     )
 
 
-def missing_page() -> Answer:
+def missing_page() -> ApiAnswer:
     """Make the page for an address with no session."""
     text = html("<p>Check that the address is complete, or ask the shop for a new link.</p>")
     return _card("unknown", "No such payment link session", text, NOTHING, status=404)
 
 
-def foreign_page() -> Answer:
+def foreign_page() -> ApiAnswer:
     """Make the page for a form that another site has sent."""
     text = html("<p>This form was sent from another site. Open the payment link itself.</p>")
     return _card("unknown", "Nothing was done", text, NOTHING, status=403)
 
 
-def challenge_page(session: Session, challenge: Challenge) -> Answer:
+def challenge_page(session: Session, challenge: Challenge) -> ApiAnswer:
     """Make the page of a 3-D Secure challenge, which a payer's bank would show."""
     body = html(
         '<main class="notice bank"><p class="bank-name">{icon}Test Bank<span>3-D Secure</span></p>'
@@ -117,7 +117,7 @@ _PAYMENTS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _receipt(session: Session, onward: str | None) -> Answer:
+def _receipt(session: Session, onward: str | None) -> ApiAnswer:
     kind, order = session.payment_status, session.order
     title, text = _PAYMENTS[kind]
     facts = html(
@@ -152,7 +152,7 @@ def _onward(words: str, url: str | None) -> Markup:
     )
 
 
-def _card(kind: str, title: str, text: Markup, onward: Markup, *, status: int = 200) -> Answer:
+def _card(kind: str, title: str, text: Markup, onward: Markup, *, status: int = 200) -> ApiAnswer:
     body = html(
         '<main class="notice {kind}">{icon}<h1>{title}</h1>{text}{onward}</main>',
         kind=kind,

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from attrs import define, field
 
-from frame_async.emulator.api.answers import Answer, bad_request
+from frame_async.emulator.api.answers import ApiAnswer, bad_request
 from frame_async.emulator.api.context import RequestContext
 from frame_async.emulator.state.orders import Order
 from frame_async.emulator.state.sessions import Session, Sessions
@@ -34,7 +34,7 @@ PREFIX = "/pay/"
 
 _CHALLENGE = "challenge"
 
-Act: TypeAlias = Callable[[Session, Values, float], Answer]
+Act: TypeAlias = Callable[[Session, Values, float], ApiAnswer]
 """Does what a form of an open session asks for, at a time in seconds since the epoch."""
 
 
@@ -49,7 +49,7 @@ class Checkout:
     redirect_secret: str = field(repr=False)
     """Signs where the payer is sent."""
 
-    async def show(self, context: RequestContext) -> Answer:
+    async def show(self, context: RequestContext) -> ApiAnswer:
         """Answer with the page of a session as it stands, or with 404."""
         session, part = self._find(context)
         if session is None or part not in ("", _CHALLENGE):
@@ -63,7 +63,7 @@ class Checkout:
             return see_other(_address(session))
         return challenge_page(session, session.challenge)
 
-    async def submit(self, context: RequestContext) -> Answer:
+    async def submit(self, context: RequestContext) -> ApiAnswer:
         """Do what a form asks for, and answer with where to go or what is wrong.
 
         Raises:
@@ -100,12 +100,12 @@ class Checkout:
         }
         return acts.get(action)
 
-    def _leave(self, session: Session, now: float) -> Answer:
+    def _leave(self, session: Session, now: float) -> ApiAnswer:
         """Send the payer on, or to the page that says how the session stands."""
         onward = onward_from(session, now, self.redirect_secret)
         return see_other(_address(session) if onward is None else onward)
 
-    def _pay(self, session: Session, values: Values, now: float) -> Answer:
+    def _pay(self, session: Session, values: Values, now: float) -> ApiAnswer:
         entry = Entry(session, values, now)
         order, behaviour = entry.read()
         if entry.errors:
@@ -119,19 +119,19 @@ class Checkout:
             return _declined(session, values, behaviour.failure_code)
         return self._leave(session, now)
 
-    def _cancel(self, session: Session, _values: Values, now: float) -> Answer:
+    def _cancel(self, session: Session, _values: Values, now: float) -> ApiAnswer:
         self.payments.cancel(session)
         return self._leave(session, now)
 
-    def _approve(self, session: Session, values: Values, now: float) -> Answer:
+    def _approve(self, session: Session, values: Values, now: float) -> ApiAnswer:
         return self._answer_challenge(session, values, now, passed=True)
 
-    def _fail(self, session: Session, values: Values, now: float) -> Answer:
+    def _fail(self, session: Session, values: Values, now: float) -> ApiAnswer:
         return self._answer_challenge(session, values, now, passed=False)
 
     def _answer_challenge(
         self, session: Session, values: Values, now: float, *, passed: bool
-    ) -> Answer:
+    ) -> ApiAnswer:
         challenge = session.challenge
         if challenge is None or challenge.id != values.get(_CHALLENGE):
             return see_other(_address(session))
@@ -163,12 +163,12 @@ def onward_from(session: Session, now: float, secret: str) -> str | None:
     return None if url is None else sign(url, payload, secret)
 
 
-def see_other(location: str) -> Answer:
+def see_other(location: str) -> ApiAnswer:
     """Answer a form, or an address that is out of date, with another address to go to."""
-    return Answer(303, b"", {"Location": location, "Cache-Control": "no-store"})
+    return ApiAnswer(303, b"", {"Location": location, "Cache-Control": "no-store"})
 
 
-def _update(session: Session, values: Values, now: float) -> Answer:
+def _update(session: Session, values: Values, now: float) -> ApiAnswer:
     """Show the form again, with a new total: for a browser that runs no script."""
     entry = Entry(session, values, now)
     entry.read()
@@ -176,7 +176,7 @@ def _update(session: Session, values: Values, now: float) -> Answer:
     return form_page(Entered(session, values, wrong), 422 if wrong else 200)
 
 
-def _declined(session: Session, values: Values, failure_code: str | None) -> Answer:
+def _declined(session: Session, values: Values, failure_code: str | None) -> ApiAnswer:
     words = words_for(failure_code or "generic_decline")
     return form_page(Entered(session, values, declined=words), 402)
 

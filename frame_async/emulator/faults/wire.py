@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from attrs import field, frozen
 
-from frame_async.emulator.api.answers import Answer, error_answer
+from frame_async.emulator.api.answers import ApiAnswer, error_answer
 from frame_async.emulator.api.http import phrase_of, serialized, to_response
 from frame_async.emulator.state.ledger import FaultRecord
 
@@ -30,7 +30,7 @@ _GATEWAY = (
 _HTML = "text/html"
 _POLL = 0.05
 
-SILENCE = Answer(0, b"", {})
+SILENCE = ApiAnswer(0, b"", {})
 """Stands for no answer at all."""
 
 
@@ -56,7 +56,7 @@ USUAL = WireBehaviour()
 """The whole answer, at once, on a connection that stays."""
 
 
-def replacement(fault: Fault, now: float) -> Answer:
+def replacement(fault: Fault, now: float) -> ApiAnswer:
     """Return what a fault answers instead of creating a session."""
     if fault.do == "throttle":
         return _throttled(fault, now)
@@ -67,22 +67,22 @@ def replacement(fault: Fault, now: float) -> Answer:
     return SILENCE
 
 
-def gateway_page(fault: Fault) -> Answer:
+def gateway_page(fault: Fault) -> ApiAnswer:
     """Return what a proxy answers when it lost the server's answer."""
     status = fault.status or 502
     html = _GATEWAY.format(status=status, phrase=phrase_of(status))
-    return _with_body(fault, Answer(status, html.encode(), {"Content-Type": _HTML}))
+    return _with_body(fault, ApiAnswer(status, html.encode(), {"Content-Type": _HTML}))
 
 
 def behaviour_of(
-    fault: Fault, answer: Answer, request_id: str
+    fault: Fault, answer: ApiAnswer, request_id: str
 ) -> tuple[WireBehaviour, FaultRecord]:
     """Decide how a fault ends an exchange whose answer is decided, and say so."""
     behaviour, evidence = _behaviour(fault, answer, request_id)
     return behaviour, FaultRecord(id=fault.id, do=fault.do, evidence=evidence)
 
 
-def _behaviour(fault: Fault, answer: Answer, request_id: str) -> tuple[WireBehaviour, str]:
+def _behaviour(fault: Fault, answer: ApiAnswer, request_id: str) -> tuple[WireBehaviour, str]:
     seconds, reset = fault.seconds or 0.0, fault.reset
     late = f", {seconds:g} s late" if seconds else ""
     how = "reset" if reset else "closed"
@@ -105,7 +105,7 @@ def _behaviour(fault: Fault, answer: Answer, request_id: str) -> tuple[WireBehav
 
 async def finish(
     request: web.BaseRequest,
-    answer: Answer,
+    answer: ApiAnswer,
     request_id: str,
     behaviour: WireBehaviour,
     is_idle: Callable[[asyncio.Transport], bool],
@@ -172,7 +172,7 @@ def _connected(request: web.BaseRequest) -> bool:
     return transport is not None and not transport.is_closing()
 
 
-def _throttled(fault: Fault, now: float) -> Answer:
+def _throttled(fault: Fault, now: float) -> ApiAnswer:
     form = fault.retry_after if fault.retry_after is not None else "seconds"
     wait = 1.0 if fault.wait is None else fault.wait
     values = FORMS[form](now, wait) if form in FORMS else (form,)
@@ -180,9 +180,9 @@ def _throttled(fault: Fault, now: float) -> Answer:
     return answer.repeating("Retry-After", values)
 
 
-def _with_body(fault: Fault, usual: Answer) -> Answer:
+def _with_body(fault: Fault, usual: ApiAnswer) -> ApiAnswer:
     body = usual.body if fault.body is None else fault.body.encode()
     headers = dict(usual.headers)
     if fault.content_type is not None:
         headers["Content-Type"] = fault.content_type
-    return Answer(usual.status, body, headers)
+    return ApiAnswer(usual.status, body, headers)

@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import define, field
 
-from frame_async.emulator.api.answers import Answer, RefusedError, bad_request, error_answer
+from frame_async.emulator.api.answers import ApiAnswer, RefusedError, bad_request, error_answer
 
 _LONGEST = 255
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # RFC 8941, a string
@@ -25,7 +25,7 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 @define(eq=False)
-class KeyRecord:
+class RememberedKey:
     """What is remembered of one idempotency key."""
 
     fingerprint: bytes | None
@@ -33,7 +33,7 @@ class KeyRecord:
     when that could not be kept over a restart because the body held payment data."""
     may_be_kept: bool = True
     """Whether the fingerprint may go into a state file."""
-    answer: Answer | None = None
+    answer: ApiAnswer | None = None
     """What was answered; ``None`` while that is not yet on its way."""
     session_id: str | None = None
     """The session in that answer, if it has one."""
@@ -45,13 +45,13 @@ class Idempotency:
 
     limit: int | None = None
     """Most keys that are remembered, the newest; ``None`` remembers all."""
-    _records: OrderedDict[tuple[str, str], KeyRecord] = field(
-        init=False, factory=OrderedDict[tuple[str, str], KeyRecord], repr=False
+    _records: OrderedDict[tuple[str, str], RememberedKey] = field(
+        init=False, factory=OrderedDict[tuple[str, str], RememberedKey], repr=False
     )
 
     def claim(
         self, api_key: str, header: Sequence[str], body: bytes, *, may_be_kept: bool = True
-    ) -> KeyRecord:
+    ) -> RememberedKey:
         """Return the record of a key, a new one or one that has its answer.
 
         Args:
@@ -69,11 +69,11 @@ class Idempotency:
         known = self._records.get(name)
         if known is None:
             self._make_room()
-            known = self._records[name] = KeyRecord(fingerprint, may_be_kept)
+            known = self._records[name] = RememberedKey(fingerprint, may_be_kept)
             return known
         return _same_and_done(known, fingerprint)
 
-    def release(self, record: KeyRecord) -> None:
+    def release(self, record: RememberedKey) -> None:
         """Forget a claimed key whose request came to nothing, so that it can be sent again."""
         names = [name for name, known in self._records.items() if known is record]
         for name in names:
@@ -92,8 +92,8 @@ class Idempotency:
         self._records.clear()
         for values in records:
             digest = values["fingerprint"]
-            answer = Answer(values["status"], values["body"].encode(), dict(values["headers"]))
-            record = KeyRecord(
+            answer = ApiAnswer(values["status"], values["body"].encode(), dict(values["headers"]))
+            record = RememberedKey(
                 None if digest is None else bytes.fromhex(digest), digest is not None
             )
             record.answer, record.session_id = answer, values["session_id"]
@@ -134,7 +134,7 @@ def _key_of(header: Sequence[str]) -> str:
     return key
 
 
-def _same_and_done(known: KeyRecord, fingerprint: bytes) -> KeyRecord:
+def _same_and_done(known: RememberedKey, fingerprint: bytes) -> RememberedKey:
     if known.fingerprint is not None and known.fingerprint != fingerprint:
         raise _conflict(422, "This Idempotency-Key was used before with another body.")
     if known.answer is None:

@@ -15,7 +15,7 @@ from attrs import Factory, define, field, frozen
 
 
 @define(eq=False)
-class RollingWindow:
+class KeyWindow:
     """One rolling window; an entry leaves it `period` seconds after it came."""
 
     limit: int
@@ -77,19 +77,19 @@ class Windows:
     """Seconds that each window spans."""
     count_refused: bool
     """Whether refused requests take places."""
-    _windows: dict[tuple[str, str], RollingWindow] = field(
-        init=False, factory=dict[tuple[str, str], RollingWindow], repr=False
+    _windows: dict[tuple[str, str], KeyWindow] = field(
+        init=False, factory=dict[tuple[str, str], KeyWindow], repr=False
     )
     _room: int = field(init=False, default=1024)
 
     def enter(self, key: str, endpoint: str, now: float) -> float:
-        """Ask the window of `key` and `endpoint` for a place, as `RollingWindow.enter`."""
+        """Ask the window of `key` and `endpoint` for a place, as `KeyWindow.enter`."""
         if self.limit is None:
             return 0.0
         window = self._windows.get((key, endpoint))
         if window is None:
             self._tidy(now)
-            window = RollingWindow(self.limit, self.period, self.count_refused)
+            window = KeyWindow(self.limit, self.period, self.count_refused)
             self._windows[key, endpoint] = window
         return window.enter(now)
 
@@ -116,7 +116,7 @@ class Windows:
         if self.limit is None:
             return
         for key, endpoint, entries in windows:
-            window = RollingWindow(self.limit, self.period, self.count_refused)
+            window = KeyWindow(self.limit, self.period, self.count_refused)
             window.restore(float(entry) for entry in entries)
             self._windows[str(key), str(endpoint)] = window
 
