@@ -56,7 +56,7 @@ def line_of(result: BulkResult, row: Row, ending: RowResult) -> dict[str, Any]:
     return {
         **_head(row, ending),
         **(_session(result.session) if result.session else _error(result.error)),
-        "possible_duplicates": doubles_of(result),
+        "possible_duplicates": possible_duplicates_of(result),
         "attempts": len(call.attempts),
         "idempotency_key": result.item.idempotency_key,
     }
@@ -74,18 +74,18 @@ def line_of_wrong(row: Row) -> dict[str, Any]:
     }
 
 
-def doubles_of(result: BulkResult) -> int:
+def possible_duplicates_of(result: BulkResult) -> int:
     """Sessions that may exist beside the one handed over, or beside none."""
     changed = isinstance(result.error, IdempotencyConflictError)
     return 1 if changed else result.call.possible_duplicates
 
 
 def recorded(
-    row: Row, known_as: int, fingerprint: int, ending: RowResult, doubles: int
+    row: Row, known_as: int, fingerprint: int, ending: RowResult, possible_duplicates: int
 ) -> Recorded:
     """What is remembered of a row; its line and reference where there is something to tell."""
-    reference = row.reference if doubles or ending is RowResult.UNKNOWN else ""
-    return Recorded(known_as, fingerprint, int(ending), doubles, row.line, reference)
+    reference = row.reference if possible_duplicates or ending is RowResult.UNKNOWN else ""
+    return Recorded(known_as, fingerprint, int(ending), possible_duplicates, row.line, reference)
 
 
 def _head(row: Row, ending: RowResult) -> dict[str, Any]:
@@ -108,21 +108,21 @@ def _session(session: PaymentLinkSession) -> dict[str, Any]:
 
 
 def _error(error: FrameError | None) -> dict[str, Any]:
-    told: dict[str, Any] = {"message": str(error)}
+    described: dict[str, Any] = {"message": str(error)}
     match error:
         case IdempotencyConflictError():
-            told = {"message": f"{_CHANGED} (different: {', '.join(error.fields)})"}
+            described = {"message": f"{_CHANGED} (different: {', '.join(error.fields)})"}
         case ValidationError():
-            told["problems"] = [
+            described["problems"] = [
                 {"path": p.path, "rule": p.rule, "fix": p.fix} for p in error.problems
             ]
         case SessionUnreadableError():
-            return {"session_id": error.session_id, "error": told}
+            return {"session_id": error.session_id, "error": described}
         case RequestRefusedError():
-            told |= {"status": error.status, "fields": _fields(error.field_errors)}
+            described |= {"status": error.status, "fields": _fields(error.field_errors)}
         case _:
             pass
-    return {"error": told}
+    return {"error": described}
 
 
 def _fields(errors: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:

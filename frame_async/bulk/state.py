@@ -70,8 +70,8 @@ class Recorded:
     digest: int
     """What its request was, see `digest`."""
     ending: int
-    """An `RowResult`."""
-    doubles: int = 0
+    """A `RowResult`."""
+    possible_duplicates: int = 0
     """Sessions that may exist beside the one handed over, or beside none."""
     line: int = 0
     """Line of the input."""
@@ -156,7 +156,7 @@ class RunState:
         )
         return {ending: dict(counted).get(ending, 0) for ending in RowResult}
 
-    async def told(self, most: int = -1) -> list[Recorded]:
+    async def in_doubt(self, most: int = -1) -> list[Recorded]:
         """Rows that are unknown or possibly doubled, in the order of their lines."""
         rows = await self.store.transact(
             lambda connection: connection.execute(
@@ -182,10 +182,10 @@ def digest(request: PaymentLinkSessionRequest | None) -> int:
     if request is None:
         return 0
     if request.payment_method_data is NOT_GIVEN:
-        told = dump(request)
+        text = dump(request)
     else:  # of which a fingerprint tells as little as may lie on a disk
-        told = make_fingerprint(dump_fields(request)[1]).encode()
-    return int.from_bytes(sha256(told).digest()[:8], "big") >> 1
+        text = make_fingerprint(dump_fields(request)[1]).encode()
+    return int.from_bytes(sha256(text).digest()[:8], "big") >> 1
 
 
 def _found(connection: sqlite3.Connection) -> Run | None:

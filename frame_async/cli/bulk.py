@@ -289,10 +289,10 @@ async def _report(
 ) -> Report:
     numbers = run.numbers
     try:
-        counts, told = await state.counts(), await state.told()
+        counts, in_doubt = await state.counts(), await state.in_doubt()
     except StoreError as error:  # it went away meanwhile: say at least what this run saw
         run.stopped = run.stopped or error.message
-        counts, told, before = {ending: numbers.ended[ending] for ending in RowResult}, [], 0
+        counts, in_doubt, before = {ending: numbers.ended[ending] for ending in RowResult}, [], 0
     return Report(
         rows=checked.total,
         done=numbers.done,
@@ -301,7 +301,7 @@ async def _report(
         created_before=before,
         replayed=numbers.replayed,
         retried=numbers.retries,
-        in_doubt=tuple(told),
+        in_doubt=tuple(in_doubt),
         changed=tuple(numbers.changed),
         changes=numbers.changes,
         stopped=run.stopped,

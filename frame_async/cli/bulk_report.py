@@ -159,7 +159,7 @@ def _as_json(report: Report) -> dict[str, Any]:
                 "line": row.line,
                 "reference": row.reference or None,
                 "result": RowResult(row.ending).name.lower(),
-                "possible_duplicates": row.doubles,
+                "possible_duplicates": row.possible_duplicates,
             }
             for row in report.in_doubt
         ],
@@ -187,7 +187,7 @@ def _lines(report: Report) -> Iterator[str]:
     parts += [f"retried {report.retried:,}", f"{report.seconds:.1f} s"]
     if report.in_doubt:
         yield "A session that nobody has may exist at Frame for these rows:"
-        yield from _some([doubt(row) for row in report.in_doubt])
+        yield from _some([describe(row) for row in report.in_doubt])
     if report.changes:
         yield "These rows were changed after they had their result, and keep it:"
         yield from _some([_name(row.line, row.reference) for row in report.changed], report.changes)
@@ -212,12 +212,12 @@ def _some(lines: Sequence[str], total: int | None = None) -> Iterator[str]:
         yield f"  and {total - _SHOWN:,} more (--json lists them)"
 
 
-def doubt(row: Recorded) -> str:
+def describe(row: Recorded) -> str:
     """A row that is unknown or possibly doubled, in words."""
     name = _name(row.line, row.reference)
     if row.ending == RowResult.UNKNOWN:
-        return f"{name}: unknown, up to {max(1, row.doubles)}"
-    return f"{name}: created, and up to {row.doubles} beside it"
+        return f"{name}: unknown, up to {max(1, row.possible_duplicates)}"
+    return f"{name}: created, and up to {row.possible_duplicates} beside it"
 
 
 def _name(line: int, reference: str) -> str:

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from frame_async.bulk.output import Output, OutputFormat, sync_folder
 from frame_async.bulk.state import RowResult
 from frame_async.cli.bulk_command import STDIN, OptionsError
-from frame_async.cli.bulk_report import SOME_REFUSED, SOME_UNKNOWN, doubt, say
+from frame_async.cli.bulk_report import SOME_REFUSED, SOME_UNKNOWN, describe, say
 from frame_async.cli.bulk_screen import Screen, duration
 from frame_async.cli.fleet_parts import guarded, needing_procrastinate
 from frame_async.cli.stops import listening
@@ -78,7 +78,7 @@ async def _look(status: Status, screen: Screen) -> int:
                 await asyncio.sleep(_BETWEEN_LOOKS)
                 progress = await _look_again(fleet, status, progress)
             await _write(fleet, status, progress.run)
-            _tell(progress, status)
+            _describe(progress, status)
             if stops.signal is not None and not progress.finished:
                 return _BY_SIGNAL + stops.signal
             return await _forget(fleet, status, progress) or _exit_status(progress)
@@ -147,7 +147,7 @@ async def _write_to(output: Output, fleet: "Fleet", run: FleetRun) -> None:
         output.close()
 
 
-def _tell(progress: Progress, status: Status) -> None:
+def _describe(progress: Progress, status: Status) -> None:
     file = sys.stderr if status.output == STDIN else sys.stdout
     text = dump_json(_as_json(progress)).decode() if status.as_json else "\n".join(_lines(progress))
     say(text, file)
@@ -179,9 +179,9 @@ def _as_json(progress: Progress) -> dict[str, Any]:
                 "line": row.line,
                 "reference": row.reference or None,
                 "result": RowResult(row.ending).name.lower(),
-                "possible_duplicates": row.doubles,
+                "possible_duplicates": row.possible_duplicates,
             }
-            for row in progress.told
+            for row in progress.in_doubt
         ],
         "complete": progress.run.complete,
         "exit_status": _exit_status(progress),
@@ -189,10 +189,10 @@ def _as_json(progress: Progress) -> dict[str, Any]:
 
 
 def _lines(progress: Progress) -> Iterator[str]:
-    if progress.told:
+    if progress.in_doubt:
         yield "A session that nobody has may exist at Frame for these rows:"
-        yield from (f"  {doubt(row)}" for row in progress.told[:_SHOWN])
-        if len(progress.told) > _SHOWN:
+        yield from (f"  {describe(row)}" for row in progress.in_doubt[:_SHOWN])
+        if len(progress.in_doubt) > _SHOWN:
             yield "  and more (--json lists them)"
     yield _line(progress)
     if not progress.run.complete:

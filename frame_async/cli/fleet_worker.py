@@ -81,16 +81,16 @@ def _limit(worker: Worker) -> RateLimit | Literal["mode"] | None:
 @asynccontextmanager
 async def _watch(fleet: "Fleet", screen: Screen) -> AsyncGenerator[None]:
     """Say now and then how it goes."""
-    telling = asyncio.create_task(_tell(fleet, screen))
+    showing = asyncio.create_task(_show(fleet, screen))
     try:
         yield
     finally:
-        telling.cancel()
+        showing.cancel()
         with suppress(asyncio.CancelledError):
-            await telling
+            await showing
 
 
-async def _tell(fleet: "Fleet", screen: Screen) -> None:
+async def _show(fleet: "Fleet", screen: Screen) -> None:
     while True:
         await asyncio.sleep(screen.every)
         work = fleet.work

@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import define, evolve, field
 
-from frame_async.bulk.checking import Checked, Rows, with_doubled
+from frame_async.bulk.checking import Checked, Rows, with_repeated
 from frame_async.bulk.lines import line_of_wrong
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import digest, identity
@@ -47,9 +47,9 @@ class OpenRows:
 
 def queued(row: Row, checked: Checked, key_column: str) -> FleetRow:
     """What goes to the queue for a row of a checked file."""
-    row = with_doubled(row, checked, key_column)
+    row = with_repeated(row, checked, key_column)
     # The key of a doubled row stands for another one.
-    known_as = -row.number if row.number in checked.doubled else identity(row.number, row.key)
+    known_as = -row.number if row.number in checked.repeated else identity(row.number, row.key)
     if row.request is None:
         line = dump_json(line_of_wrong(row)).decode()
         return FleetRow(known_as, evolve(row, request=None), 0, None, line)

@@ -134,7 +134,7 @@ class Progress:
     """Open rows that have no job any more, because somebody removed it."""
     doubtful: int
     """Open rows of which an earlier attempt may have created a session."""
-    told: Sequence[Recorded]
+    in_doubt: Sequence[Recorded]
     """Rows that are unknown or possibly doubled; the first of them."""
     rate: float
     """Results a minute, of late."""
@@ -200,7 +200,7 @@ class FleetRuns:
         self, run: FleetRun, task: str, rows: Sequence[FleetRow], again: Iterable[RowResult] = ()
     ) -> Enqueued:
         """Give each row a job that has none; doing it again changes nothing."""
-        (told,) = await self._database.fetch(
+        (counted,) = await self._database.fetch(
             schema.ENQUEUE,
             run=run.id,
             task=task,
@@ -214,7 +214,7 @@ class FleetRuns:
             results=[row.result for row in rows],
             again=[int(ending) for ending in again],
         )
-        return Enqueued(told["o_added"], told["o_again"], told["o_changed"])
+        return Enqueued(counted["o_added"], counted["o_again"], counted["o_changed"])
 
     async def complete(self, run: FleetRun, total: int) -> None:
         """The whole file was enqueued; it has that many rows."""
@@ -243,7 +243,12 @@ class FleetRuns:
         )
 
     async def end(
-        self, run: str, known_as: int, ending: RowResult, doubles: int, result: Mapping[str, Any]
+        self,
+        run: str,
+        known_as: int,
+        ending: RowResult,
+        possible_duplicates: int,
+        result: Mapping[str, Any],
     ) -> None:
         """A row has its result; the first one stays."""
         await self._database.run(
@@ -251,19 +256,21 @@ class FleetRuns:
             run=run,
             row=known_as,
             ending=int(ending),
-            doubles=doubles,
+            doubles=possible_duplicates,
             result=dump_json(result).decode(),
         )
 
-    async def doubt(self, run: str, known_as: int, doubles: int) -> None:
+    async def note_duplicates(self, run: str, known_as: int, possible_duplicates: int) -> None:
         """So many attempts of an open row may have created a session."""
-        await self._database.run(schema.DOUBT, run=run, row=known_as, doubles=doubles)
+        await self._database.run(
+            schema.NOTE_DUPLICATES, run=run, row=known_as, doubles=possible_duplicates
+        )
 
     async def progress(self, run: FleetRun, most: int) -> Progress:
         """How far a run is, with the first rows that there is something to tell of."""
         (counted,) = await self._database.fetch(schema.COUNT, run=run.id)
         (jobs,) = await self._database.fetch(schema.COUNT_JOBS, run=run.id)
-        told = await self._database.fetch(schema.TOLD, run=run.id, most=most)
+        in_doubt = await self._database.fetch(schema.IN_DOUBT, run=run.id, most=most)
         period = run.limit.per if run.limit else _UNLIMITED
         lately = await self._database.fetch(
             schema.LATELY, run=run.id, seconds=_PERIODS * period, most=_MOST_MOMENTS
@@ -278,7 +285,7 @@ class FleetRuns:
             in_hand=jobs["in_hand"],
             lost=jobs["lost"],
             doubtful=counted["doubtful"],
-            told=[_recorded(record) for record in told],
+            in_doubt=[_recorded(record) for record in in_doubt],
             rate=rate,
             left=left,
             used=used,

@@ -154,7 +154,7 @@ UPDATE frame_async_bulk_rows SET ending = %(ending)s, doubles = %(doubles)s,
 WHERE run = %(run)s AND known_as = %(row)s AND ending IS NULL
 """
 
-DOUBT: Final = """
+NOTE_DUPLICATES: Final = """
 UPDATE frame_async_bulk_rows SET doubles = greatest(doubles, %(doubles)s)
 WHERE run = %(run)s AND known_as = %(row)s AND ending IS NULL
 """
@@ -179,7 +179,7 @@ FROM frame_async_bulk_rows AS kept LEFT JOIN procrastinate_jobs AS job
 WHERE kept.run = %(run)s AND kept.ending IS NULL
 """
 
-TOLD: Final = """
+IN_DOUBT: Final = """
 SELECT line, reference, ending, doubles FROM frame_async_bulk_rows
 WHERE run = %(run)s AND (ending = 3 OR doubles > 0) ORDER BY number LIMIT %(most)s
 """

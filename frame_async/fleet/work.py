@@ -14,7 +14,7 @@ from typing import Final, cast
 
 from attrs import define, field, frozen
 
-from frame_async.bulk.lines import doubles_of, ending_of, line_of
+from frame_async.bulk.lines import ending_of, line_of, possible_duplicates_of
 from frame_async.bulk.outage import Outage
 from frame_async.bulk.permits import PermitStore
 from frame_async.bulk.state import RowResult
@@ -231,9 +231,9 @@ class FleetWork:
 
     async def _put_off(self, run: str, known_as: int, result: BulkResult, first: bool) -> None:
         """Leave a row open: say what may exist, and when it is due again."""
-        if doubles := result.call.possible_duplicates:
+        if possible_duplicates := result.call.possible_duplicates:
             with suppress(StoreError):  # the store of keys knows as well
-                await self.runs.doubt(run, known_as, doubles)
+                await self.runs.note_duplicates(run, known_as, possible_duplicates)
         match result.error:
             case WindowFullError():
                 seconds = self._slot(first=first)
@@ -265,7 +265,7 @@ class FleetWork:
         line, pause = line_of(result, taken.row, ending), 0.1
         while True:
             try:
-                await self.runs.end(run, known_as, ending, doubles_of(result), line)
+                await self.runs.end(run, known_as, ending, possible_duplicates_of(result), line)
             except StoreError as error:
                 if self.hurrying:
                     raise self._not_now(_SOON, error.message) from None

@@ -2,7 +2,7 @@
 
 Django's own ASGI application knows no lifespan, so `FrameApplication` goes around it. Calls
 need async views; Django cancels those whose browser has gone away, and a call that is
-cancelled keeps the books.
+cancelled settles its idempotency key.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping

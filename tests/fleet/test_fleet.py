@@ -127,8 +127,8 @@ async def test_rows_are_enqueued_once(database: str) -> None:
         run = await begin(fleet)
         first = await fleet.runs.enqueue(run, TASK, given[:30])
         assert (first.added, first.again, list(first.changed)) == (30, 0, [])
-        told = await asyncio.gather(*(fleet.runs.enqueue(run, TASK, given) for _ in range(4)))
-        assert sum(each.added for each in told) == 20
+        enqueued = await asyncio.gather(*(fleet.runs.enqueue(run, TASK, given) for _ in range(4)))
+        assert sum(each.added for each in enqueued) == 20
         jobs = await asked(database, "SELECT args ->> 'row' FROM procrastinate_jobs")
         assert sorted(int(row) for (row,) in jobs) == list(range(1, 51))
         linked = "SELECT count(*) FROM frame_async_bulk_rows r JOIN procrastinate_jobs j"
@@ -141,8 +141,8 @@ async def test_a_changed_row_is_named_and_stays(database: str) -> None:
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         run = await enqueue(fleet, rows(3))
         other = rows(4, customer_email="b@example.com")
-        told = await fleet.runs.enqueue(run, TASK, other)
-        assert (told.added, list(told.changed)) == (1, [2, 3, 4])
+        enqueued = await fleet.runs.enqueue(run, TASK, other)
+        assert (enqueued.added, list(enqueued.changed)) == (1, [2, 3, 4])
         await drained(fleet)
         emails = Counter(
             entry.body["customer_email"]
@@ -161,8 +161,10 @@ async def test_a_row_without_its_job_gets_another(database: str) -> None:
             database, "DELETE FROM procrastinate_jobs WHERE (args->>'row')::int < 3 RETURNING 1"
         )
         assert (await fleet.runs.progress(run, 0)).lost == 2
-        for told in await asyncio.gather(*(fleet.runs.enqueue(run, TASK, given) for _ in range(4))):
-            assert told.added == 0
+        for enqueued in await asyncio.gather(
+            *(fleet.runs.enqueue(run, TASK, given) for _ in range(4))
+        ):
+            assert enqueued.added == 0
         assert (await fleet.runs.progress(run, 0)).lost == 0
         assert await asked(database, "SELECT count(*) FROM procrastinate_jobs") == [(5,)]
         await drained(fleet)
@@ -196,13 +198,14 @@ async def test_the_first_result_stays(database: str) -> None:
     """Should two workers have had a row, what the first one wrote is what counts."""
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         run = await enqueue(fleet, rows(1))
-        await fleet.runs.doubt(run.id, 1, 2)
+        await fleet.runs.note_duplicates(run.id, 1, 2)
         assert (await fleet.runs.progress(run, 1)).doubtful == 1
         await fleet.runs.end(run.id, 1, RowResult.CREATED, 2, {"row": 1, "from": "first"})
         await fleet.runs.end(run.id, 1, RowResult.REFUSED, 0, {"row": 1, "from": "second"})
         assert await results(fleet, run) == [{"row": 1, "from": "first"}]
         progress = await fleet.runs.progress(run, 1)
-        assert (progress.counts[RowResult.CREATED], progress.told[0].doubles) == (1, 2)
+        (row,) = progress.in_doubt
+        assert (progress.counts[RowResult.CREATED], row.possible_duplicates) == (1, 2)
 
 
 async def test_places_in_the_window_are_shared_and_used(database: str) -> None:
@@ -308,7 +311,7 @@ async def test_a_second_stop_gives_them_back(database: str) -> None:
             assert check_books(found, names(6), emulator) == 6
             assert all(result["possible_duplicates"] == 1 for result in found)
             progress = await fleet.runs.progress(run, 10)
-    assert len(progress.told) == 6
+    assert len(progress.in_doubt) == 6
 
 
 async def until_true(condition: Any) -> None:
@@ -388,8 +391,8 @@ async def test_a_refused_row_is_a_result(database: str) -> None:
         assert [result["result"] for result in found] == ["created", "refused", "created"]
         assert found[1]["error"]["status"] == 422
         emulator.remove_fault(fault)
-        told = await fleet.runs.enqueue(run, TASK, given, [RowResult.REFUSED])
-        assert (told.added, told.again) == (0, 1)
+        enqueued = await fleet.runs.enqueue(run, TASK, given, [RowResult.REFUSED])
+        assert (enqueued.added, enqueued.again) == (0, 1)
         fleet.work.stopping.clear()
         await drained(fleet)
         assert check_books(await results(fleet, run), names(3), emulator) == 0

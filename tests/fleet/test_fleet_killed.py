@@ -68,7 +68,7 @@ async def test_killed_again_and_again(tmp_path: Path) -> None:
             place.kill()
             server.stop()
     names = [f"order-{n}" for n in range(ROWS)]
-    doubled = check_books(results, names, emulator)
+    repeated = check_books(results, names, emulator)
     assert [result["row"] for result in results] == list(range(1, ROWS + 1))
     assert all(result["result"] == "created" for result in results)
     assert refusals(emulator) == 0
@@ -76,7 +76,7 @@ async def test_killed_again_and_again(tmp_path: Path) -> None:
     admitted = sum(result["possible_duplicates"] for result in results)
     print(  # noqa: T201
         f"{ROWS:,} rows, {KILLS} kills, {took:.0f} s: {len(emulator.ledger):,} requests, "
-        f"{doubled} second sessions of {admitted} admitted, window used {used:.1%}"
+        f"{repeated} second sessions of {admitted} admitted, window used {used:.1%}"
     )
     if LONG:
         assert used >= 0.95

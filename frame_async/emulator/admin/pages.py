@@ -136,15 +136,17 @@ def _headers(response: Mapping[str, Any]) -> str:
 
 
 def _fields(schema: Mapping[str, Any], label: str) -> str:
-    told = any("description" in field for field in schema["properties"].values())
+    described = any("description" in field for field in schema["properties"].values())
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code>"
         f"{' <b>required</b>' if name in schema.get('required', ()) else ''}</td>"
         f"<td>{escape(_kind(field))}</td>"
-        f"{'<td>' + _prose(field.get('description', '')) + '</td>' if told else ''}</tr>"
+        f"{'<td>' + _prose(field.get('description', '')) + '</td>' if described else ''}</tr>"
         for name, field in schema["properties"].items()
     )
-    head = f"<thead><tr><th>Field</th><th>Type</th>{'<th>Rule</th>' if told else ''}</tr></thead>"
+    head = (
+        f"<thead><tr><th>Field</th><th>Type</th>{'<th>Rule</th>' if described else ''}</tr></thead>"
+    )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
         f"<table>{head}<tbody>{rows}</tbody></table></div>"
