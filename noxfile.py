@@ -61,7 +61,7 @@ def soak(session: nox.Session) -> None:
         "tests/stores",
         "tests/bulk/test_bulk_killed.py",
         "tests/cli/test_cli_bulk_processes.py",
-        "tests/integrations/test_procrastinate_killed.py",
+        "tests/fleet/test_fleet_killed.py",
         "tests/docs/test_queue_examples.py",
         env={"FRAME_SOAK_CALLS": "20000", "FRAME_SOAK_KILLS": "200"},
     )

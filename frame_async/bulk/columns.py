@@ -85,8 +85,10 @@ def check_columns(names: Sequence[str]) -> list[Problem]:
     problems = [
         _stranger(name, number) for number, name in enumerate(names, 1) if not is_column(name)
     ]
-    doubled = sorted({name for name in names if names.count(name) > 1 and is_column(name)})
-    problems += [Problem(name, "is there twice", "keep one of the two columns") for name in doubled]
+    repeated = sorted({name for name in names if names.count(name) > 1 and is_column(name)})
+    problems += [
+        Problem(name, "is there twice", "keep one of the two columns") for name in repeated
+    ]
     if "line_items" not in names and not any(_ITEM_COLUMN.fullmatch(name) for name in names):
         problems.append(
             Problem("line_items.0.product", "is missing", "add this column with the product's id")

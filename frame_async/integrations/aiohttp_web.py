@@ -32,8 +32,7 @@ from frame_async.integrations._answers import (
 from frame_async.integrations._clients import ClientOptions, check_client, make_client
 from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
-from frame_async.redirects import RedirectSigner
-from frame_async.webhooks import WebhookReceiver
+from frame_async.webhooks import RedirectSigner, WebhookReceiver
 
 __all__ = [
     "FRAME",

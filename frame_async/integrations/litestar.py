@@ -29,8 +29,7 @@ from frame_async.integrations._answers import (
 from frame_async.integrations._clients import ClientOptions, check_client, make_client
 from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
-from frame_async.redirects import RedirectSigner
-from frame_async.webhooks import WebhookReceiver
+from frame_async.webhooks import RedirectSigner, WebhookReceiver
 
 try:
     from litestar import Litestar, Request, Response, post
@@ -141,7 +140,7 @@ def frame_of(connection: ASGIConnection[Any, Any, Any, Any]) -> FrameClient:
 async def unless_abandoned(request: AnyRequest, work: Coroutine[Any, Any, T]) -> T:
     """What ``work`` returns or raises, unless the browser goes away before it does.
 
-    Then ``work`` is cancelled: a call that was cancelled keeps the books, so that its
+    Then ``work`` is cancelled: a call that was cancelled is settled, so that its
     idempotency key is free or in doubt, and the next call with it goes on from there. By
     itself a handler runs to its end when nobody waits for it any more.
 

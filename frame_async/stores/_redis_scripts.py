@@ -182,7 +182,7 @@ class Ask:
             return ("EVAL", self.script.text, 1, *self.arguments)
         return ("EVALSHA", self.script.digest, 1, *self.arguments)
 
-    def tell(self, answer: object) -> None:
+    def notify(self, answer: object) -> None:
         """Answer the caller, unless it gave up."""
         if not self.answer.done():
             self.answer.set_result(answer)

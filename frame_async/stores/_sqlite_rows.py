@@ -53,7 +53,7 @@ _FREE_PAGES: Final = 1_000
 
 
 @define(eq=False)
-class Rows:
+class Transaction:
     """One transaction on the file, at one moment of its time."""
 
     _connection: sqlite3.Connection

@@ -65,7 +65,7 @@ class _Link(Link):
         self._trouble = ""
 
     async def _close(self) -> None:
-        self._tell_all(Failure("it was closed"))
+        self._notify_all(Failure("it was closed"))
         if self._worker is not None:
             await asyncio.wait({self._worker}, timeout=self._timeout + _LONGEST_BACKOFF)
             self._worker.cancel()
@@ -95,9 +95,9 @@ class _Link(Link):
             self._asked.popleft()  # its caller gave up before it was sent
         return bool(self._asked)
 
-    def _tell_all(self, answer: object) -> None:
+    def _notify_all(self, answer: object) -> None:
         while self._asked:
-            self._asked.popleft().tell(answer)
+            self._asked.popleft().notify(answer)
 
     async def _connect(self) -> Connection | None:
         """A connection; None when there is none yet, after a pause."""
@@ -107,7 +107,7 @@ class _Link(Link):
         except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear of it
             trouble, hopeless = words(error), is_hopeless(error)
         if hopeless:
-            self._tell_all(Failure(trouble))
+            self._notify_all(Failure(trouble))
         await self._back_off(trouble)
         return None
 
@@ -132,7 +132,7 @@ class _Link(Link):
             await connection.disconnect(nowait=True)
         await self._pool.release(connection)
         for ask, answer in zip(batch, answers, strict=True):
-            ask.tell(answer)
+            ask.notify(answer)
         if trouble:
             await self._back_off(trouble)
         else:

@@ -27,7 +27,7 @@ from frame_async.protocol.signatures import (
 )
 from frame_async.serialization.events import load_event
 from frame_async.stores import MemoryStore, Store, default_store, open_store
-from frame_async.webhooks.turns import Turn, take_turn
+from frame_async.webhooks.once import Turn, take_turn
 
 LARGEST_BODY: Final = 1_048_576
 """Bytes of a body, at most, unless the receiver is told otherwise: 1 MiB."""

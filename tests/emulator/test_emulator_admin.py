@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -474,7 +474,8 @@ class FakeWebhooks:
 @pytest.fixture
 def webhooks(emulator: Emulator) -> FakeWebhooks:
     """Webhooks of the emulator."""
-    emulator._books.webhooks = fake = FakeWebhooks()
+    fake = FakeWebhooks()
+    emulator._state.webhooks = cast("Any", fake)
     return fake
 
 

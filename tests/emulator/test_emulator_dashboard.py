@@ -107,7 +107,7 @@ async def test_a_page_elsewhere_gets_nothing(
                 "([to, method, mode]) => fetch(to, {method, mode}).then(() => 0, () => 0)",
                 [f"{emulator.base_url}/_emulator/reset", method, mode],
             )
-        assert emulator._books.clock.offset == 1
+        assert emulator._state.clock.offset == 1
 
 
 @pytest.mark.parametrize("screen", [(1280, 900), (390, 844)], indirect=True, ids=["desk", "phone"])

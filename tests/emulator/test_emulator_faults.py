@@ -12,10 +12,10 @@ import aiohttp
 import pytest
 
 from frame_async.emulator import Emulator, Fault, FaultRecord
-from frame_async.emulator.answers import json_answer
-from frame_async.emulator.endings import serialized
-from frame_async.emulator.faults import ACTIONS
-from frame_async.emulator.retry_afters import FORMS, asctime, imf_fixdate, rfc850
+from frame_async.emulator.api.answers import json_answer
+from frame_async.emulator.api.http import serialized
+from frame_async.emulator.faults.retry_after import FORMS, asctime, imf_fixdate, rfc850
+from frame_async.emulator.faults.rules import ACTIONS
 
 PATH = "/v1/payment_link_sessions"
 Connect = Callable[..., aiohttp.ClientSession]

@@ -17,7 +17,7 @@ from attrs.exceptions import FrozenAttributeError
 
 import frame_async.emulator
 from frame_async.emulator import Emulator
-from frame_async.emulator.ids import new_id
+from frame_async.emulator.state.randomness import new_id
 
 PATH = "/v1/payment_link_sessions"
 Connect = Callable[..., aiohttp.ClientSession]

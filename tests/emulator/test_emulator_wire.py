@@ -186,7 +186,7 @@ async def test_broken_chunks_are_refused(
     emulator: Emulator, pause: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chunks that are none get 400 or, when aiohttp keeps that to itself, 408."""
-    monkeypatch.setattr("frame_async.emulator.bodies.PATIENCE", 0.3)
+    monkeypatch.setattr("frame_async.emulator.api.bodies.PATIENCE", 0.3)
     answer = await send_broken_chunks(emulator.base_url, pause)
     assert answer.split(b" ")[1] in (b"400", b"408")
     assert b'"invalid_request_error"' in answer
@@ -216,7 +216,7 @@ async def test_body_that_does_not_come_is_408(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that stops in the middle of its body is not waited for without end."""
-    monkeypatch.setattr("frame_async.emulator.bodies.PATIENCE", 0.2)
+    monkeypatch.setattr("frame_async.emulator.api.bodies.PATIENCE", 0.2)
     answer = await talk(emulator, HEAD, JSON, "Content-Length: 100\r\n\r\n{")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert emulator.ledger[0].status == 408
@@ -382,7 +382,7 @@ async def test_own_failure_is_500_in_the_envelope(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A bug of the emulator's own is told as such, in the envelope and in its log."""
-    import frame_async.emulator.creation as creation
+    import frame_async.emulator.api.creation as creation
 
     def fail(_: object) -> None:
         raise ZeroDivisionError("a bug")

@@ -32,9 +32,8 @@ from frame_async.integrations.django import (
     webhook_view,
 )
 from frame_async.models import Event
-from frame_async.redirects import Redirect, RedirectScheme, RedirectSigner
 from frame_async.stores import InDoubt, MemoryStore
-from frame_async.webhooks import Turn, WebhookReceiver
+from frame_async.webhooks import Redirect, RedirectScheme, RedirectSigner, Turn, WebhookReceiver
 
 PATIENCE = aiohttp.ClientTimeout(total=60)
 ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])

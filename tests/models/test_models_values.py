@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
-from frame_async.engine.pool import BulkItem, BulkResult
 
 from frame_async.calls import Attempt, Call, Outcome
+from frame_async.engine.pool import BulkItem, BulkResult
 from frame_async.errors import Problem, ServerAnswer
 from frame_async.models import Event, LineItem, PaymentLinkSession, PaymentLinkSessionRequest
 from frame_async.models.redirects import Redirect

@@ -32,7 +32,7 @@ from frame_async.stores import (
 )
 from frame_async.stores._keys import Change, State
 from frame_async.stores._sqlite_batches import Operation, perform
-from frame_async.stores._sqlite_rows import Rows
+from frame_async.stores._sqlite_rows import Transaction
 from frame_async.stores.sqlite import SQLiteStore
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes and forks of POSIX")
@@ -428,7 +428,7 @@ class TestFaults:
         """Whatever goes wrong unforeseen is a store error, and the thread lives on."""
         store = SQLiteStore(path)
         with monkeypatch.context() as patch:
-            patch.setattr(Rows, "finish", lambda _: 1 / 0)
+            patch.setattr(Transaction, "finish", lambda _: 1 / 0)
             with pytest.raises(StoreError, match="ZeroDivisionError"):
                 await store.claim("k", "a=1", 60)
         assert isinstance(await store.claim("k", "a=1", 60), Claimed)
@@ -502,7 +502,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many operations each transaction has."""
     sizes: list[int] = []
 
-    def counted(operations: Sequence[Operation], rows: Rows) -> list[object]:
+    def counted(operations: Sequence[Operation], rows: Transaction) -> list[object]:
         sizes.append(len(operations))
         return perform(operations, rows)
 
