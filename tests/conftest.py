@@ -67,7 +67,7 @@ def pytest_asyncio_loop_factories(
     Of the resources that is one call; what many of them do is not the loop's business.
     """
     factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
-    wired = {"engine", "test_create.py"} & set(item.path.parts)
+    wired = item.path.parent.name == "engine" or item.path.name == "test_create.py"
     if wired and find_spec("uvloop") is not None:
         import uvloop
 

@@ -13,7 +13,7 @@ DEFAULT = """\
 | connection gone before a byte was written | `NOT_SENT` | yes | 0-0.2, 0-0.4, 0-0.8, 0-1.6 |
 | certificate not trusted | `NOT_SENT` | never |  |
 | connection broke, or no answer in time | `UNKNOWN` | yes, and admitted | 1-1.5, 2-2.5 |
-| answer that is not HTTP | `UNKNOWN` | yes, and admitted | 1-1.5, 2-2.5 |
+| answer that is not HTTP | `UNKNOWN` | never |  |
 | 429 | `REFUSED` | yes | 1-1.5, 2-2.5 |
 | 408, 5xx, unassigned status | `UNKNOWN` | yes, and admitted | 1-1.5, 2-2.5 |
 | other 4xx, any 3xx | `REFUSED` | never |  |
