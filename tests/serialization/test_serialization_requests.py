@@ -165,6 +165,7 @@ def test_string_subclasses_are_sent_as_strings(url: Any) -> None:
     made = request(success_url=url, payment_method_data={"a": [url]})
     assert read(dump(made))["success_url"] == "https://shop.example/"
     assert read(dump(made))["payment_method_data"] == {"a": ["https://shop.example/"]}
+    assert dump_fields(made)[1]["success_url"] == b"https://shop.example/"
 
 
 @pytest.mark.parametrize(
