@@ -360,6 +360,7 @@ def test_other_request_ids_are_none(value: str | None) -> None:
         ("XXXX", "", True),
         (KEY, KEY, False),
         (f"id-{KEY}-1", KEY, False),
+        ("req-hunter2-1", "hunter2", False),
         ("not visible", KEY, False),
     ],
 )

@@ -24,6 +24,7 @@ from frame_async.protocol.signatures import Secrets, check_secrets
 SECRET = "whsec_0123456789"
 PAYLOADS = [
     b"",
+    b"\0\0\x17",
     b"a",
     b"ab",
     b"abc",
@@ -233,6 +234,14 @@ def test_a_payload_that_is_no_base64url(text: str) -> None:
     error = refused(f"?frame_payload={text}&frame_signature={mac}")
     assert str(error) == "the payload is signed, but no base64url"
     assert error.signed
+
+
+@pytest.mark.parametrize("digest", ["hex", "base64url"])
+def test_a_digest_counts_in_its_own_form_only(digest: Any) -> None:
+    """The right signature in the other form is refused."""
+    other = RedirectScheme(digest="base64url" if digest == "hex" else "hex")
+    error = refused(by_hand(b"payload", other), RedirectScheme(digest=digest))
+    assert str(error) == (HEX if digest == "hex" else MATCH)
 
 
 def test_a_signed_url_ends_with_its_signature() -> None:

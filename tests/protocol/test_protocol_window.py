@@ -12,7 +12,6 @@ from support.rates import CountingServer, Delay, Simulation
 from frame_async.errors import ConfigurationError
 from frame_async.protocol.window import (
     LIVE,
-    PROBE_WAIT,
     SANDBOX,
     Lane,
     RateLimit,
@@ -21,6 +20,8 @@ from frame_async.protocol.window import (
 )
 
 INTERACTIVE, BULK = Lane.INTERACTIVE, Lane.BULK
+SOON = 0.1
+"""Seconds after which to ask again while another request finds out."""
 
 SEEDS = range(10 if "FRAME_SOAK_CALLS" in os.environ else 1)
 """Of simulations; more in the soak."""
@@ -35,7 +36,9 @@ class TestRateLimit:
         with pytest.raises(ConfigurationError, match="requests"):
             RateLimit(requests)
 
-    @pytest.mark.parametrize("per", [0, -1.0, float("nan"), float("inf"), 1e10, "60", True, None])
+    @pytest.mark.parametrize(
+        "per", [0, -1.0, float("nan"), float("inf"), 1e9 + 1, 1e10, "60", True, None]
+    )
     def test_per(self, per: float) -> None:
         """The period is a number of seconds above 0."""
         with pytest.raises(ConfigurationError, match="per"):
@@ -274,7 +277,7 @@ class TestForce:
         """No other request finds out while a forced one is under way."""
         window = learned()
         assert window.force("forced", INTERACTIVE, 62, 100)
-        assert window.enter("probe", INTERACTIVE, 122, 100) == PROBE_WAIT
+        assert window.enter("probe", INTERACTIVE, 122, 100) == SOON
         window.leave("forced", 122, sent=True)
         assert window.enter("probe", INTERACTIVE, 122, 100) == 0
 
@@ -329,14 +332,14 @@ class TestLearning:
     @pytest.mark.parametrize("now", [62, 100, 121.9])
     def test_nobody_finds_out_beside_others(self, now: float) -> None:
         """While requests are under way, the next asks again soon, for a period at most."""
-        assert learned().enter("probe", INTERACTIVE, now, 100) == PROBE_WAIT
+        assert learned().enter("probe", INTERACTIVE, now, 100) == SOON
 
     def test_after_a_period_one_finds_out_beside_others(self) -> None:
         """Where requests are always under way, one finds out a period later all the same."""
         window = learned()
         assert window.enter("probe", INTERACTIVE, 122, 100) == 0
         assert window.slots["probe"].probe
-        assert window.enter("next", INTERACTIVE, 122, 100) == PROBE_WAIT
+        assert window.enter("next", INTERACTIVE, 122, 100) == SOON
 
     def test_alone_one_finds_out_at_once(self) -> None:
         """A period after the 429, a request that is alone goes beyond what is known."""
@@ -345,7 +348,7 @@ class TestLearning:
         window.leave("f", 62, sent=True)
         assert window.enter("probe", INTERACTIVE, 62, 100) == 0
         assert [slot.probe for slot in window.slots.values()] == [False, False, True]
-        assert window.enter("next", INTERACTIVE, 63, 100) == PROBE_WAIT
+        assert window.enter("next", INTERACTIVE, 63, 100) == SOON
         window.leave("probe", 64, sent=True)
         assert window.known == 3
         assert not window.slots["probe"].probe
@@ -385,7 +388,7 @@ class TestLearning:
         """Of what is known to be ours, bulk leaves a reserve too."""
         window = learned()
         window.leave("f", 62, sent=False)
-        assert window.enter("bulk", BULK, 62, 100) == PROBE_WAIT
+        assert window.enter("bulk", BULK, 62, 100) == SOON
         assert window.enter("payer", INTERACTIVE, 62, 100) == 0
         assert not window.slots["payer"].probe
 

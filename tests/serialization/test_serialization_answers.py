@@ -86,6 +86,8 @@ def test_the_newest_envelope() -> None:
         ({"error": {}, "message": "m"}, ServerAnswer(422, message="m")),
         ({"error": None, "message": "m"}, ServerAnswer(422, message="m")),
         ({"error": "", "message": "m"}, ServerAnswer(422, message="m")),
+        ({"error": {"code": "c"}, "message": "m"}, ServerAnswer(422, code="c", message="m")),
+        ({"error": {"message": ""}, "message": "m"}, ServerAnswer(422, message="m")),
         ({"error": {"message": 3, "type": [], "code": {}}}, ServerAnswer(422)),
         ({}, ServerAnswer(422)),
         ([], ServerAnswer(422)),
@@ -222,6 +224,11 @@ def test_deep_errors_are_cut() -> None:
         value = {"a": value}
     assert load({"errors": value}).field_errors == {".".join("a" * 15): ("x",)}
     assert load({"errors": {"a": value}}).field_errors == {}
+    listed: Any = "x"
+    for _ in range(15):
+        listed = [listed]
+    assert load({"errors": listed}).field_errors == {"[0]" * 14: ("x",)}
+    assert load({"errors": [listed]}).field_errors == {}
 
 
 @pytest.mark.parametrize("data", [b"[" * 200_000, b'{"error":' * 200_000, b"1" * 5_000])

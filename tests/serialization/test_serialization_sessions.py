@@ -127,6 +127,34 @@ def test_unknown_fields_are_kept() -> None:
 # --- times ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_each_time_is_its_own(kind: type) -> None:
+    """A session that was changed after it was created has three different times."""
+    seconds = {"expires": 1_781_202_281, "created": 1_781_115_881, "updated": 1_781_115_882}
+    wanted = {name: datetime.fromtimestamp(at, UTC) for name, at in seconds.items()}
+    written = {
+        name: at.isoformat() if kind is str else kind(seconds[name]) for name, at in wanted.items()
+    }
+    session = load(**written)
+    assert {name: getattr(session, name) for name in TIMES} == wanted
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone is the machine's here")
+@pytest.mark.parametrize("name", TIMES)
+def test_a_time_without_an_offset_is_utc_everywhere(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no offset is written it is UTC, whatever the machine's own time zone is."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        session = load(**{name: "2026-06-10T18:24:41"})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert getattr(session, name) == datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize(
     ("value", "moment"),
