@@ -175,7 +175,7 @@ def test_soak(loop: str, caplog: pytest.LogCaptureFixture) -> None:
             async with FrameClient(
                 "sk_sandbox_x",
                 base_url=server.url,
-                attempt_timeout=0.2,
+                attempt_timeout=1.0,
                 rate_limit=None,
                 store=MemoryStore(),
                 retry=RetryPolicy(backoff=0.001, jitter=0.001, not_sent_backoff=0.001),
