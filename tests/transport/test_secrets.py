@@ -118,7 +118,7 @@ def assert_silent(*texts: str) -> None:
 @pytest.fixture
 async def client_of(connect: Connect) -> Connect:
     def make(server: FaultServer | str) -> FrameClient:
-        client = connect(server, retry=RetryPolicy(max_retries=1), attempt_timeout=0.6)
+        client = connect(server, retry=RetryPolicy(max_retries=1), attempt_timeout=0.9)
         client._session._key = Hidden(KEY)
         client._session._head = _head_of(client._session._url, Hidden(KEY))
         client.payment_link_sessions._key = Hidden(KEY)
@@ -137,7 +137,7 @@ async def test_errors_and_logs_are_silent(
     asyncio.get_running_loop().set_debug(True)
     async with FaultServer.playing(PLAYS[play]) as server:
         try:
-            await client_of(server).payment_link_sessions.create(data(kind), timeout=3.0)
+            await client_of(server).payment_link_sessions.create(data(kind), timeout=1.0)
         except FrameError as error:
             assert_silent(*everything(error))
         else:
