@@ -6,10 +6,15 @@ worker has servers of its own. A test that needs the machine for itself is marke
 """
 
 import asyncio
+import atexit
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +32,8 @@ settings.load_profile("patient")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
+TURNS = "FRAME_ASYNC_TURNS"
+"""The variable that tells workers of a run the folder of its locks."""
 WORKERS_PER_CORE = 2
 """More than one, because many tests wait: for a browser, a server, a lease to lapse."""
 
@@ -40,6 +47,9 @@ except ImportError:  # on Windows, where nobody waits for a turn
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Choose several workers before pytest-xdist looks, unless the command says how many."""
     option = config.option
+    if not hasattr(config, "workerinput") and TURNS not in os.environ:
+        os.environ[TURNS] = tempfile.mkdtemp(prefix="frame-async-turns-")
+        atexit.register(shutil.rmtree, os.environ[TURNS], ignore_errors=True)
     unsaid = getattr(option, "numprocesses", 0) is None and option.dist == "no"
     only_files = all(".py" in name for name in config.args)
     one_process = only_files or option.collectonly or option.usepdb
@@ -75,33 +85,52 @@ def pytest_asyncio_loop_factories(
     return factories
 
 
-@pytest.fixture(scope="session")
-def turns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
-    """Two files that the workers of this run lock: a door, and the room behind it."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    with ExitStack() as stack:
-        door, room = (stack.enter_context((folder / name).open("w")) for name in ("door", "room"))
-        yield door.fileno(), room.fileno()
+@contextmanager
+def locked(name: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock that is one for all workers of this run."""
+    if fcntl is None or TURNS not in os.environ:
+        yield
+        return
+    with Path(os.environ[TURNS], name).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        try:
+            yield
+        finally:  # for forked children, too, which have the file as well
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In a fresh clone, one worker compiles a file, and the others find it compiled."""
+    if not isinstance(collector, pytest.Module):
+        return (yield)
+    with locked(collector.nodeid.replace("/", "-")):
+        return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end why tests were skipped, each reason once."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("skipped tests")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count} skipped: {reason}")
 
 
 @pytest.fixture(autouse=True)
-def turn(request: pytest.FixtureRequest, turns: tuple[int, int]) -> Iterator[None]:
+def turn(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests share the room, but one that is marked ``alone`` has it to itself.
 
     Everybody passes the door, so that those who come later can't keep it waiting for ever.
     """
-    if fcntl is None:
-        yield
-        return
-    door, room = turns
-    fcntl.flock(door, fcntl.LOCK_EX)
     alone = request.node.get_closest_marker("alone") is not None
-    fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-    fcntl.flock(door, fcntl.LOCK_UN)
-    yield
-    fcntl.flock(room, fcntl.LOCK_UN)
+    with ExitStack() as room:
+        with locked("door"):
+            room.enter_context(locked("room", shared=not alone))
+        yield
 
 
 @pytest.fixture(autouse=True)

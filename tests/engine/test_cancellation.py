@@ -273,7 +273,7 @@ async def test_cancellations_leave_nothing_behind(
                 asyncio.create_task(attempt(client, order, f"{batch}-{number}"))
                 for number in range(100)
             ]
-            for call in calls:
+            for call in calls[10:]:  # a tenth may end, however busy the machine is
                 asyncio.get_running_loop().call_later(chance.random() * 0.15, call.cancel)
             results = await asyncio.gather(*calls, return_exceptions=True)
             assert not [r for r in results if isinstance(r, CallError)]

@@ -9,6 +9,7 @@ import random
 import time
 from pathlib import Path
 
+import pytest
 from support.bulk_runs import orders
 from support.fleets import (
     FleetPlace,
@@ -46,6 +47,7 @@ async def disturb(place: FleetPlace, emulator: Emulator, server: Server) -> None
             await asyncio.to_thread(server.start)
 
 
+@pytest.mark.alone
 async def test_killed_again_and_again(tmp_path: Path) -> None:
     """Each row has one result, each second session is admitted, and Frame refused nothing."""
     server, url = fleet_server()

@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 
+import pytest
 from attrs import define, field
 from support.faults import FaultServer, Wire, framed, refusal
 from support.rates import CountingServer
@@ -73,6 +74,7 @@ class Gate:
         return (cycles * limit + missed) / (rounds * limit)
 
 
+@pytest.mark.alone
 async def test_the_window_is_one_for_all(shared_kind: str, shared_address: str) -> None:
     """Four processes with jitter, mad clocks and a kill -9 meet no 429, and fill the window.
 

@@ -62,7 +62,7 @@ def raw(url: str) -> Iterator[Any]:
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[RedisStore]:
     """A store on the empty server."""
-    store = RedisStore(url)
+    store = RedisStore(url, timeout=30)
     yield store
     await store.aclose()
 
@@ -326,7 +326,7 @@ class TestTrouble:
 
     async def test_a_closed_store_says_so(self, url: str) -> None:
         """After closing, every operation raises a `StoreError`, also if it never connected."""
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         await store.aclose()
         with pytest.raises(StoreError, match="is closed"):
             await store.claim("k", "a=1", 60)
@@ -335,7 +335,7 @@ class TestTrouble:
 
     async def test_closing_waits_for_answers(self, url: str) -> None:
         """What was on its way when the store was closed gets its answer, or an error."""
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         calls = [asyncio.create_task(store.claim(f"{n}", "a=1", 60)) for n in range(20)]
         await asyncio.sleep(0.01)
         await store.aclose()
@@ -348,7 +348,7 @@ class TestLoopsAndProcesses:
 
     def test_one_loop_after_another(self, url: str) -> None:
         """A second event loop gets a connection of its own; the first one's was closed."""
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         assert isinstance(asyncio.run(store.claim("k", "a=1", 60)), Claimed)
         assert isinstance(asyncio.run(store.claim("k", "a=1", 60)), InFlight)
         asyncio.run(store.aclose())
@@ -368,7 +368,7 @@ class TestLoopsAndProcesses:
 
     def test_loops_side_by_side(self, url: str) -> None:
         """Event loops in several threads use one store at once, and one closes it for all."""
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         answers: list[object] = []
         everybody = threading.Barrier(4)
 
@@ -406,7 +406,7 @@ class TestLoopsAndProcesses:
         async def asked() -> list[object]:
             return [await store.claim("k", "a=1", 60), await store.claim("child", "a=1", 60)]
 
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         asyncio.run(parent(store))
 
 

@@ -184,7 +184,7 @@ def empty_redis() -> str:
     return url
 
 
-def open_redis(url: str, timeout: float = 10) -> Store:
+def open_redis(url: str, timeout: float = 60) -> Store:
     """A store on a Redis or Valkey server."""
     from frame_async.stores.redis import RedisStore
 
@@ -252,7 +252,7 @@ def empty_postgres() -> str:
     return url
 
 
-def open_postgres(url: str, timeout: float = 10) -> Store:
+def open_postgres(url: str, timeout: float = 60) -> Store:
     """A store on a PostgreSQL server."""
     from frame_async.stores.postgres import PostgresStore
 
