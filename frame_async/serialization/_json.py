@@ -47,6 +47,8 @@ def decode(data: bytes, what: str, decoder: msgspec.json.Decoder[Any] = _decoder
         rule = "is nested too deeply"
     except msgspec.MsgspecError as error:
         rule = f"is not JSON: {error}" if data else "is empty"
+        if "UTF-8" in rule:  # msgspec 0.23 and later don't raise UnicodeDecodeError
+            rule = "is not UTF-8"
     raise UnreadableError(what, [Problem("", rule, "expected one JSON object")])
 
 
