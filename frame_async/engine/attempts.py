@@ -20,7 +20,6 @@ from frame_async.engine.limiter import RateLimiter, Unlimited
 from frame_async.engine.operation import Operation
 from frame_async.engine.slots import DismissedError, NoSlotError, Slot
 from frame_async.errors import StoreError
-from frame_async.hidden import Hidden
 from frame_async.observers import Observers, logger
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.outcomes import Ending, sum_up
@@ -34,6 +33,7 @@ from frame_async.protocol.retry import (
 )
 from frame_async.protocol.retry_after import seconds_to_wait
 from frame_async.protocol.window import Lane
+from frame_async.secret import Secret
 
 HOLD_MARGIN: Final = 1.0
 """Seconds that a slot of the window is held beyond the longest attempt, if never released."""
@@ -71,7 +71,7 @@ class Ended:
 class Course:
     """One call in the making: what it is to send, and what its attempts proved so far."""
 
-    body: Hidden[bytes]
+    body: Secret[bytes]
     key: str
     policy: RetryPolicy
     lane: Lane

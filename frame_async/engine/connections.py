@@ -8,7 +8,7 @@ import aiohttp
 
 from frame_async.engine.exchange import Trail
 from frame_async.engine.system import is_quiet
-from frame_async.hidden import Hidden
+from frame_async.secret import Secret
 
 IDLE_SECONDS: Final = 50.0
 """How long an idle connection is kept: longer than aiohttp's 15 s, since callers may be
@@ -28,7 +28,7 @@ class RequestBody(aiohttp.Payload):
     the request has left.
     """
 
-    def __init__(self, body: Hidden[bytes], trail: Trail) -> None:
+    def __init__(self, body: Secret[bytes], trail: Trail) -> None:
         super().__init__(body, content_type="application/json")
         self._bytes = body
         self.trail = trail

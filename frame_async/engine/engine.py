@@ -13,11 +13,11 @@ from frame_async.engine.http import Http
 from frame_async.engine.idempotency import NO_LEASE, Idempotency, Lease, NoLease
 from frame_async.engine.limiter import RateLimiter, Unlimited
 from frame_async.engine.operation import Operation, Options
-from frame_async.hidden import Hidden
 from frame_async.observers import Observers
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.fingerprints import make_fingerprint
 from frame_async.protocol.idempotency import mint
+from frame_async.secret import Secret
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Engine:
     idempotency: Idempotency
     observers: Observers
     clock: Clock
-    api_key: Hidden[str]
+    api_key: Secret[str]
 
     async def run(self, operation: Operation[R, T], request: R, options: Options) -> T:
         """Make one call, whose parameters have been checked; what it created.
@@ -83,16 +83,16 @@ class Engine:
         lifetime = operation.lifetime(request)
         return course, self.idempotency.lease(course, fingerprint, lifetime)
 
-    def _secrets(self, operation: Operation[R, Any], request: R) -> Hidden[tuple[str, ...]]:
+    def _secrets(self, operation: Operation[R, Any], request: R) -> Secret[tuple[str, ...]]:
         """What an error must not show, should the answer echo it."""
-        return Hidden((*operation.secrets(request), self.api_key.reveal()))
+        return Secret((*operation.secrets(request), self.api_key.reveal()))
 
 
 def _written(
     operation: Operation[R, Any], request: R, options: Options
-) -> tuple[Hidden[bytes], str]:
+) -> tuple[Secret[bytes], str]:
     """The body, boxed since a traceback shows local variables; its fingerprint, if it has a key."""
     if options.key is None:
-        return Hidden(operation.dump(request)), ""
+        return Secret(operation.dump(request)), ""
     body, fields = operation.dump_fields(request)
-    return Hidden(body), make_fingerprint(fields)
+    return Secret(body), make_fingerprint(fields)

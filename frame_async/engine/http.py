@@ -25,9 +25,9 @@ from frame_async.engine.exchange import Exchange, Head, Trail
 from frame_async.engine.system import spelled
 from frame_async.engine.tls import default_tls_context, without_key_log
 from frame_async.errors import ClientClosedError, EventLoopError
-from frame_async.hidden import Hidden
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean_request_id
+from frame_async.secret import Secret
 
 LONGEST_FIELD: Final = 131_072
 """Bytes of one header of an answer. aiohttp refuses 8,190 unless told otherwise, and then
@@ -69,7 +69,7 @@ class Http:
     def __init__(
         self,
         base_url: str,
-        key: Hidden[str],
+        key: Secret[str],
         *,
         limit: int,
         connect_timeout: float,
@@ -122,7 +122,7 @@ class Http:
         self._opened = None
 
     async def send(
-        self, method: str, path: str, body: Hidden[bytes], key: str, timeout: float, trail: Trail
+        self, method: str, path: str, body: Secret[bytes], key: str, timeout: float, trail: Trail
     ) -> Exchange:
         """One exchange of at most `timeout` seconds; never raises for what the network does.
 
@@ -265,7 +265,7 @@ def _leave_behind(opened: _Opened, process: int) -> None:
         )
 
 
-def _head(response: aiohttp.ClientResponse, key: Hidden[str]) -> Head:
+def _head(response: aiohttp.ClientResponse, key: Secret[str]) -> Head:
     headers = response.headers
     return Head(
         response.status,
@@ -276,7 +276,7 @@ def _head(response: aiohttp.ClientResponse, key: Hidden[str]) -> Head:
     )
 
 
-def _request_id(headers: Mapping[str, str], key: Hidden[str]) -> str | None:
+def _request_id(headers: Mapping[str, str], key: Secret[str]) -> str | None:
     for name in _REQUEST_ID_HEADERS:
         if name in headers and (found := clean_request_id(headers[name], key.reveal())):
             return found

@@ -28,9 +28,9 @@ from frame_async.errors import (
     UnreadableError,
     WindowFullError,
 )
-from frame_async.hidden import Hidden
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean
+from frame_async.secret import Secret
 from frame_async.serialization import load_error
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def load(operation: Operation[Any, T], ended: Ended) -> T:
     )
 
 
-def error_of(ended: Ended, secrets: Hidden[tuple[str, ...]]) -> CallError:
+def error_of(ended: Ended, secrets: Secret[tuple[str, ...]]) -> CallError:
     """The error of a call that created nothing that can be handed over."""
     call, exchange = ended.call, ended.exchange
     answer = _answer(exchange, secrets)
@@ -89,7 +89,7 @@ def _not_sent(message: str, call: Call, exchange: Exchange) -> NotSentError:
             return NotSentError(message, call)
 
 
-def _answer(exchange: Exchange, secrets: Hidden[tuple[str, ...]]) -> ServerAnswer | None:
+def _answer(exchange: Exchange, secrets: Secret[tuple[str, ...]]) -> ServerAnswer | None:
     head = exchange.head
     if head is None:
         return None

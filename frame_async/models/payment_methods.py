@@ -13,7 +13,6 @@ from typing import Any, Final, Literal, NoReturn, TypeVar, cast
 from attrs import AttrsInstance, field, fields, frozen
 
 from frame_async.errors import Problem
-from frame_async.hidden import Hidden, refuse_pickling
 from frame_async.models._rules import (
     TOO_MUCH,
     Broken,
@@ -25,6 +24,7 @@ from frame_async.models._rules import (
     text,
 )
 from frame_async.models.not_given import NOT_GIVEN, NotGiven
+from frame_async.secret import Secret, refuse_pickling
 from frame_async.shapes import is_listing, is_mapping
 
 C = TypeVar("C", bound=AttrsInstance)
@@ -143,12 +143,12 @@ def shielding(name: str) -> Callable[[type[C]], type[C]]:
 
 def shielded(value: object) -> object:
     """The value in a form whose repr shows nothing."""
-    if isinstance(value, _Secretive | NotGiven | Hidden):
+    if isinstance(value, _Secretive | NotGiven | Secret):
         return cast("object", value)
     if is_mapping(value):
         with suppress(Exception):  # what a mapping raises while it is read shows its values
             return PaymentMethodData(value)
-    return Hidden(value)
+    return Secret(value)
 
 
 def problems_of(value: object, path: str) -> Iterator[Problem]:
@@ -158,7 +158,7 @@ def problems_of(value: object, path: str) -> Iterator[Problem]:
     elif isinstance(value, Card | BankAccount):
         yield from _typed_problems(value, path)
     else:
-        found = kind(cast("Hidden[object]", value).reveal() if isinstance(value, Hidden) else value)
+        found = kind(cast("Secret[object]", value).reveal() if isinstance(value, Secret) else value)
         yield Problem(
             path, f"must be payment method data, not {found}", "pass Card, BankAccount or a mapping"
         )

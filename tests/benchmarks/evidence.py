@@ -32,7 +32,7 @@ from support.work import BODY, HEADERS, PATH, base_url
 
 from frame_async.engine.exchange import Trail
 from frame_async.engine.http import Http
-from frame_async.hidden import Hidden
+from frame_async.secret import Secret
 
 BASE: Final = "raw aiohttp"
 OURS: Final = "our exchange, with evidence"
@@ -49,7 +49,7 @@ async def with_trail(ours: Http) -> None:
     exchange = await ours.send(
         "POST",
         "/payment_link_sessions",
-        Hidden(BODY),
+        Secret(BODY),
         "k",
         15.0,
         Trail(time.monotonic, time.monotonic()),
@@ -83,7 +83,7 @@ async def variants(port: int) -> AsyncIterator[dict[str, Make]]:
 
     ours = Http(
         url.removesuffix(PATH) + "/v1",
-        Hidden("sk_sandbox_x"),
+        Secret("sk_sandbox_x"),
         limit=100,
         connect_timeout=5.0,
         tls=None,

@@ -11,7 +11,6 @@ import pytest
 from attrs import asdict
 
 from frame_async.errors import ConfigurationError, RedirectError
-from frame_async.hidden import Hidden
 from frame_async.protocol.redirects import (
     LONGEST_URL,
     RedirectScheme,
@@ -20,6 +19,7 @@ from frame_async.protocol.redirects import (
     signed_payload,
 )
 from frame_async.protocol.signatures import Secrets, check_secrets
+from frame_async.secret import Secret
 
 SECRET = "whsec_0123456789"
 PAYLOADS = [
@@ -47,7 +47,7 @@ PLAIN = RedirectScheme()
 
 def secrets(*given: str) -> Secrets:
     """Secrets, or the one of these tests."""
-    return check_secrets(Hidden(list(given) or SECRET), "secrets")
+    return check_secrets(Secret(list(given) or SECRET), "secrets")
 
 
 def base64url(data: bytes) -> str:

@@ -9,7 +9,6 @@ import pytest
 
 import frame_async
 from frame_async.errors import ConfigurationError, ValidationError, WebhookError
-from frame_async.hidden import Hidden
 from frame_async.protocol.signatures import (
     SECRET_VARIABLE,
     SIGNATURE_HEADER,
@@ -18,6 +17,7 @@ from frame_async.protocol.signatures import (
     check_secrets,
     sent_digest,
 )
+from frame_async.secret import Secret
 
 PACKAGE = frame_async.__path__[0]
 ONE, TWO, THREE = "whsec_PRIVATE1", "PRIVATE2", "PRIVATE3"
@@ -34,7 +34,7 @@ class Kept(StrEnum):
 
 def secrets_of(given: object) -> Secrets:
     """Secrets that are accepted."""
-    return check_secrets(Hidden(given), "secrets")
+    return check_secrets(Secret(given), "secrets")
 
 
 def digest(secret: str, message: bytes, algorithm: str = "sha256") -> bytes:
@@ -109,7 +109,7 @@ BAD: list[tuple[object, str]] = [
     (None, f"given{LISTED}NoneType"),
     (b"PRIVATE", f"given{LISTED}bytes"),
     ({"PRIVATE": "PRIVATE"}, f"given{LISTED}dict"),
-    (Hidden("PRIVATE"), f"given{LISTED}Hidden"),
+    (Secret("PRIVATE"), f"given{LISTED}Secret"),
     ([], "given must not be empty; give at least one secret"),
     ((), "given must not be empty; give at least one secret"),
     ("", "given must not be empty"),
@@ -128,7 +128,7 @@ BAD: list[tuple[object, str]] = [
 def test_what_can_be_no_secret(secrets: object, message: str) -> None:
     """It is refused by the name of its source, and the place in a list of several."""
     with pytest.raises(ConfigurationError) as caught:
-        check_secrets(Hidden(secrets), "given")
+        check_secrets(Secret(secrets), "given")
     assert str(caught.value) == message
     assert "PRIV" not in shown_by(caught.value)
 
@@ -164,13 +164,13 @@ class Items:
 )
 def test_the_digest_of_any_kind_of_headers(headers: object) -> None:
     """It is found in mappings and pairs, by a name and with digits in either case."""
-    assert sent_digest(Hidden(cast("Any", headers))) == bytes.fromhex(DIGITS)
+    assert sent_digest(Secret(cast("Any", headers))) == bytes.fromhex(DIGITS)
 
 
 def refused(headers: object) -> WebhookError:
     """The error with which headers are refused; it shows no value of them."""
     with pytest.raises(WebhookError) as caught:
-        sent_digest(Hidden(cast("Any", headers)))
+        sent_digest(Secret(cast("Any", headers)))
     assert "0123456" not in shown_by(caught.value)
     return caught.value
 
@@ -220,7 +220,7 @@ def test_a_malformed_signature(value: object, found: str) -> None:
 def test_what_are_no_headers(headers: object, kind: str) -> None:
     """Something else than headers is a mistake in the code: it is named, with the remedy."""
     with pytest.raises(ValidationError) as caught:
-        sent_digest(Hidden(cast("Any", headers)))
+        sent_digest(Secret(cast("Any", headers)))
     (problem,) = caught.value.problems
     assert problem.path == "headers"
     assert problem.rule == f"must be a mapping or pairs, not {kind}"
