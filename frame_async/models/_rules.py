@@ -29,8 +29,6 @@ _UNSAFE_IN_URL = re.compile(r"[\s\x00-\x20\x7f-\xa0\ud800-\udfff<>\"\\^`{|}]")
 
 def text(value: object) -> Broken:
     """A string with at least one character that isn't a space, encodable as UTF-8."""
-    if type(value) is str and value.isascii() and value.strip():  # as nearly all are
-        return None
     if not isinstance(value, str):
         return f"must be a string, not {kind(value)}", "pass a str"
     if not str.strip(value):
@@ -40,7 +38,7 @@ def text(value: object) -> Broken:
 
 def encodable(value: str) -> Broken:
     """A string without half surrogate pairs, which have no UTF-8 form."""
-    if not str.isascii(value) and _HALF.search(value):
+    if _HALF.search(value):
         return "has a character that UTF-8 can't carry", "remove the lone surrogate"
     return None
 

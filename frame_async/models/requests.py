@@ -47,13 +47,8 @@ class LineItem:
         return _shown(self)
 
 
-_LISTINGS: Final = (list, tuple)
-
-
 def _items(items: Iterable[LineItem]) -> tuple[LineItem, ...]:
     value: Any = items
-    if type(value) in _LISTINGS:  # abstract classes take their time
-        return tuple(items)
     # A set has another order in every process, and the order is part of what is asked for.
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | AbstractSet):
         return tuple(items)
