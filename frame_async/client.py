@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from frame_async.errors import ConfigurationError
-from frame_async.hidden import Hidden, refuse_pickling
 from frame_async.observers import Observer
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
@@ -20,6 +19,7 @@ from frame_async.protocol.credentials import (
 )
 from frame_async.protocol.retry import RetryPolicy, check_retry
 from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
+from frame_async.secret import Secret, refuse_pickling
 from frame_async.stores import MemoryStore, Store, default_store, open_store
 from frame_async.transport.clock import SystemClock
 
@@ -89,10 +89,10 @@ class FrameClient:
         clock: Clock | None = None,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
-        hidden, api_key = Hidden(api_key), None
-        address, base_url = Hidden(base_url), None
+        secret, api_key = Secret(api_key), None
+        address, base_url = Secret(base_url), None
         store_url, store = _boxed(store)
-        key, self._mode = _key(hidden)
+        key, self._mode = _key(secret)
         self._base_url = _base_url(address)
         _check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
         _check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
@@ -179,20 +179,20 @@ class FrameClient:
         refuse_pickling("a FrameClient")
 
 
-def _key(given: Hidden[str | None]) -> tuple[Hidden[str], Mode]:
+def _key(given: Secret[str | None]) -> tuple[Secret[str], Mode]:
     source = "api_key"
     if given.reveal() is None:
-        given, source = Hidden(os.environ.get(KEY_VARIABLE)), KEY_VARIABLE
+        given, source = Secret(os.environ.get(KEY_VARIABLE)), KEY_VARIABLE
     mode = check_api_key(given, source)
-    return Hidden(str.__str__(given.reveal() or "")), mode  # an enum's own text is another
+    return Secret(str.__str__(given.reveal() or "")), mode  # an enum's own text is another
 
 
-def _boxed(store: Store | str | None) -> tuple[Hidden[str] | None, Store | None]:
+def _boxed(store: Store | str | None) -> tuple[Secret[str] | None, Store | None]:
     """A store's URL may hold a password."""
-    return (Hidden(store), None) if isinstance(store, str) else (None, store)
+    return (Secret(store), None) if isinstance(store, str) else (None, store)
 
 
-def _store(url: Hidden[str] | None, given: Store | None) -> tuple[Store, bool]:
+def _store(url: Secret[str] | None, given: Store | None) -> tuple[Store, bool]:
     """The store, and whether it is the client's to close."""
     if url is not None:
         return open_store(url), True
@@ -201,7 +201,7 @@ def _store(url: Hidden[str] | None, given: Store | None) -> tuple[Store, bool]:
     return (default_store() if given is None else given), False
 
 
-def _scope(key: Hidden[str], base_url: str) -> str:
+def _scope(key: Secret[str], base_url: str) -> str:
     """Stands for the key and the address in stores; neither can be read from it."""
     return sha256(f"{key.reveal()}|{base_url}".encode()).hexdigest()[:24]
 
@@ -220,7 +220,7 @@ def _check_on_store_error(given: object) -> str:
     return str(given)
 
 
-def _base_url(given: Hidden[str | None]) -> str:
+def _base_url(given: Secret[str | None]) -> str:
     """The address, checked; what is refused may hold a password, hence the box."""
     if given.reveal() is not None:
         return normal_base_url(given.reveal())

@@ -15,7 +15,6 @@ from frame_async.errors import (
     UnreadableError,
     ValidationError,
 )
-from frame_async.hidden import Hidden
 from frame_async.models.redirects import Redirect, RedirectResult
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.redirects import (
@@ -25,6 +24,7 @@ from frame_async.protocol.redirects import (
     signed_payload,
 )
 from frame_async.protocol.signatures import check_secrets
+from frame_async.secret import Secret
 from frame_async.serialization.events import dump_redirect, load_redirect
 from frame_async.transport.clock import SystemClock
 
@@ -53,8 +53,8 @@ class RedirectSigner:
         clock: Clock | None = None,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
-        hidden, secrets = Hidden(secrets), ""
-        self._secrets = check_secrets(hidden, "secrets")
+        secret, secrets = Secret(secrets), ""
+        self._secrets = check_secrets(secret, "secrets")
         self._scheme = RedirectScheme() if scheme is None else scheme
         self._clock = SystemClock() if clock is None else clock
 

@@ -4,13 +4,13 @@ import random
 import ssl
 from typing import NamedTuple
 
-from frame_async.hidden import Hidden
 from frame_async.observers import Audience, Observer
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.retry import RetryBudget, RetryPolicy
 from frame_async.protocol.window import RateLimit
 from frame_async.resources.keyed import KeyedCalls
 from frame_async.resources.payment_link_sessions import Defaults, PaymentLinkSessions
+from frame_async.secret import Secret
 from frame_async.stores import Store, Window
 from frame_async.transport.delivery import Delivery, Turnstile
 from frame_async.transport.line import Line, OpenRoad
@@ -24,7 +24,7 @@ class Settings(NamedTuple):
     A tuple, because so many fields make attrs' way of defining a class three times as dear.
     """
 
-    key: Hidden[str]
+    key: Secret[str]
     base_url: str
     scope: str
     timeout: float

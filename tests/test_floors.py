@@ -13,7 +13,7 @@ NAME = "frame_async"
 
 FLOORS = {
     "_version": 0,
-    "hidden": 0,
+    "secret": 0,
     "shapes": 0,
     "calls": 0.25,
     "observers": 0.5,

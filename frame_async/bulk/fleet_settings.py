@@ -10,9 +10,9 @@ from frame_async.bulk.fleet_work import FleetWork, Terms
 from frame_async.bulk.permits import PermitStore
 from frame_async.client import FrameClient
 from frame_async.errors import ConfigurationError
-from frame_async.hidden import Hidden
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
+from frame_async.secret import Secret
 from frame_async.stores import Store, Window, open_store
 
 _YEAR: Final = 366 * 86_400.0
@@ -24,8 +24,8 @@ _MOST_AT_A_TIME: Final = 1_000
 class Settings:
     """What a process of a fleet was given; times are in seconds."""
 
-    store: Hidden[str]
-    api_key: Hidden[str | None]
+    store: Secret[str]
+    api_key: Secret[str | None]
     base_url: str | None
     rate_limit: RateLimit | Literal["mode"] | None
     attempt_timeout: float
@@ -64,7 +64,7 @@ class Settings:
         return FleetWork(client, books, permits, terms, on_halt), store
 
 
-async def check_database(url: Hidden[str]) -> None:
+async def check_database(url: Secret[str]) -> None:
     """See that a database can be asked, or why not: a pool of connections would not say.
 
     Raises:

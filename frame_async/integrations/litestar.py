@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar, Unpack
 
 from frame_async.client import FrameClient
 from frame_async.errors import FrameError, RedirectError, WebhookError
-from frame_async.hidden import Hidden
 from frame_async.integrations._abandoned import unless_gone
 from frame_async.integrations._answers import (
     Answer,
@@ -30,6 +29,7 @@ from frame_async.integrations._clients import ClientOptions, check_client, make_
 from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
 from frame_async.redirects import RedirectSigner
+from frame_async.secret import Secret
 from frame_async.webhooks import WebhookReceiver
 
 try:
@@ -102,7 +102,7 @@ class FramePlugin(InitPlugin):
         **options: Unpack[ClientOptions],
     ) -> None:
         # A traceback shows local variables, so what may be secret is boxed first.
-        self._options, options = Hidden(options), ClientOptions()
+        self._options, options = Secret(options), ClientOptions()
         self._respond = respond
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:

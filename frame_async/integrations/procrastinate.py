@@ -20,8 +20,8 @@ from frame_async.bulk.fleet_books import FleetBooks, Record, queue_of
 from frame_async.bulk.fleet_settings import Settings, check_database
 from frame_async.bulk.fleet_work import FleetWork, NotNowError
 from frame_async.errors import ConfigurationError, StoreError
-from frame_async.hidden import Hidden
 from frame_async.protocol.window import RateLimit
+from frame_async.secret import Secret
 from frame_async.stores import Store
 from frame_async.transport.delivery import bounded
 
@@ -345,7 +345,7 @@ def register(
     Raises:
         ConfigurationError: from the first use on, when an argument can't be used.
     """
-    boxed_store, boxed_key = Hidden(store), Hidden(api_key)
+    boxed_store, boxed_key = Secret(store), Secret(api_key)
     del store, api_key  # a traceback may show variables
     settings = Settings(
         store=boxed_store,
@@ -373,7 +373,7 @@ async def open_fleet(
         StoreError: the database can't answer.
         ConfigurationError: an argument can't be used.
     """
-    boxed, chosen, hidden = Hidden(url), Hidden(store or url), Hidden(settings)
+    boxed, chosen, secret = Secret(url), Secret(store or url), Secret(settings)
     del url, store, settings  # a traceback may show variables
     await check_database(boxed)
     connector = procrastinate.PsycopgConnector(
@@ -383,7 +383,7 @@ async def open_fleet(
         timeout=_PATIENCE,
         kwargs={"connect_timeout": 5, "fallback_application_name": "frame_async"},
     )
-    fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **hidden.reveal())
+    fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **secret.reveal())
     await fleet.app.open_async()
     try:
         await fleet.prepare(apply_schema=True)

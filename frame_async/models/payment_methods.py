@@ -13,7 +13,6 @@ from typing import Any, Final, Literal, NoReturn, TypeVar, cast
 from attrs import AttrsInstance, field, fields, frozen
 
 from frame_async.errors import Problem
-from frame_async.hidden import Hidden, refuse_pickling
 from frame_async.models._rules import (
     TOO_MUCH,
     Broken,
@@ -23,6 +22,7 @@ from frame_async.models._rules import (
     kind,
     text,
 )
+from frame_async.secret import Secret, refuse_pickling
 from frame_async.shapes import is_listing, is_mapping
 
 C = TypeVar("C", bound=AttrsInstance)
@@ -141,12 +141,12 @@ def shielding(name: str) -> Callable[[type[C]], type[C]]:
 
 def shielded(value: object) -> object:
     """The value in a form whose repr shows nothing."""
-    if value is None or isinstance(value, _Secretive | Hidden):
+    if value is None or isinstance(value, _Secretive | Secret):
         return cast("object", value)
     if is_mapping(value):
         with suppress(Exception):  # what a mapping raises while it is read shows its values
             return PaymentMethodData(value)
-    return Hidden(value)
+    return Secret(value)
 
 
 def problems_of(value: object, path: str) -> Iterator[Problem]:
@@ -156,7 +156,7 @@ def problems_of(value: object, path: str) -> Iterator[Problem]:
     elif isinstance(value, Card | BankAccount):
         yield from _typed_problems(value, path)
     else:
-        found = kind(cast("Hidden[object]", value).reveal() if isinstance(value, Hidden) else value)
+        found = kind(cast("Secret[object]", value).reveal() if isinstance(value, Secret) else value)
         yield Problem(
             path, f"must be payment method data, not {found}", "pass Card, BankAccount or a mapping"
         )

@@ -7,7 +7,6 @@ from typing import Final, Literal
 from attrs import frozen
 
 from frame_async.errors import Problem, ValidationError
-from frame_async.hidden import Hidden
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.fingerprints import make_fingerprint
@@ -17,6 +16,7 @@ from frame_async.protocol.window import Lane
 from frame_async.resources.keyed import KeyedCalls
 from frame_async.resources.many import BulkItem, BulkResults, Engine, Source
 from frame_async.resources.verdicts import error_of, secrets_of, session_of
+from frame_async.secret import Secret
 from frame_async.serialization import dump, dump_fields
 from frame_async.shapes import is_mapping
 from frame_async.transport.delivery import Assignment, Delivered, Delivery
@@ -44,7 +44,7 @@ class PaymentLinkSessions:
     """Creates payment link sessions; reached as ``client.payment_link_sessions``."""
 
     def __init__(
-        self, delivery: Delivery, keyed: KeyedCalls, defaults: Defaults, key: Hidden[str]
+        self, delivery: Delivery, keyed: KeyedCalls, defaults: Defaults, key: Secret[str]
     ) -> None:
         self._delivery = delivery
         self._keyed = keyed
@@ -175,7 +175,7 @@ class PaymentLinkSessions:
     ) -> PaymentLinkSession:
         """Make one call, whose parameters have been checked."""
         if key is None:
-            body, fingerprint = Hidden(dump(request)), ""
+            body, fingerprint = Secret(dump(request)), ""
             minted = key = mint(os.urandom)
         else:
             body, fingerprint, minted = *_told(request), ""
@@ -193,7 +193,7 @@ class PaymentLinkSessions:
             session = session_of(delivered)
             if session is not None:
                 return session
-            raise error_of(delivered, Hidden(secrets_of(request, self._key.reveal())))
+            raise error_of(delivered, Secret(secrets_of(request, self._key.reveal())))
 
         if minted:
             return finish(await self._delivery.deliver(assignment))
@@ -201,10 +201,10 @@ class PaymentLinkSessions:
         return await self._keyed.run(assignment, fingerprint, finish)
 
 
-def _told(request: PaymentLinkSessionRequest) -> tuple[Hidden[bytes], str]:
+def _told(request: PaymentLinkSessionRequest) -> tuple[Secret[bytes], str]:
     """The body of a request, boxed, because a traceback shows local variables; its fingerprint."""
     body, fields = dump_fields(request)
-    return Hidden(body), make_fingerprint(fields)
+    return Secret(body), make_fingerprint(fields)
 
 
 @frozen(kw_only=True, eq=False, repr=False)

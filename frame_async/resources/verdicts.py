@@ -28,13 +28,13 @@ from frame_async.errors import (
     UnreadableError,
     WindowFullError,
 )
-from frame_async.hidden import Hidden
 from frame_async.models.payment_methods import BankAccount, Card
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.credentials import is_safe_page
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean
+from frame_async.secret import Secret
 from frame_async.serialization import load_error, load_session, salvage_id
 from frame_async.shapes import is_listing, is_mapping
 from frame_async.transport.delivery import Delivered
@@ -112,7 +112,7 @@ def _with_safe_page(session: PaymentLinkSession) -> PaymentLinkSession:
     return evolve(session, url=None)
 
 
-def error_of(delivered: Delivered, secrets: Hidden[tuple[str, ...]]) -> CallError:
+def error_of(delivered: Delivered, secrets: Secret[tuple[str, ...]]) -> CallError:
     """The error of a call that ended without a session; `secrets` never show in it."""
     call = delivered.call
     answer = _answer(delivered.exchange, secrets)
@@ -137,7 +137,7 @@ def _not_sent(message: str, call: Call, exchange: Exchange) -> NotSentError:
             return NotSentError(message, call)
 
 
-def _answer(exchange: Exchange, secrets: Hidden[tuple[str, ...]]) -> ServerAnswer | None:
+def _answer(exchange: Exchange, secrets: Secret[tuple[str, ...]]) -> ServerAnswer | None:
     head = exchange.head
     if head is None:
         return None

@@ -14,9 +14,9 @@ from typing import Final, cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
-from frame_async.hidden import Hidden
 from frame_async.protocol.fingerprints import differing_fields
 from frame_async.protocol.window import Lane
+from frame_async.secret import Secret
 from frame_async.stores._links import Failure, Link, Links, checked_timeout, micro, without_secrets
 from frame_async.stores._redis_scripts import (
     CLAIM,
@@ -154,7 +154,7 @@ class RedisStore:
     """
 
     def __init__(self, url: str, *, timeout: float = 2.0) -> None:
-        self._url = Hidden(url)
+        self._url = Secret(url)
         del url  # a traceback may show variables
         self._address = ""
         self._timeout = checked_timeout(timeout)
@@ -244,7 +244,7 @@ class RedisStore:
         return answer
 
 
-def _checked(url: Hidden[str]) -> str:
+def _checked(url: Secret[str]) -> str:
     """The address in a URL, without user, password and options.
 
     Raises:
@@ -264,7 +264,7 @@ def _checked(url: Hidden[str]) -> str:
     return address
 
 
-def _read(url: Hidden[str]) -> tuple[str, list[str]]:
+def _read(url: Secret[str]) -> tuple[str, list[str]]:
     """The address in a URL, empty if it can't be read; and the options that nobody knows."""
     try:
         parts = urlsplit(url.reveal())
@@ -287,7 +287,7 @@ def _is_ambiguous(parts: SplitResult) -> bool:
     return bool(parts.fragment) or "@" in parts.path or "@" in parts.query
 
 
-def _shown(reason: str, url: Hidden[str]) -> str:
+def _shown(reason: str, url: Secret[str]) -> str:
     """The reason, unless it holds the password."""
     parts = urlsplit(url.reveal())
     secrets = {parts.password or "", dict(parse_qsl(parts.query)).get("password", "")}

@@ -10,7 +10,6 @@ from attrs import define, field, frozen
 
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.errors import StoreError
-from frame_async.hidden import Hidden
 from frame_async.observers import Audience
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.outcomes import Ending, sum_up
@@ -24,6 +23,7 @@ from frame_async.protocol.retry import (
 )
 from frame_async.protocol.retry_after import seconds_to_wait
 from frame_async.protocol.window import Lane
+from frame_async.secret import Secret
 from frame_async.transport.exchange import Exchange, Trail
 from frame_async.transport.line import BeforeWaiting, DismissedError, NoPlaceError, at_once
 from frame_async.transport.retrying import persist
@@ -84,7 +84,7 @@ class HeldClaim(Protocol):
 class Assignment:
     """What one call is to deliver, and how."""
 
-    body: Hidden[bytes]
+    body: Secret[bytes]
     key: str
     policy: RetryPolicy
     deadline: float

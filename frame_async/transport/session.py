@@ -23,9 +23,9 @@ from yarl import URL
 
 from frame_async._version import __version__
 from frame_async.errors import ClientClosedError, EventLoopError
-from frame_async.hidden import Hidden
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean_request_id
+from frame_async.secret import Secret
 from frame_async.transport.bodies import UnusableBodyError
 from frame_async.transport.deadlines import Deadlines
 from frame_async.transport.exchange import Exchange, Head, Trail
@@ -71,7 +71,7 @@ class HttpSession:
     def __init__(
         self,
         url: str,
-        key: Hidden[str],
+        key: Secret[str],
         *,
         limit: int,
         connect_timeout: float,
@@ -122,7 +122,7 @@ class HttpSession:
         self.closed = True
         self._opened = None
 
-    async def post(self, body: Hidden[bytes], key: str, timeout: float, trail: Trail) -> Exchange:
+    async def post(self, body: Secret[bytes], key: str, timeout: float, trail: Trail) -> Exchange:
         """One exchange of at most `timeout` seconds; never raises for what the network does.
 
         `key` is the idempotency key, checked: it goes into the head as it is. `trail` is
@@ -198,7 +198,7 @@ def _leave_behind(opened: _Opened, process: int) -> None:
         )
 
 
-def _head_of(url: URL, key: Hidden[str]) -> Hidden[bytes]:
+def _head_of(url: URL, key: Secret[str]) -> Secret[bytes]:
     """The head of every request, but for the values of its last two headers."""
     lines = [
         f"POST {url.raw_path_qs} HTTP/1.1",
@@ -210,13 +210,13 @@ def _head_of(url: URL, key: Hidden[str]) -> Hidden[bytes]:
         f"User-Agent: {USER_AGENT}",
         "Idempotency-Key: ",
     ]
-    return Hidden("\r\n".join(lines).encode("ascii"))
+    return Secret("\r\n".join(lines).encode("ascii"))
 
 
 _of_parents: Final[list[_Opened]] = []
 
 
-def _head(message: RawResponseMessage, key: Hidden[str]) -> Head:
+def _head(message: RawResponseMessage, key: Secret[str]) -> Head:
     headers, status = message.headers, message.code
     if 200 <= status <= 299:  # nothing to wait for
         return Head(status, request_id=_request_id(headers, key))
@@ -224,7 +224,7 @@ def _head(message: RawResponseMessage, key: Hidden[str]) -> Head:
     return Head(status, retry_after, headers.get(hdrs.DATE), _request_id(headers, key))
 
 
-def _request_id(headers: Mapping[str, str], key: Hidden[str]) -> str | None:
+def _request_id(headers: Mapping[str, str], key: Secret[str]) -> str | None:
     for name in _REQUEST_ID_HEADERS:
         if name in headers and (found := clean_request_id(headers[name], key.reveal())):
             return found

@@ -17,7 +17,7 @@ from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
 from yarl import URL
 
-from frame_async.hidden import Hidden
+from frame_async.secret import Secret
 from frame_async.transport.bodies import LARGEST_BODY, UnusableBodyError, decompressed
 from frame_async.transport.exchange import Trail
 from frame_async.transport.system import is_quiet
@@ -54,7 +54,7 @@ class Post:
         "_trail",
     )
 
-    def __init__(self, head: Hidden[bytes], key: str, body: Hidden[bytes], trail: Trail) -> None:
+    def __init__(self, head: Secret[bytes], key: str, body: Secret[bytes], trail: Trail) -> None:
         self._head = head
         self._key = key
         self._body = body

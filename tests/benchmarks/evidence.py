@@ -30,7 +30,7 @@ from support.measuring import (
 )
 from support.work import BODY, HEADERS, PATH, base_url
 
-from frame_async.hidden import Hidden
+from frame_async.secret import Secret
 from frame_async.transport.exchange import Trail
 from frame_async.transport.session import HttpSession
 
@@ -46,7 +46,7 @@ async def raw(session: aiohttp.ClientSession, url: str) -> None:
 
 
 async def with_trail(ours: HttpSession) -> None:
-    exchange = await ours.post(Hidden(BODY), "k", 15.0, Trail(time.monotonic))
+    exchange = await ours.post(Secret(BODY), "k", 15.0, Trail(time.monotonic))
     assert exchange.body, exchange
 
 
@@ -74,7 +74,7 @@ async def variants(port: int) -> AsyncIterator[dict[str, Make]]:
             **options,
         )
 
-    ours = HttpSession(url, Hidden("sk_sandbox_x"), limit=100, connect_timeout=5.0, tls=None)
+    ours = HttpSession(url, Secret("sk_sandbox_x"), limit=100, connect_timeout=5.0, tls=None)
     ours.open()
     async with session() as plain, session(trace_configs=[tracing()]) as traced:
         yield {

@@ -34,7 +34,7 @@ from frame_async import (
     PaymentLinkSessionRequest,
     RetryPolicy,
 )
-from frame_async.hidden import Hidden
+from frame_async.secret import Secret
 from frame_async.transport.session import _head_of
 
 KEY = "sk_sandbox_VeRySeCrEt"
@@ -119,9 +119,9 @@ def assert_silent(*texts: str) -> None:
 async def client_of(connect: Connect) -> Connect:
     def make(server: FaultServer | str) -> FrameClient:
         client = connect(server, retry=RetryPolicy(max_retries=1), attempt_timeout=0.2)
-        client._session._key = Hidden(KEY)
-        client._session._head = _head_of(client._session._url, Hidden(KEY))
-        client.payment_link_sessions._key = Hidden(KEY)
+        client._session._key = Secret(KEY)
+        client._session._head = _head_of(client._session._url, Secret(KEY))
+        client.payment_link_sessions._key = Secret(KEY)
         return client
 
     return make

@@ -16,9 +16,9 @@ import frame_async
 from frame_async.bulk import read_csv
 from frame_async.bulk.columns import build_request
 from frame_async.errors import Problem, ValidationError
-from frame_async.hidden import Hidden, refuse_pickling
 from frame_async.models import BankAccount, Card, LineItem, PaymentLinkSessionRequest
 from frame_async.models.payment_methods import PaymentMethodData
+from frame_async.secret import Secret, refuse_pickling
 from frame_async.serialization import dump, load_request
 
 PACKAGE = str(Path(frame_async.__file__).parent)
@@ -85,30 +85,30 @@ def test_the_detector_sees_a_leak() -> None:
 def test_a_box_gives_back_what_it_holds() -> None:
     """`reveal` returns the very object that was put in."""
     value = object()
-    assert Hidden(value).reveal() is value
+    assert Secret(value).reveal() is value
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r}".format, "%s".__mod__])
 def test_a_box_shows_nothing(show: Callable[[object], str]) -> None:
     """Every way to turn a box into text gives the same word."""
-    assert show(Hidden(NUMBER)) == "<hidden>"
+    assert show(Secret(NUMBER)) == "<hidden>"
 
 
 def test_a_box_has_no_dict_that_could_be_printed() -> None:
     """A box is slotted: `vars` doesn't work on it."""
     with pytest.raises(TypeError):
-        vars(Hidden(NUMBER))
+        vars(Secret(NUMBER))
 
 
 def test_boxes_are_never_equal() -> None:
     """Two boxes with the same value differ, so comparing can't be used to guess."""
-    assert Hidden(NUMBER) != Hidden(NUMBER)
+    assert Secret(NUMBER) != Secret(NUMBER)
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
 def test_a_copied_box_is_the_same_box(copied: Callable[[object], object]) -> None:
     """Copying a box makes no second place where the value is."""
-    box = Hidden([NUMBER])
+    box = Secret([NUMBER])
     assert copied(box) is box
 
 
@@ -116,9 +116,9 @@ def test_a_copied_box_is_the_same_box(copied: Callable[[object], object]) -> Non
 def test_a_box_refuses_to_be_pickled(protocol: int) -> None:
     """No pickle protocol carries a box, and the refusal says why."""
     with pytest.raises(TypeError) as caught:
-        pickle.dumps(Hidden(NUMBER), protocol)
+        pickle.dumps(Secret(NUMBER), protocol)
     assert str(caught.value) == (
-        "a hidden value can't be pickled: it would carry a secret out of this process"
+        "a secret can't be pickled: it would carry a secret out of this process"
     )
     assert_silent(caught.value)
 
@@ -218,7 +218,7 @@ WRONG: dict[str, Any] = {
     "list": [RAW],
     "loud": Loud(),
     "unshowable": Unshowable(),
-    "boxed": Hidden(NUMBER),
+    "boxed": Secret(NUMBER),
     "lying": Lying(),
     "key": {NUMBER: float("nan")},
     "long key": {"a" * 50 + NUMBER: float("nan")},

@@ -10,7 +10,7 @@ from typing import Generic, NoReturn, TypeVar
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Hidden(Generic[T_co]):
+class Secret(Generic[T_co]):
     """Holds one value, shows nothing of it, and refuses to be pickled.
 
     Two boxes are never equal and can't be told apart by looking at them.
@@ -28,14 +28,14 @@ class Hidden(Generic[T_co]):
     def __repr__(self) -> str:
         return "<hidden>"
 
-    def __copy__(self) -> "Hidden[T_co]":
+    def __copy__(self) -> "Secret[T_co]":
         return self
 
-    def __deepcopy__(self, memo: object) -> "Hidden[T_co]":
+    def __deepcopy__(self, memo: object) -> "Secret[T_co]":
         return self
 
     def __reduce__(self) -> NoReturn:
-        refuse_pickling("a hidden value")
+        refuse_pickling("a secret")
 
 
 def refuse_pickling(what: str) -> NoReturn:
