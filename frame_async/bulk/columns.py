@@ -2,7 +2,7 @@
 
 Columns have the names of Frame's request fields. Nested ones are written with dots,
 ``line_items.0.product``, or as JSON in one cell, ``line_items``. An empty cell means
-"not given".
+"not given", and so does a ``null``.
 """
 
 import re
@@ -172,7 +172,9 @@ class _Place:
     """What makes a value of a cell."""
 
     def put(self, value: object, values: dict[str, Any], items: dict[int, dict[str, Any]]) -> None:
-        """Put a value into the request, or into its line item."""
+        """Put a value into the request, or into its line item; None is none."""
+        if value is None:
+            return
         if self.item is None:
             values[self.field] = value
         else:

@@ -18,7 +18,6 @@ from typing import Final
 from attrs import astuple, field, frozen
 
 from frame_async.errors import ConfigurationError
-from frame_async.models.not_given import NOT_GIVEN
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.protocol.fingerprints import make_fingerprint
 from frame_async.serialization import dump, dump_fields
@@ -181,7 +180,7 @@ def digest(request: PaymentLinkSessionRequest | None) -> int:
     """63 bits that stand for a request; 0 for a row that describes none."""
     if request is None:
         return 0
-    if request.payment_method_data is NOT_GIVEN:
+    if request.payment_method_data is None:
         text = dump(request)
     else:  # of which a fingerprint tells as little as may lie on a disk
         text = make_fingerprint(dump_fields(request)[1]).encode()

@@ -11,7 +11,6 @@ from frame_async.bulk.rows import Row
 from frame_async.bulk.state import digest, identity
 from frame_async.errors import Problem
 from frame_async.fleet.runs import FleetRow
-from frame_async.models.not_given import NOT_GIVEN
 from frame_async.serialization import dump, dump_json
 
 _SECRET: Final = Problem(
@@ -38,7 +37,7 @@ class OpenRows:
         """
         self.secret = 0
         for row in self._source.rows():
-            if row.request is None or row.request.payment_method_data is NOT_GIVEN:
+            if row.request is None or row.request.payment_method_data is None:
                 yield row
             else:
                 self.secret += 1

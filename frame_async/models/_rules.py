@@ -10,7 +10,6 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from frame_async.errors import Problem
-from frame_async.models.not_given import NOT_GIVEN
 from frame_async.shapes import is_listing, is_mapping, name_of
 
 Broken = tuple[str, str] | None
@@ -30,10 +29,8 @@ _UNSAFE_IN_URL = re.compile(r"[\s\x00-\x20\x7f-\xa0\ud800-\udfff<>\"\\^`{|}]")
 
 def text(value: object) -> Broken:
     """A string with at least one character that isn't a space, encodable as UTF-8."""
-    if type(value) is str and value.isascii() and value.strip():  # as nearly all are
-        return None
     if not isinstance(value, str):
-        return f"must be a string, not {kind(value)}", _instead_of(value, "pass a str")
+        return f"must be a string, not {kind(value)}", "pass a str"
     if not str.strip(value):
         return "must not be empty", _LEAVE_OUT
     return encodable(value)
@@ -41,7 +38,7 @@ def text(value: object) -> Broken:
 
 def encodable(value: str) -> Broken:
     """A string without half surrogate pairs, which have no UTF-8 form."""
-    if not str.isascii(value) and _HALF.search(value):
+    if _HALF.search(value):
         return "has a character that UTF-8 can't carry", "remove the lone surrogate"
     return None
 
@@ -49,7 +46,7 @@ def encodable(value: str) -> Broken:
 def flag(value: object) -> Broken:
     """True or False, and nothing that merely looks like it."""
     if not isinstance(value, bool):
-        return f"must be a boolean, not {kind(value)}", _instead_of(value, "pass True or False")
+        return f"must be a boolean, not {kind(value)}", "pass True or False"
     return None
 
 
@@ -59,7 +56,7 @@ def integer(lowest: int, highest: int = LARGEST_INTEGER, unit: str = "") -> Rule
 
     def rule(value: object) -> Broken:
         if isinstance(value, bool) or not isinstance(value, int):
-            return f"must be an integer, not {kind(value)}", _instead_of(value, "pass an int")
+            return f"must be an integer, not {kind(value)}", "pass an int"
         if not lowest <= value <= highest:
             return f"must be {bounds}{unit}", f"pass an int {bounds}"
         return None
@@ -132,12 +129,3 @@ def _json_scalar(value: object) -> Broken:
 def kind(value: object) -> str:
     """What a value is, in a user's words."""
     return "None" if value is None else type(value).__name__
-
-
-def given(value: object) -> bool:
-    """Whether somebody gave the value."""
-    return value is not NOT_GIVEN
-
-
-def _instead_of(value: object, advice: str) -> str:
-    return f"{advice}, or leave the field out" if value is None else advice

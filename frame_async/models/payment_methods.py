@@ -17,13 +17,11 @@ from frame_async.models._rules import (
     TOO_MUCH,
     Broken,
     Rule,
-    given,
     integer,
     json_value,
     kind,
     text,
 )
-from frame_async.models.not_given import NOT_GIVEN, NotGiven
 from frame_async.secret import Secret, refuse_pickling
 from frame_async.shapes import is_listing, is_mapping
 
@@ -73,8 +71,8 @@ class PaymentMethodData(_Secretive, Mapping[str, Any]):
         return hash(frozenset(self._data))
 
 
-def _billing(value: Mapping[str, Any] | NotGiven) -> PaymentMethodData | NotGiven:
-    return cast("PaymentMethodData | NotGiven", shielded(value))
+def _billing(value: Mapping[str, Any] | None) -> PaymentMethodData | None:
+    return cast("PaymentMethodData | None", shielded(value))
 
 
 @frozen(kw_only=True, repr=False)
@@ -94,7 +92,7 @@ class Card(_Secretive):
     """Year in which the card expires."""
     cvc: str
     """The security code, or what Frame.js made of it."""
-    billing: Mapping[str, Any] | NotGiven = field(default=NOT_GIVEN, converter=_billing)
+    billing: Mapping[str, Any] | None = field(default=None, converter=_billing)
     """Name and address of the owner, with the field names of Frame's SDKs."""
 
 
@@ -110,7 +108,7 @@ class BankAccount(_Secretive):
     """Number of the account."""
     routing_number: str
     """Number of its bank."""
-    billing: Mapping[str, Any] | NotGiven = field(default=NOT_GIVEN, converter=_billing)
+    billing: Mapping[str, Any] | None = field(default=None, converter=_billing)
     """Name and address of the owner, with the field names of Frame's SDKs."""
 
 
@@ -143,7 +141,7 @@ def shielding(name: str) -> Callable[[type[C]], type[C]]:
 
 def shielded(value: object) -> object:
     """The value in a form whose repr shows nothing."""
-    if isinstance(value, _Secretive | NotGiven | Secret):
+    if value is None or isinstance(value, _Secretive | Secret):
         return cast("object", value)
     if is_mapping(value):
         with suppress(Exception):  # what a mapping raises while it is read shows its values
@@ -196,15 +194,17 @@ _RULES: Final[Mapping[str, Rule]] = {
 }
 
 
+_MISSING: Final = "is missing", "give it, or leave payment_method_data out"
+
+
 def _typed_problems(value: Card | BankAccount, path: str) -> Iterator[Problem]:
     for attribute in fields(type(value)):
-        rule = _RULES.get(attribute.name)
-        broken = rule(getattr(value, attribute.name)) if rule else None
-        if broken is not None:
+        rule, given = _RULES.get(attribute.name), getattr(value, attribute.name)
+        if rule is not None and (broken := _MISSING if given is None else rule(given)):
             yield Problem(f"{path}.{attribute.name}", *broken)
     if isinstance(value.billing, PaymentMethodData):
         yield from islice(json_value(dict(value.billing), f"{path}.billing"), _MOST_PROBLEMS)
-    elif given(value.billing):
+    elif value.billing is not None:
         yield Problem(f"{path}.billing", "must be a mapping", "pass a dict, or leave it out")
 
 

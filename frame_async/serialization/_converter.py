@@ -17,14 +17,13 @@ from cattrs.gen import make_dict_unstructure_fn, override
 
 from frame_async.calls import Call
 from frame_async.errors import Problem, UnreadableError
-from frame_async.models.not_given import NotGiven
 from frame_async.models.payment_methods import BankAccount, Card, PaymentMethodData
 from frame_async.models.requests import LineItem, PaymentLinkSessionRequest
 from frame_async.serialization._values import MismatchError, moment
 
 T = TypeVar("T")
 
-_SCALARS: Final = frozenset((str, int, bool, NotGiven))
+_SCALARS: Final = frozenset((str, int, bool, NoneType))
 
 
 def make() -> Converter:
@@ -39,7 +38,7 @@ def make() -> Converter:
 
     Written:
 
-    - unions of what JSON has: as they are
+    - strings, integers, booleans or None: as they are
     - request classes: without the fields that were not given
     - payment method data: out of its box, at the last moment
     """
@@ -92,8 +91,8 @@ def _is_scalar(found: object) -> bool:
 
 
 def _without_the_not_given(cls: Any, converter: Converter) -> Callable[[Any], dict[str, Any]]:
-    # The default of every optional field is NOT_GIVEN, so what cattrs calls "equal to
-    # the default" is exactly what nobody gave.
+    # The default of every optional field is None, so what cattrs calls "equal to the
+    # default" is exactly what nobody gave.
     always = override(omit=False, omit_if_default=False)
     kept: dict[str, Any] = {"type": always} if cls in (Card, BankAccount) else {}
     return make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **kept)

@@ -7,7 +7,6 @@ from typing import Any, Final
 from attrs import fields
 
 from frame_async.errors import Problem, ValidationError
-from frame_async.models.not_given import NOT_GIVEN
 from frame_async.models.payment_methods import shielded
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
 from frame_async.serialization import _json
@@ -49,8 +48,9 @@ def _told(value: object) -> bytes:
 def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:
     """Build a request from a mapping with the field names of Frame's reference.
 
-    Line items are mappings or `LineItem`; unknown names are refused, because Frame
-    would silently ignore them (seen with ``account_id`` instead of ``account``).
+    Line items are mappings or `LineItem`; None means "not given", in line items too. Unknown
+    names are refused, because Frame would silently ignore them (seen with ``account_id``
+    instead of ``account``).
 
     Raises:
         ValidationError: everything that is wrong, at once, each with its path.
@@ -67,7 +67,8 @@ def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:
     problems = _unknown(known, REQUEST_FIELDS, "")
     if problems:
         known = {name: value for name, value in known.items() if name in REQUEST_FIELDS}
-    known["line_items"], found = _items(known.get("line_items", ()))
+    items = known.get("line_items")
+    known["line_items"], found = _items(() if items is None else items)
     problems += found
     try:
         request = PaymentLinkSessionRequest(**known)
@@ -91,7 +92,7 @@ def _items(value: Any) -> tuple[Any, list[Problem]]:
 def _item(value: Any) -> Any:
     if not is_mapping(value):
         return value  # the request refuses it by name, and checks what is in the others
-    known: dict[str, Any] = {"product": NOT_GIVEN}
+    known: dict[str, Any] = {"product": None}
     known.update((name, value[name]) for name in _ITEM_FIELDS if name in value)
     return LineItem(**known)
 

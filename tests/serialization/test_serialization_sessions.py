@@ -1,6 +1,7 @@
 """Sessions out of the bytes of an answer: nothing renamed, nothing coerced, nothing lost."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
