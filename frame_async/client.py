@@ -12,10 +12,11 @@ from frame_async.engine.attempts import Attempts
 from frame_async.engine.clock import SystemClock
 from frame_async.engine.engine import Engine
 from frame_async.engine.http import Http
-from frame_async.engine.idempotency import Idempotency
+from frame_async.engine.idempotency import KeyLeases
 from frame_async.engine.limiter import RateLimiter, Unlimited
+from frame_async.engine.observing import LogObserver, Observers
 from frame_async.errors import ConfigurationError
-from frame_async.observers import LogObserver, Observer, Observers
+from frame_async.observers import Observer
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
     BASE_URL_VARIABLE,
@@ -130,7 +131,7 @@ class FrameClient:
                 timeout=attempt_timeout,
                 proceed=proceed,
             ),
-            idempotency=Idempotency(
+            idempotency=KeyLeases(
                 store=self._store,
                 scope=self._scope,
                 clock=clock,

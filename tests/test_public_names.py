@@ -83,7 +83,6 @@ def public_callables(name: str) -> Iterator[tuple[str, Any]]:
                 yield f"{each}.{attribute}", function
 
 
-FOR_TYPE_CHECKERS_ONLY = {"FrameClient.__init__", "FrameClient.payment_link_sessions"}
 """What client.py still annotates with names that it doesn't have at run time."""
 
 
@@ -91,7 +90,7 @@ FOR_TYPE_CHECKERS_ONLY = {"FrameClient.__init__", "FrameClient.payment_link_sess
     "module",
     [
         "", ".models", ".errors", ".observers", ".stores", ".stores.sqlite", ".stores.redis",
-        ".stores.postgres", ".webhooks", ".redirects", ".bulk", ".testing", ".emulator",
+        ".stores.postgres", ".webhooks", ".bulk", ".testing", ".emulator",
     ],
 )  # fmt: skip
 def test_types_are_there_at_run_time(module: str) -> None:
@@ -102,7 +101,7 @@ def test_types_are_there_at_run_time(module: str) -> None:
             get_type_hints(of)
         except NameError:
             unresolved.add(name)
-    assert unresolved == (set() if module else FOR_TYPE_CHECKERS_ONLY)
+    assert unresolved == set()
 
 
 def run(code: str) -> str:

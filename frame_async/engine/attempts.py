@@ -17,10 +17,11 @@ from frame_async.calls import Attempt, Call, Outcome
 from frame_async.engine.exchange import Exchange, Trail
 from frame_async.engine.http import Http
 from frame_async.engine.limiter import RateLimiter, Unlimited
+from frame_async.engine.observing import Observers
 from frame_async.engine.operation import Operation
 from frame_async.engine.slots import DismissedError, NoSlotError, Slot
 from frame_async.errors import StoreError
-from frame_async.observers import Observers, logger
+from frame_async.observers import logger
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.outcomes import Ending, sum_up
 from frame_async.protocol.retry import (

@@ -10,10 +10,10 @@ from frame_async.calls import Outcome
 from frame_async.engine import results
 from frame_async.engine.attempts import Attempts, Course
 from frame_async.engine.http import Http
-from frame_async.engine.idempotency import NO_LEASE, Idempotency, Lease, NoLease
+from frame_async.engine.idempotency import NO_LEASE, KeyLeases, Lease, NoLease
 from frame_async.engine.limiter import RateLimiter, Unlimited
-from frame_async.engine.operation import Operation, Options
-from frame_async.observers import Observers
+from frame_async.engine.observing import Observers
+from frame_async.engine.operation import CallOptions, Operation
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.fingerprints import make_fingerprint
 from frame_async.protocol.idempotency import mint
@@ -30,12 +30,12 @@ class Engine:
     http: Http
     limiter: RateLimiter | Unlimited
     attempts: Attempts
-    idempotency: Idempotency
+    idempotency: KeyLeases
     observers: Observers
     clock: Clock
     api_key: Secret[str]
 
-    async def run(self, operation: Operation[R, T], request: R, options: Options) -> T:
+    async def run(self, operation: Operation[R, T], request: R, options: CallOptions) -> T:
         """Make one call, whose parameters have been checked; what it created.
 
         Raises:
@@ -62,7 +62,7 @@ class Engine:
         raise results.error_of(ended, self._secrets(operation, request))
 
     def _begin(
-        self, operation: Operation[R, Any], request: R, options: Options
+        self, operation: Operation[R, Any], request: R, options: CallOptions
     ) -> tuple[Course, Lease | NoLease]:
         """A call about to be made, and the lease of its key."""
         started = self.clock.monotonic()
@@ -89,7 +89,7 @@ class Engine:
 
 
 def _written(
-    operation: Operation[R, Any], request: R, options: Options
+    operation: Operation[R, Any], request: R, options: CallOptions
 ) -> tuple[Secret[bytes], str]:
     """The body, boxed since a traceback shows local variables; its fingerprint, if it has a key."""
     if options.key is None:

@@ -85,7 +85,7 @@ NO_LEASE: Final = NoLease()
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class Idempotency:
+class KeyLeases:
     """The keys of a client's callers, each remembered in the store."""
 
     store: Store
@@ -117,7 +117,7 @@ class Lease:
     """
 
     def __init__(
-        self, shared: Idempotency, course: Course, fingerprint: str, lifetime: float
+        self, shared: KeyLeases, course: Course, fingerprint: str, lifetime: float
     ) -> None:
         self._shared = shared
         self._course = course

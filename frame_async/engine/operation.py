@@ -38,7 +38,7 @@ class Operation(Generic[R_contra, T_co]):
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class Options:
+class CallOptions:
     """How one call is made; checked."""
 
     key: str | None = None

@@ -100,7 +100,7 @@ class BulkResults:
     to let what is in flight finish, call `stop` and go on iterating.
     """
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: "CallPool") -> None:
         self._pool = pool
         self._stream = _stream(pool)
 
@@ -138,7 +138,7 @@ class BulkResults:
 
 # Apart from the class: were the generator and its owner to know each other, a loop that is
 # left early would end the run only when the garbage collector comes by.
-async def _stream(pool: "Pool") -> AsyncGenerator[BulkResult]:
+async def _stream(pool: "CallPool") -> AsyncGenerator[BulkResult]:
     pool.start()
     try:
         # What is there is taken without a coroutine, which costs more than the taking.
@@ -151,7 +151,7 @@ async def _stream(pool: "Pool") -> AsyncGenerator[BulkResult]:
 
 
 @define(kw_only=True, eq=False, repr=False)
-class Pool:
+class CallPool:
     """Workers that take inputs, make calls, and put results where `take` finds them."""
 
     source: "Source"

@@ -83,7 +83,7 @@ SANDBOX: Final = RateLimit(50)
 
 
 @define
-class Slot:
+class SlotState:
     """One place in the window."""
 
     frees_at: float
@@ -111,7 +111,7 @@ class RollingWindow:
     """
 
     limit: RateLimit
-    slots: dict[str, Slot] = field(factory=dict[str, Slot])
+    slots: dict[str, SlotState] = field(factory=dict[str, SlotState])
     known: int = field(init=False)
     """How many slots are ours, as far as is known."""
     probe_at: float = 0.0
@@ -143,7 +143,7 @@ class RollingWindow:
         probe = used >= known
         if probe and not self._may_probe(now):
             return min(self._wait(used - known, now), max(self.probe_at - now, PROBE_WAIT))
-        self.slots[token] = Slot(now + hold + self.limit.per, probe=probe)
+        self.slots[token] = SlotState(now + hold + self.limit.per, probe=probe)
         return 0.0
 
     def force(self, token: str, lane: Lane, now: float, hold: float) -> bool:
@@ -157,7 +157,7 @@ class RollingWindow:
             return True
         if now < self.paused_until or len(self.slots) >= self.limit.open_to(lane):
             return False
-        self.slots[token] = Slot(now + hold + self.limit.per, probe=True)
+        self.slots[token] = SlotState(now + hold + self.limit.per, probe=True)
         return True
 
     def resize(self, limit: RateLimit) -> None:
@@ -205,7 +205,7 @@ class RollingWindow:
         """How many requests the server took in the last period, as far as is known."""
         return sum(not slot.held and not slot.refused for slot in self.slots.values())
 
-    def _answered(self, slot: Slot, now: float) -> None:
+    def _answered(self, slot: SlotState, now: float) -> None:
         slot.frees_at, slot.held, slot.probe = now + self.limit.per, False, False
         self._soonest = min(self._soonest, slot.frees_at)
 

@@ -8,8 +8,8 @@ from attrs import evolve, fields
 
 from frame_async.calls import Call
 from frame_async.engine.engine import Engine
-from frame_async.engine.operation import Operation, Options
-from frame_async.engine.pool import BulkItem, BulkResults, Pool, Source
+from frame_async.engine.operation import CallOptions, Operation
+from frame_async.engine.pool import BulkItem, BulkResults, CallPool, Source
 from frame_async.errors import Problem, ValidationError
 from frame_async.models.payment_methods import BankAccount, Card
 from frame_async.models.requests import PaymentLinkSessionRequest
@@ -189,7 +189,7 @@ class PaymentLinkSessions:
             return await self._engine.run(CREATE, item.request, evolve(options, key=key))
 
         return BulkResults(
-            Pool(
+            CallPool(
                 source=source,
                 create=create,
                 workers=check_count(max_in_flight),
@@ -206,9 +206,9 @@ class PaymentLinkSessions:
         lane: Lane | Literal["interactive", "bulk"],
         key: str | None = None,
         run: object = None,
-    ) -> Options:
+    ) -> CallOptions:
         """How a call is made, checked."""
-        return Options(
+        return CallOptions(
             key=None if key is None else check_key(key),
             timeout=self._timeout if timeout is None else check_timeout(timeout),
             policy=self._policy if retry is None else check_retry(retry),

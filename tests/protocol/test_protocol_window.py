@@ -16,7 +16,7 @@ from frame_async.protocol.window import (
     Lane,
     RateLimit,
     RollingWindow,
-    Slot,
+    SlotState,
 )
 
 INTERACTIVE, BULK = Lane.INTERACTIVE, Lane.BULK
@@ -325,7 +325,7 @@ class TestLearning:
         """What is known only shrinks with a 429, also when more were answered meanwhile."""
         window = filled(10, "abcd")
         window.known = 3
-        window.slots["x"] = Slot(200.0)
+        window.slots["x"] = SlotState(200.0)
         window.refuse("x", 1, 0)
         assert window.known == 3
 
@@ -379,8 +379,8 @@ class TestLearning:
         window.resize(RateLimit(4, 60))
         assert window.known == 4
         window.known = 1
-        window.slots |= {token: Slot(100.0, held=False) for token in "cdef"}
-        window.slots["x"] = Slot(200.0)
+        window.slots |= {token: SlotState(100.0, held=False) for token in "cdef"}
+        window.slots["x"] = SlotState(200.0)
         window.leave("x", 1, sent=True)
         assert window.known == 4
 

@@ -24,7 +24,7 @@ from frame_async import PaymentLinkSessionRequest as Request
 from frame_async.bulk import BulkItem, BulkResult, BulkResults, BulkSummary, summarize
 from frame_async.calls import Call, Outcome
 from frame_async.emulator import Emulator
-from frame_async.engine.pool import Pool, Source
+from frame_async.engine.pool import CallPool, Source
 from frame_async.errors import (
     AuthenticationError,
     ClientClosedError,
@@ -641,7 +641,9 @@ def test_memory_stays_flat_for_many_inputs() -> None:
         order = numbered(1)
         source = Source(order for _ in range(count))
         return BulkResults(
-            Pool(source=source, create=create, workers=16, ordered=ordered, dismiss=lambda: None)
+            CallPool(
+                source=source, create=create, workers=16, ordered=ordered, dismiss=lambda: None
+            )
         )
 
     async def measure() -> None:
