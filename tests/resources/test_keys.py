@@ -27,6 +27,7 @@ from frame_async import (
 from frame_async.emulator import Emulator
 from frame_async.errors import CallInFlightError, SessionUnreadableError, StoreError
 from frame_async.stores import MemoryStore
+from frame_async.testing import VirtualClock
 
 OTHER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_2")], expires_in=900)
 RAISE = RetryPolicy(on_unknown="raise")
@@ -248,6 +249,50 @@ async def test_an_unreadable_session_is_not_made_again(
     assert again.session_id == first.session_id == "pls_1"
     assert again.call.replayed
     assert len(server.ledger) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "session_id", "says"),
+    [
+        (b'{"id": "pls_1", ', "pls_1", "is not JSON"),
+        (b'{"id": "pls_1", "livemode": "no"}', "pls_1", "livemode: must be bool, not str"),
+        (b'{"id": "sk_sandbox_abcdefgh", ', None, "its id is lost"),
+        (b"[]", None, "its id is lost"),
+    ],
+)
+async def test_what_is_said_of_an_unreadable_session(
+    connect: Connect,
+    order: PaymentLinkSessionRequest,
+    body: bytes,
+    session_id: str | None,
+    says: str,
+) -> None:
+    """The error has what is wrong and the id, unless that looks like a secret."""
+    async with FaultServer.playing(answer(framed(body))) as server, connect(server) as frame:
+        ended = await attempt(frame, order)
+    assert isinstance(ended, SessionUnreadableError)
+    assert ended.session_id == session_id
+    assert says in str(ended)
+    assert session_id is None or f"its id is {session_id}" in str(ended)
+    assert "abcdefgh" not in repr(ended)
+
+
+@pytest.mark.parametrize(("days", "replayed"), [(29.9, True), (30.5, False)])
+async def test_a_session_is_remembered_as_long_as_it_lives(
+    connect: Connect, order: PaymentLinkSessionRequest, days: float, replayed: bool
+) -> None:
+    """A key whose session lives for a month gives it for a month, and then another one."""
+    body = b'{"id": "pls_long", "created": 1781115881, "expires": 1783707881}'
+    clock = VirtualClock()
+    store = MemoryStore(now=clock.monotonic)
+    async with FaultServer.playing(answer(framed(body))) as server:
+        async with connect(server, store=store, clock=clock) as frame:
+            await attempt(frame, order)
+            clock.advance(days * 86_400)
+            again = await attempt(frame, order)
+    assert isinstance(again, PaymentLinkSession)
+    assert again.call.replayed is replayed
+    assert (again.id == "pls_long") is replayed
 
 
 class BrokenStore(MemoryStore):
