@@ -280,7 +280,9 @@ async def test_two_runs_at_once(tmp_path: Path) -> None:
         place = Place(tmp_path, emulator.base_url, orders(60))
         first = await place.start("--concurrency", "4")
         await begun(place)
+        first.send_signal(signal.SIGSTOP)  # so that it isn't done before the other begins
         second = await place.run("--json")
+        first.send_signal(signal.SIGCONT)
         assert second.status == 4
         assert "is locked by another process" in second.err
         assert json.loads(second.out)["exit_status"] == 4
