@@ -25,7 +25,7 @@ SESSIONS = [
 REPORTING = {"newest"}  # what others released today is to be known, and no fault of a change
 
 SKIPPED = re.compile(
-    r"^SKIPPED \[\d+\] (?:\S+:\d+: )?(.+)$"  # pytest
+    r"^(?:SKIPPED \[\d+\]|\d+ skipped:) (?:\S+:\d+: )?(.+)$"  # of pytest
     r"|^nox > Session \S+ skipped: (.+)\.$"
     r"|^(valgrind .+ nothing is checked|.+ not comparable, nothing is checked)$",
     re.MULTILINE,
