@@ -37,10 +37,8 @@ TURNS = "FRAME_ASYNC_TURNS"
 WORKERS_PER_CORE = 2
 """More than one, because many tests wait: for a browser, a server, a lease to lapse."""
 
-try:
-    import fcntl
-except ImportError:  # on Windows, where nobody waits for a turn
-    fcntl = None  # type: ignore[assignment]
+HAS_LOCKS = find_spec("fcntl") is not None
+"""Not on Windows, where nobody waits for a turn."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -88,9 +86,11 @@ def pytest_asyncio_loop_factories(
 @contextmanager
 def locked(name: str, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock that is one for all workers of this run."""
-    if fcntl is None or TURNS not in os.environ:
+    if not HAS_LOCKS or TURNS not in os.environ:
         yield
         return
+    import fcntl
+
     with Path(os.environ[TURNS], name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         try:
