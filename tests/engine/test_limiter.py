@@ -16,6 +16,7 @@ from frame_async import (
     PaymentLinkSession,
     PaymentLinkSessionRequest,
     RateLimit,
+    RetryPolicy,
 )
 from frame_async.emulator import Emulator
 from frame_async.engine.limiter import RateLimiter
@@ -218,6 +219,33 @@ async def test_a_payer_does_not_sleep_as_long_as_bulk(
         assert not bulk.done()
         bulk.cancel()
     assert isinstance(ended, PaymentLinkSession)
+
+
+async def test_a_place_that_was_not_used_goes_to_who_waits(
+    connect: Connect, order: PaymentLinkSessionRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a call turns out not to have sent anything, the next one goes without waiting."""
+    loop, clock = asyncio.get_running_loop(), StandingClock()
+    resolve, looked_up, go_on = loop.getaddrinfo, asyncio.Event(), asyncio.Event()
+
+    async def fail_once(*args: Any, **options: Any) -> Any:
+        if looked_up.is_set():
+            return await resolve(*args, **options)
+        looked_up.set()
+        await go_on.wait()
+        raise OSError("no such host")
+
+    monkeypatch.setattr(loop, "getaddrinfo", fail_once)
+    store, once = MemoryStore(now=clock.monotonic), RetryPolicy(max_retries=0)
+    async with FaultServer.playing(serve) as server:
+        client = connect(server, clock=clock, store=store, rate_limit=RateLimit(1, 60))
+        unsent = asyncio.create_task(attempt(client, order, "unsent", timeout=600, retry=once))
+        await asyncio.wait_for(looked_up.wait(), 10)
+        waiting = asyncio.create_task(attempt(client, order, "waiting", timeout=600))
+        await clock.move(0)
+        go_on.set()
+        ended = await asyncio.wait_for(asyncio.gather(unsent, waiting), 10)
+    assert [type(one) for one in ended] == [NotSentError, PaymentLinkSession]
 
 
 async def test_bulk_leaves_a_reserve() -> None:
