@@ -62,7 +62,7 @@ class FrameClient:
             window, and admits it in ``call.store_error``.
         claim_lease: seconds after which the claim of a process that died is found in doubt.
         remember: seconds that a key of your own is remembered at least; by default, as long
-            as its session lives, and an hour.
+            as its session was asked to live, and an hour.
         tls: a TLS context of your own, for example with a private authority; by default
             TLS 1.2 or newer, verified against the system's authorities.
         observers: told what happens in each call, for metrics and traces.

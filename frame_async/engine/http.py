@@ -6,11 +6,13 @@ whatever the network does, and only cancellation passes through.
 """
 
 import asyncio
+import gc
 import os
 import ssl
 import sys
+import warnings
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Final
 
 import aiohttp
@@ -41,7 +43,6 @@ USER_AGENT: Final = (
 )
 
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
-_AT_ONCE: Final = nullcontext()
 _NO_SLOT: Final = "waiting for a connection slot to come free"
 
 
@@ -132,13 +133,15 @@ class Http:
         opened = self._opened
         if opened is None:
             return trail.end(Ending.SESSION_CLOSED)
-        if not await self._admit(opened.gate, timeout, trail):
-            return trail.end(Ending.TIMED_OUT, _NO_SLOT if timeout > 0 else "")
         payload = RequestBody(body, trail)
         try:
-            content = await self._converse(
-                opened.session, method, path, payload, key, timeout, trail
-            )
+            # Not aiohttp's own limit, which swallows a cancellation that meets it.
+            async with asyncio.timeout(timeout):
+                await opened.gate.acquire()
+                trail.admitted = trail.now()
+                if trail.admitted - trail.began >= timeout:
+                    return trail.end(Ending.TIMED_OUT, _NO_SLOT if timeout > 0 else "")
+                content = await self._converse(opened.session, method, path, payload, key)
         except asyncio.CancelledError as cancelled:
             if was_asked_to_cancel():
                 # A traceback shows variables: without the frames below, which hold what
@@ -147,27 +150,15 @@ class Http:
             ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
         except Exception as error:  # noqa: BLE001  # whatever it is, it is evidence
             ending, detail = _ending(error)
+            detail = detail if trail.admitted is not None else _NO_SLOT
         else:
             return trail.end(Ending.COMPLETE, body=content)
         finally:
-            opened.gate.release()
+            if trail.admitted is not None:
+                opened.gate.release()
             payload.abort()
         ending = Ending.SESSION_CLOSED if self.closed else ending
         return trail.end(ending, detail, bytes(trail.body))
-
-    async def _admit(self, gate: asyncio.Semaphore, timeout: float, trail: Trail) -> bool:
-        """Wait for one of the connection slots; False when the time is over."""
-        try:
-            async with asyncio.timeout(timeout) if gate.locked() else _AT_ONCE:
-                await gate.acquire()
-        except TimeoutError:
-            return False
-        trail.admitted = trail.now()
-        if trail.admitted - trail.began < timeout:
-            return True
-        gate.release()
-        trail.admitted = None
-        return False
 
     async def _converse(
         self,
@@ -176,21 +167,15 @@ class Http:
         path: str,
         payload: RequestBody,
         key: str,
-        timeout: float,
-        trail: Trail,
     ) -> bytes:
         """Send one request, and read its answer to the end; the body, decompressed."""
+        trail = payload.trail
         response = await session.request(
             method,
             self._urls.get(path) or self._url(path),
             data=payload,
             headers={"Idempotency-Key": key},
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=timeout - (trail.now() - trail.began),
-                sock_connect=self._connect_timeout,
-                ceil_threshold=EXACT,
-            ),
         )
         try:
             trail.answered = trail.now()
@@ -219,6 +204,9 @@ class Http:
         session = aiohttp.ClientSession(
             connector=Connector(self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=self._connect_timeout, ceil_threshold=EXACT
+            ),
             auto_decompress=False,
             trust_env=False,
             max_line_size=LONGEST_FIELD,
@@ -258,11 +246,30 @@ def _leave_behind(opened: _Opened, process: int) -> None:
         # The parent is using these connections: not a byte may be sent, so not even
         # closed, and kept for ever lest the garbage collector does it.
         _of_parents.append(opened)
-    elif not opened.loop.is_closed():
+    elif opened.loop.is_closed():
+        _drop(opened.session)
+    else:
         raise EventLoopError(
             "this client is open on another event loop; make one FrameClient per event loop, "
             "or close this one there first"
         )
+
+
+def _drop(session: aiohttp.ClientSession) -> None:
+    """Free the sockets of an event loop that was closed before them.
+
+    Nothing can close a transport of such a loop. Python frees it when it finds it, and would
+    warn of it then.
+    """
+    connector = session.connector
+    session.detach()
+    if connector is not None:
+        with suppress(StopIteration):
+            next(connector.close().__await__())  # there is nothing that it could wait for
+    del connector
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _head(response: aiohttp.ClientResponse, key: Secret[str]) -> Head:

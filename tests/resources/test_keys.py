@@ -277,22 +277,27 @@ async def test_what_is_said_of_an_unreadable_session(
     assert "abcdefgh" not in repr(ended)
 
 
-@pytest.mark.parametrize(("days", "replayed"), [(29.9, True), (30.5, False)])
+@pytest.mark.parametrize(
+    ("expires_in", "seconds", "replayed"),
+    [(None, 89_900, True), (None, 90_100, False), (900, 4_400, True), (900, 4_600, False)],
+)
 async def test_a_session_is_remembered_as_long_as_it_lives(
-    connect: Connect, order: PaymentLinkSessionRequest, days: float, replayed: bool
+    connect: Connect, expires_in: int | None, seconds: float, *, replayed: bool
 ) -> None:
-    """A key whose session lives for a month gives it for a month, and then another one."""
-    body = b'{"id": "pls_long", "created": 1781115881, "expires": 1783707881}'
+    """A key is remembered for the life that its request asked for, and an hour."""
+    items = [LineItem(product="prod_1")]
+    request = PaymentLinkSessionRequest(line_items=items, expires_in=expires_in)
     clock = VirtualClock()
     store = MemoryStore(now=clock.monotonic)
-    async with FaultServer.playing(answer(framed(body))) as server:
+    async with FaultServer.playing(serve) as server:
         async with connect(server, store=store, clock=clock) as frame:
-            await attempt(frame, order)
-            clock.advance(days * 86_400)
-            again = await attempt(frame, order)
+            first = await attempt(frame, request)
+            clock.advance(seconds)
+            again = await attempt(frame, request)
+    assert isinstance(first, PaymentLinkSession)
     assert isinstance(again, PaymentLinkSession)
     assert again.call.replayed is replayed
-    assert (again.id == "pls_long") is replayed
+    assert (again.id == first.id) is replayed
 
 
 class BrokenStore(MemoryStore):
