@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fleets import refusals
 from support.queue_limit import EXAMPLES, LIMIT
 from support.servers import redis_url, valkey_server
 
@@ -37,6 +37,16 @@ COMMANDS: Mapping[str, list[str]] = {
     ],
     "arq_shop": ["-m", "arq", "support.queue_shops.WorkerSettings"],
 }
+
+
+@pytest.fixture(params=COMMANDS)
+def shop(request: pytest.FixtureRequest) -> str:
+    """An example whose queue is installed; each has an environment of its own."""
+    name = str(request.param)
+    queue = name.removesuffix("_shop")
+    if find_spec(queue) is None:
+        pytest.skip(f"{queue} is not installed here: nox -s queues")
+    return name
 
 
 @pytest.fixture
@@ -128,7 +138,6 @@ async def until(condition: Callable[[], bool], log: Path, seconds: float = 60.0)
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("shop", COMMANDS)
 async def test_an_example_makes_one_session_for_each_order(
     shop: str, url: str, emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -141,11 +150,10 @@ async def test_an_example_makes_one_session_for_each_order(
         await asyncio.sleep(1.0)
     created = Counter(entry.client_reference_id for entry in emulator.ledger)
     assert created == Counter(ORDERS)
-    assert refusals(emulator) == 0
+    assert 429 not in {entry.status for entry in emulator.ledger}
 
 
 @pytest.mark.skipif(not LONG, reason="FRAME_SOAK_KILLS is not set")
-@pytest.mark.parametrize("shop", COMMANDS)
 async def test_an_example_loses_none_when_killed(
     shop: str, url: str, emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -161,7 +169,7 @@ async def test_an_example_loses_none_when_killed(
     doubled = len(references(emulator)) - COUNT
     print(f"{shop}: {COUNT} orders, 3 kills, {doubled} second sessions")  # noqa: T201
     assert doubled <= 3 * 10
-    assert refusals(emulator) == 0
+    assert 429 not in {entry.status for entry in emulator.ledger}
 
 
 def has_all(emulator: Emulator) -> bool:

@@ -23,7 +23,7 @@ from frame_async.errors import (
 
 REDIS = os.environ["REDIS_URL"]
 SETTINGS = RedisSettings.from_dsn(REDIS)
-SETTINGS.password = unquote(SETTINGS.password or "") or None  # arq 0.25 leaves it encoded
+SETTINGS.password = unquote(SETTINGS.password or "") or None  # arq leaves it percent-encoded
 HELD = 20.0  # seconds that a job may be in hand; below job_timeout
 SPREAD = 60.0  # seconds: what finds no place comes back spread over a period of the window
 
