@@ -22,7 +22,7 @@ PINS = ("-c", ".ci/constraints.txt")
 
 # What may differ with the versions of what is installed, and what may differ between Pythons:
 # database servers, crashes and pages don't.
-WIRED = ["tests/models", "tests/serialization", "tests/resources", "tests/transport"]
+WIRED = ["tests/models", "tests/serialization", "tests/resources", "tests/engine"]
 BESIDE = [
     *("tests/redirects", "tests/webhooks", "tests/testing"),
     *("tests/cli/test_cli.py", "tests/integrations"),
@@ -176,11 +176,11 @@ def soak(session: nox.Session) -> None:
     session.run(
         "pytest",
         "-q",
-        "tests/transport/test_truth.py",
+        "tests/engine/test_truth.py",
         "tests/stores",
         "tests/bulk/test_bulk_killed.py",
         "tests/cli/test_cli_bulk_processes.py",
-        "tests/integrations/test_procrastinate_killed.py",
+        "tests/fleet/test_fleet_killed.py",
         env={"FRAME_SOAK_CALLS": "20000", "FRAME_SOAK_KILLS": "200"},
     )
     session.notify("queues", ["soak"])

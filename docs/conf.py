@@ -19,12 +19,11 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"collections\.abc\..*"),
     ("py:.*", r"(os|datetime|ssl|typing|enum|pathlib|attr|attrs|io|types)\..*"),
-    ("py:.*", r"frame_async\.(calls|hidden|observers|protocol|transport|resources|shapes)\..*"),
-    ("py:.*", r"frame_async\.making\..*"),
+    ("py:.*", r"frame_async\.(calls|secret|observers|protocol|transport|resources|shapes)\..*"),
     ("py:.*", r"(opentelemetry|prometheus_client)\..*"),
     # Shown, but not indexed: names such as `url` are meant of other classes elsewhere.
-    ("py:.*", r"frame_async\.emulator\.deliveries\..*"),
-    ("py:.*", r"frame_async\.models\.(_|not_given).*"),
+    ("py:.*", r"frame_async\.emulator\.webhooks\.deliveries\..*"),
+    ("py:.*", r"frame_async\.models\.(_).*"),
     ("py:.*", r"(Headers|Response|WerkzeugResponse)"),  # of Quart, which names them so
     ("py:.*", r"(aiohttp|contextlib|django|fastapi|litestar|procrastinate|quart|starlette)\..*"),
     ("py:.*", r"frame_async\.integrations\.(\w+\.)?(_|T\b).*"),

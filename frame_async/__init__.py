@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from frame_async.models import (
-        NOT_GIVEN,
         BankAccount,
         Card,
         LineItem,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from frame_async.protocol.window import Lane, RateLimit
 
 __all__ = [
-    "NOT_GIVEN",
     "Attempt",
     "BankAccount",
     "Call",
@@ -80,7 +78,6 @@ _HOMES = {
     "IdempotencyKey": "protocol.idempotency",
     "Lane": "protocol.window",
     "LineItem": "models",
-    "NOT_GIVEN": "models",
     "NotSentError": "errors",
     "NothingCreatedError": "errors",
     "Outcome": "calls",

@@ -10,8 +10,6 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from frame_async.making import Record
-
 
 class Outcome(StrEnum):
     """What an attempt proved about the session it asked for."""
@@ -26,8 +24,8 @@ class Outcome(StrEnum):
     """The request may have reached the server: a session may exist."""
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class Attempt(Record):
+@frozen(kw_only=True)
+class Attempt:
     """One HTTP exchange of a call.
 
     Every time is in seconds on a monotonic clock; a phase that was not reached
@@ -66,8 +64,8 @@ class Attempt(Record):
     """The server's own name for this exchange, when a header gave one."""
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class Call(Record):
+@frozen(kw_only=True)
+class Call:
     """The record of one call; every session and every `CallError` carries one."""
 
     idempotency_key: str = ""

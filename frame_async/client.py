@@ -1,13 +1,21 @@
-"""The client: checks what it is given, has the house wired together, owns its lifetime."""
+"""The client: checks what it is given, puts the engine together, owns its lifetime."""
 
 import os
+import random
+import ssl
 from collections.abc import Sequence
 from hashlib import sha256
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
+from frame_async.engine.attempts import Attempts
+from frame_async.engine.clock import SystemClock
+from frame_async.engine.engine import Engine
+from frame_async.engine.http import Http
+from frame_async.engine.idempotency import KeyLeases
+from frame_async.engine.limiter import RateLimiter, Unlimited
+from frame_async.engine.observing import LogObserver, Observers
 from frame_async.errors import ConfigurationError
-from frame_async.hidden import Hidden, refuse_pickling
 from frame_async.observers import Observer
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
@@ -18,15 +26,11 @@ from frame_async.protocol.credentials import (
     check_api_key,
     normal_base_url,
 )
-from frame_async.protocol.retry import RetryPolicy, check_retry
+from frame_async.protocol.retry import RetryBudget, RetryPolicy, check_retry
 from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
-from frame_async.stores import MemoryStore, Store, default_store, open_store
-from frame_async.transport.clock import SystemClock
-
-if TYPE_CHECKING:
-    import ssl
-
-    from frame_async.resources.payment_link_sessions import PaymentLinkSessions
+from frame_async.resources.payment_link_sessions import PaymentLinkSessions
+from frame_async.secret import Secret, refuse_pickling
+from frame_async.stores import MemoryStore, Store, Window, default_store, open_store
 
 
 class FrameClient:
@@ -58,7 +62,7 @@ class FrameClient:
             window, and admits it in ``call.store_error``.
         claim_lease: seconds after which the claim of a process that died is found in doubt.
         remember: seconds that a key of your own is remembered at least; by default, as long
-            as its session lives, and an hour.
+            as its session was asked to live, and an hour.
         tls: a TLS context of your own, for example with a private authority; by default
             TLS 1.2 or newer, verified against the system's authorities.
         observers: told what happens in each call, for metrics and traces.
@@ -84,15 +88,15 @@ class FrameClient:
         on_store_error: Literal["raise", "proceed"] = "raise",
         claim_lease: float = 30.0,
         remember: float = 0.0,
-        tls: "ssl.SSLContext | None" = None,
+        tls: ssl.SSLContext | None = None,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
-        hidden, api_key = Hidden(api_key), None
-        address, base_url = Hidden(base_url), None
+        secret, api_key = Secret(api_key), None
+        address, base_url = Secret(base_url), None
         store_url, store = _boxed(store)
-        key, self._mode = _key(hidden)
+        key, self._mode = _key(secret)
         self._base_url = _base_url(address)
         _check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
         _check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
@@ -103,31 +107,46 @@ class FrameClient:
             store = MemoryStore(now=clock.monotonic)  # another time than that of the others
         self._store, self._owns_store = _store(store_url, store)
         self._scope = _scope(key, self._base_url)
-        from frame_async.wiring import Settings, wire  # noqa: PLC0415  # aiohttp takes a while
-
-        self._session, self._turnstile, self._payment_link_sessions = wire(
-            Settings(
-                key=key,
-                base_url=self._base_url,
-                scope=self._scope,
-                timeout=timeout,
-                attempt_timeout=attempt_timeout,
-                connect_timeout=connect_timeout,
-                max_in_flight=max_in_flight,
-                policy=RetryPolicy() if retry is None else check_retry(retry),
-                limit=_limit(rate_limit, self._mode),
-                store=self._store,
-                proceed=_check_on_store_error(on_store_error) == "proceed",
-                claim_lease=claim_lease,
-                remember=float(remember),
-                tls=tls,
-                observers=tuple(observers),
-                clock=clock,
-            )
+        policy = RetryPolicy() if retry is None else check_retry(retry)
+        self._http = Http(
+            self._base_url, key, limit=max_in_flight, connect_timeout=connect_timeout, tls=tls
         )
+        watching = tuple(observer.bind(self._base_url) for observer in observers)
+        observing = Observers((LogObserver(), *watching))
+        limit = _limit(rate_limit, self._mode)
+        self._limiter: RateLimiter | Unlimited = Unlimited(clock, policy.jitter, random.random)
+        if limit is not None:
+            self._limiter = RateLimiter(self._store, Window(self._scope, limit), clock)
+        proceed = _check_on_store_error(on_store_error) == "proceed"
+        engine = Engine(
+            http=self._http,
+            limiter=self._limiter,
+            attempts=Attempts(
+                http=self._http,
+                clock=clock,
+                random=random.random,
+                budget=RetryBudget(),
+                limiter=self._limiter,
+                observers=observing,
+                timeout=attempt_timeout,
+                proceed=proceed,
+            ),
+            idempotency=KeyLeases(
+                store=self._store,
+                scope=self._scope,
+                clock=clock,
+                lease_seconds=claim_lease,
+                keep=float(remember),
+                proceed=proceed,
+            ),
+            observers=observing,
+            clock=clock,
+            api_key=key,
+        )
+        self._payment_link_sessions = PaymentLinkSessions(engine, timeout, policy)
 
     @property
-    def payment_link_sessions(self) -> "PaymentLinkSessions":
+    def payment_link_sessions(self) -> PaymentLinkSessions:
         """Create payment link sessions."""
         return self._payment_link_sessions
 
@@ -149,12 +168,12 @@ class FrameClient:
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
-        return self._session.closed
+        return self._http.closed
 
     async def aclose(self) -> None:
         """Close all connections, and the store if it was given as a URL; once is enough."""
-        self._turnstile.close()
-        await self._session.aclose()
+        self._limiter.close()
+        await self._http.aclose()
         if self._owns_store:
             await self._store.aclose()
 
@@ -170,7 +189,7 @@ class FrameClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_session"):  # refused: a traceback may still show it
+        if not hasattr(self, "_payment_link_sessions"):  # refused: a traceback may still show it
             return "<FrameClient unusable>"
         state = "closed" if self.closed else "open"
         return f"<FrameClient {self._base_url} mode={self._mode} {state}>"
@@ -179,20 +198,20 @@ class FrameClient:
         refuse_pickling("a FrameClient")
 
 
-def _key(given: Hidden[str | None]) -> tuple[Hidden[str], Mode]:
+def _key(given: Secret[str | None]) -> tuple[Secret[str], Mode]:
     source = "api_key"
     if given.reveal() is None:
-        given, source = Hidden(os.environ.get(KEY_VARIABLE)), KEY_VARIABLE
+        given, source = Secret(os.environ.get(KEY_VARIABLE)), KEY_VARIABLE
     mode = check_api_key(given, source)
-    return Hidden(str.__str__(given.reveal() or "")), mode  # an enum's own text is another
+    return Secret(str.__str__(given.reveal() or "")), mode  # an enum's own text is another
 
 
-def _boxed(store: Store | str | None) -> tuple[Hidden[str] | None, Store | None]:
+def _boxed(store: Store | str | None) -> tuple[Secret[str] | None, Store | None]:
     """A store's URL may hold a password."""
-    return (Hidden(store), None) if isinstance(store, str) else (None, store)
+    return (Secret(store), None) if isinstance(store, str) else (None, store)
 
 
-def _store(url: Hidden[str] | None, given: Store | None) -> tuple[Store, bool]:
+def _store(url: Secret[str] | None, given: Store | None) -> tuple[Store, bool]:
     """The store, and whether it is the client's to close."""
     if url is not None:
         return open_store(url), True
@@ -201,7 +220,7 @@ def _store(url: Hidden[str] | None, given: Store | None) -> tuple[Store, bool]:
     return (default_store() if given is None else given), False
 
 
-def _scope(key: Hidden[str], base_url: str) -> str:
+def _scope(key: Secret[str], base_url: str) -> str:
     """Stands for the key and the address in stores; neither can be read from it."""
     return sha256(f"{key.reveal()}|{base_url}".encode()).hexdigest()[:24]
 
@@ -220,7 +239,7 @@ def _check_on_store_error(given: object) -> str:
     return str(given)
 
 
-def _base_url(given: Hidden[str | None]) -> str:
+def _base_url(given: Secret[str | None]) -> str:
     """The address, checked; what is refused may hold a password, hence the box."""
     if given.reveal() is not None:
         return normal_base_url(given.reveal())

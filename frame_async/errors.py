@@ -41,17 +41,15 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from frame_async.calls import Call
-from frame_async.making import Record
 
 _SHOWN_PROBLEMS = 3
 _NAMED_PATHS = 12
 _LONGEST_MESSAGE = 1_000
-# As text, which `re` compiles with the first error.
-_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+"
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
-@frozen(eq=False, repr=False)
-class Problem(Record):
+@frozen
+class Problem:
     """One broken rule: where, what the rule is, and how to mend it."""
 
     path: str
@@ -66,8 +64,8 @@ class Problem(Record):
         return f"{where}{self.rule} ({self.fix})"
 
 
-@frozen(eq=False, repr=False)
-class ServerAnswer(Record):
+@frozen
+class ServerAnswer:
     """What a server said when it said no, read from whichever envelope it used."""
 
     status: int
@@ -357,7 +355,7 @@ class EventInFlightError(ReceivedError):
 
 
 def _line(message: str) -> str:
-    line = re.sub(_UNPRINTABLE, " ", message)
+    line = _UNPRINTABLE.sub(" ", message)
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 3] + "..."
 
 

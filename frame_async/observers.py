@@ -1,10 +1,13 @@
-"""What happens in a call, told to code: one small interface, for logs, metrics and traces."""
+"""What happens in a call, for code: one small interface, for logs, metrics and traces.
 
-from collections.abc import Callable, Sequence
+Each call is described in the log ``frame_async``: at INFO if it was retried, else at DEBUG.
+"""
 
-from attrs import define
+import logging
 
 from frame_async.calls import Attempt, Call
+
+logger = logging.getLogger("frame_async")
 
 
 class Observer:
@@ -31,36 +34,3 @@ class Observer:
 
     def call_ended(self, call: Call) -> None:
         """The call is over, cancelled ones included; nothing more will be told of it."""
-
-
-@define(eq=False, repr=False)
-class Audience:
-    """All observers of a client, told in turn; none can disturb a call or another."""
-
-    observers: Sequence[Observer]
-    complain: Callable[[BaseException], None]
-    """Told what an observer raised."""
-
-    def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
-        """See `Observer.attempt_ended`."""
-        for observer in self.observers:
-            try:
-                observer.attempt_ended(key, number, attempt)
-            except Exception as error:  # noqa: BLE001  # an observer only watches
-                self.complain(error)
-
-    def waiting(self, key: str, seconds: float, why: str) -> None:
-        """See `Observer.waiting`."""
-        for observer in self.observers:
-            try:
-                observer.waiting(key, seconds, why)
-            except Exception as error:  # noqa: BLE001  # the same
-                self.complain(error)
-
-    def call_ended(self, call: Call) -> None:
-        """See `Observer.call_ended`."""
-        for observer in self.observers:
-            try:
-                observer.call_ended(call)
-            except Exception as error:  # noqa: BLE001  # the same
-                self.complain(error)

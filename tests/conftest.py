@@ -1,8 +1,20 @@
-"""What all tests share: an emulator on a free port, and a client of it."""
+"""What all tests share: an emulator on a free port, and a client of it.
+
+Whatever is more than single files runs in several workers, where pytest-xdist is installed;
+``-n 0`` keeps it in one process. Ports, files and databases are each test's own, and each
+worker has servers of its own. A test that needs the machine for itself is marked ``alone``.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import atexit
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,6 +32,35 @@ settings.load_profile("patient")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
+TURNS = "FRAME_ASYNC_TURNS"
+"""The variable that tells workers of a run the folder of its locks."""
+WORKERS_PER_CORE = 2
+"""More than one, because many tests wait: for a browser, a server, a lease to lapse."""
+
+HAS_LOCKS = find_spec("fcntl") is not None
+"""Not on Windows, where nobody waits for a turn."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Choose several workers before pytest-xdist looks, unless the command says how many."""
+    option = config.option
+    if not hasattr(config, "workerinput") and TURNS not in os.environ:
+        os.environ[TURNS] = tempfile.mkdtemp(prefix="frame-async-turns-")
+        atexit.register(shutil.rmtree, os.environ[TURNS], ignore_errors=True)
+    unsaid = getattr(option, "numprocesses", 0) is None and option.dist == "no"
+    only_files = all(".py" in name for name in config.args)
+    one_process = only_files or option.collectonly or option.usepdb
+    if unsaid and not one_process and not hasattr(config, "workerinput"):
+        option.numprocesses = WORKERS_PER_CORE * (os.cpu_count() or 1)
+        option.dist = "worksteal"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run alone come last, when no other worker has much left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load our own plugin in a checkout, too, where nothing is installed that names it."""
@@ -29,14 +70,67 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, LoopFactory]:
-    """What goes over the wire is tested on uvloop too, where that is installed."""
+    """What goes over the wire is tested on uvloop too, where that is installed.
+
+    Of the resources that is one call; what many of them do is not the loop's business.
+    """
     factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
-    wired = {"transport", "resources"} & set(item.path.parts)
+    wired = item.path.parent.name == "engine" or item.path.name == "test_create.py"
     if wired and find_spec("uvloop") is not None:
         import uvloop
 
         factories["uvloop"] = uvloop.new_event_loop
     return factories
+
+
+@contextmanager
+def locked(name: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock that is one for all workers of this run."""
+    if not HAS_LOCKS or TURNS not in os.environ:
+        yield
+        return
+    import fcntl
+
+    with Path(os.environ[TURNS], name).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        try:
+            yield
+        finally:  # for forked children, too, which have the file as well
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In a fresh clone, one worker compiles a file, and the others find it compiled."""
+    if not isinstance(collector, pytest.Module):
+        return (yield)
+    with locked(collector.nodeid.replace("/", "-")):
+        return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end why tests were skipped, each reason once."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("skipped tests")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count} skipped: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests share the room, but one that is marked ``alone`` has it to itself.
+
+    Everybody passes the door, so that those who come later can't keep it waiting for ever.
+    """
+    alone = request.node.get_closest_marker("alone") is not None
+    with ExitStack() as room:
+        with locked("door"):
+            room.enter_context(locked("room", shared=not alone))
+        yield
 
 
 @pytest.fixture(autouse=True)

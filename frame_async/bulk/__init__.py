@@ -5,7 +5,7 @@ from frame_async.bulk.json_rows import read_jsonl, read_parquet
 from frame_async.bulk.layouts import Layout
 from frame_async.bulk.rows import Row
 from frame_async.bulk.summaries import BulkSummary, summarize
-from frame_async.resources.many import BulkItem, BulkResult, BulkResults
+from frame_async.engine.pool import BulkItem, BulkResult, BulkResults
 
 __all__ = [
     "BulkItem",

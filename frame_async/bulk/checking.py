@@ -30,7 +30,7 @@ class Checked:
     """Rows of the input."""
     bad: int = 0
     """Rows that are wrong."""
-    doubled: dict[int, int] = field(factory=dict[int, int])
+    repeated: dict[int, int] = field(factory=dict[int, int])
     """Row numbers whose key is also another row's, and the line of that."""
 
 
@@ -53,7 +53,7 @@ def check(
             found.total += 1
             if key_column and row.key:
                 _note_key(seen, row, found)
-            wrong = with_doubled(row, found, key_column)
+            wrong = with_repeated(row, found, key_column)
             if wrong.problems:
                 found.bad += 1
                 on_bad(wrong)
@@ -63,9 +63,9 @@ def check(
     return found
 
 
-def with_doubled(row: Row, found: Checked, key_column: str) -> Row:
+def with_repeated(row: Row, found: Checked, key_column: str) -> Row:
     """The row, refused if its key is also another row's."""
-    line = found.doubled.get(row.number)
+    line = found.repeated.get(row.number)
     if line is None:
         return row
     problem = Problem(key_column, f"is the same as on line {line}", "give each row its own")
@@ -77,7 +77,7 @@ def _note_key(seen: sqlite3.Connection, row: Row, found: Checked) -> None:
     added = seen.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (known, row.line))
     if not added.rowcount:
         (first,) = _one(seen.execute("SELECT line FROM keys WHERE id = ?", (known,)))
-        found.doubled[row.number] = first
+        found.repeated[row.number] = first
 
 
 def _one(rows: Iterator[Any]) -> Any:

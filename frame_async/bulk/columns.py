@@ -2,7 +2,7 @@
 
 Columns have the names of Frame's request fields. Nested ones are written with dots,
 ``line_items.0.product``, or as JSON in one cell, ``line_items``. An empty cell means
-"not given".
+"not given", and so does a ``null``.
 """
 
 import re
@@ -85,8 +85,10 @@ def check_columns(names: Sequence[str]) -> list[Problem]:
     problems = [
         _stranger(name, number) for number, name in enumerate(names, 1) if not is_column(name)
     ]
-    doubled = sorted({name for name in names if names.count(name) > 1 and is_column(name)})
-    problems += [Problem(name, "is there twice", "keep one of the two columns") for name in doubled]
+    repeated = sorted({name for name in names if names.count(name) > 1 and is_column(name)})
+    problems += [
+        Problem(name, "is there twice", "keep one of the two columns") for name in repeated
+    ]
     if "line_items" not in names and not any(_ITEM_COLUMN.fullmatch(name) for name in names):
         problems.append(
             Problem("line_items.0.product", "is missing", "add this column with the product's id")
@@ -170,7 +172,9 @@ class _Place:
     """What makes a value of a cell."""
 
     def put(self, value: object, values: dict[str, Any], items: dict[int, dict[str, Any]]) -> None:
-        """Put a value into the request, or into its line item."""
+        """Put a value into the request, or into its line item; None is none."""
+        if value is None:
+            return
         if self.item is None:
             values[self.field] = value
         else:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 
 from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import PLAIN, Layout
-from frame_async.bulk.rows import Row, make_row
+from frame_async.bulk.rows import Row
 from frame_async.errors import Problem, ValidationError
 
 _SEPARATORS: Final = (",", ";", "\t")
@@ -143,7 +143,7 @@ def _row(line: int, number: int, header: list[str], cells: list[str], layout: La
     problems = _shape_problems(header, cells) or layout.key_problems(key)
     if not problems:
         try:
-            return make_row(line, reference, build_request(by_field), (), number, key)
+            return Row(line, reference, build_request(by_field), (), number, key)
         except ValidationError as error:
             problems = error.problems
     return Row(line, reference, None, problems, number, key)

@@ -14,16 +14,23 @@ from typing import Final, Literal
 
 from attrs import define, field, frozen
 
-from frame_async.bulk.checking import Checked, with_doubled
+from frame_async.bulk.checking import Checked, with_repeated
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.journal import Journal
-from frame_async.bulk.lines import doubles_of, ending_of, line_of, line_of_wrong, recorded
+from frame_async.bulk.lines import (
+    ending_of,
+    line_of,
+    line_of_wrong,
+    possible_duplicates_of,
+    recorded,
+)
 from frame_async.bulk.outage import Outage
 from frame_async.bulk.output import Output
 from frame_async.bulk.rows import Row
 from frame_async.bulk.sources import Input
-from frame_async.bulk.state import Ending, Run, RunState, digest, identity
+from frame_async.bulk.state import RowResult, Run, RunState, digest, identity
 from frame_async.client import FrameClient
+from frame_async.engine.pool import SENSELESS, BulkItem, BulkResult, BulkResults
 from frame_async.errors import (
     CertificateError,
     FrameError,
@@ -36,7 +43,6 @@ from frame_async.errors import (
 )
 from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
-from frame_async.resources.many import SENSELESS, BulkItem, BulkResult, BulkResults
 
 _CHUNK: Final = 256
 _MOST_NAMED: Final = 1_000
@@ -60,7 +66,7 @@ class Options:
 class Numbers:
     """What this run did so far."""
 
-    ended: Counter[Ending] = field(factory=Counter[Ending])
+    ended: Counter[RowResult] = field(factory=Counter[RowResult])
     known: int = 0
     """Rows that had their result before."""
     retries: int = 0
@@ -167,9 +173,9 @@ class FileRun:
         else:
             self.forecast.finished(self._now())
         known_as = identity(row.number, row.key)
-        fingerprint, doubles = digest(row.request), doubles_of(result)
-        told = recorded(row, known_as, fingerprint, ending, doubles)
-        if self._journal.add(line_of(result, row, ending), told):
+        fingerprint, duplicates = digest(row.request), possible_duplicates_of(result)
+        record = recorded(row, known_as, fingerprint, ending, duplicates)
+        if self._journal.add(line_of(result, row, ending), record):
             self.numbers.ended[ending] += 1
 
     def _watch(self, result: BulkResult) -> None:
@@ -240,10 +246,10 @@ class FileRun:
         return items
 
     def _complete(self, row: Row) -> Row:
-        return with_doubled(row, self._checked, self._run.key_column)
+        return with_repeated(row, self._checked, self._run.key_column)
 
     def _known_as(self, row: Row) -> int:
-        if row.number in self._checked.doubled:
+        if row.number in self._checked.repeated:
             return -row.number  # its key stands for another row
         return identity(row.number, row.key)
 
@@ -255,9 +261,9 @@ class FileRun:
                 self.numbers.changed.append(row)
 
     def _refuse(self, row: Row) -> None:
-        told = recorded(row, self._known_as(row), 0, Ending.INVALID, 0)
-        if self._journal.add(line_of_wrong(row), told):
-            self.numbers.ended[Ending.INVALID] += 1
+        record = recorded(row, self._known_as(row), 0, RowResult.INVALID, 0)
+        if self._journal.add(line_of_wrong(row), record):
+            self.numbers.ended[RowResult.INVALID] += 1
 
     @staticmethod
     def _now() -> float:

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Final
 
 from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import PLAIN, Layout
-from frame_async.bulk.rows import Row, make_row
+from frame_async.bulk.rows import Row
 from frame_async.errors import ConfigurationError, Problem, UnreadableError, ValidationError
 from frame_async.serialization import load_json
 from frame_async.shapes import is_mapping
@@ -71,7 +71,7 @@ def build_row(line: int, number: int, value: Any, layout: Layout) -> Row:
     problems = layout.key_problems(key) or _twice(fields, layout)
     if not problems:
         try:
-            return make_row(line, shown, build_request(layout.constants, fields), (), number, key)
+            return Row(line, shown, build_request(layout.constants, fields), (), number, key)
         except ValidationError as error:
             problems = error.problems
     return Row(line, shown, None, problems, number, key)

@@ -46,9 +46,9 @@ class Layout:
             for name in [*self.renames, *([self.key] if self.key else [])]
             if name not in columns
         ]
-        doubled = {name for name in columns if columns.count(name) > 1}
+        repeated = {name for name in columns if columns.count(name) > 1}
         fields = [self.renames.get(name, name) for name in columns if not self._left_out(name)]
-        if not doubled:
+        if not repeated:
             problems += [_twice(name) for name in fields if name in self.constants]
         return problems + check_columns([*fields, *(c for c in self.constants if c not in fields)])
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from frame_async.bulk.rows import Row
-from frame_async.bulk.state import Ending, Recorded
+from frame_async.bulk.state import Recorded, RowResult
+from frame_async.engine.pool import SENSELESS, BulkResult
 from frame_async.errors import (
     FrameError,
     IdempotencyConflictError,
@@ -17,7 +18,6 @@ from frame_async.errors import (
 )
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.retry import RetryPolicy
-from frame_async.resources.many import SENSELESS, BulkResult
 
 _CHANGED: Final = (
     "the row was changed after a request had been sent for it; for what it said before, "
@@ -25,21 +25,21 @@ _CHANGED: Final = (
 )
 
 
-def ending_of(result: BulkResult, policy: RetryPolicy) -> Ending | None:
+def ending_of(result: BulkResult, policy: RetryPolicy) -> RowResult | None:
     """What became of a row, once and for all; None when it may be tried again."""
     match result.error:
         case None:
-            return Ending.CREATED
+            return RowResult.CREATED
         case error if type(error) is OutcomeUnknownError and _has_attempts_left(result, policy):
             return None
         case error if isinstance(error, (*SENSELESS, NotSentError, RateLimitedError)):
             return None
         case OutcomeUnknownError() | IdempotencyConflictError():
-            return Ending.UNKNOWN
+            return RowResult.UNKNOWN
         case RequestRefusedError():
-            return Ending.REFUSED
+            return RowResult.REFUSED
         case _:
-            return Ending.INVALID
+            return RowResult.INVALID
 
 
 def _has_attempts_left(result: BulkResult, policy: RetryPolicy) -> bool:
@@ -50,13 +50,13 @@ def _has_attempts_left(result: BulkResult, policy: RetryPolicy) -> bool:
     return policy.on_unknown == "retry" and result.call.possible_duplicates <= policy.max_retries
 
 
-def line_of(result: BulkResult, row: Row, ending: Ending) -> dict[str, Any]:
+def line_of(result: BulkResult, row: Row, ending: RowResult) -> dict[str, Any]:
     """The line of a row for which a call was made; members as in `output.COLUMNS`."""
     call = result.call
     return {
         **_head(row, ending),
         **(_session(result.session) if result.session else _error(result.error)),
-        "possible_duplicates": doubles_of(result),
+        "possible_duplicates": possible_duplicates_of(result),
         "attempts": len(call.attempts),
         "idempotency_key": result.item.idempotency_key,
     }
@@ -66,22 +66,29 @@ def line_of_wrong(row: Row) -> dict[str, Any]:
     """The line of a row that was wrong before anything was sent."""
     problems = [{"path": p.path, "rule": p.rule, "fix": p.fix} for p in row.problems]
     error = {"message": "; ".join(map(str, row.problems)), "problems": problems}
-    return {**_head(row, Ending.INVALID), "error": error, "possible_duplicates": 0, "attempts": 0}
+    return {
+        **_head(row, RowResult.INVALID),
+        "error": error,
+        "possible_duplicates": 0,
+        "attempts": 0,
+    }
 
 
-def doubles_of(result: BulkResult) -> int:
+def possible_duplicates_of(result: BulkResult) -> int:
     """Sessions that may exist beside the one handed over, or beside none."""
     changed = isinstance(result.error, IdempotencyConflictError)
     return 1 if changed else result.call.possible_duplicates
 
 
-def recorded(row: Row, known_as: int, fingerprint: int, ending: Ending, doubles: int) -> Recorded:
+def recorded(
+    row: Row, known_as: int, fingerprint: int, ending: RowResult, possible_duplicates: int
+) -> Recorded:
     """What is remembered of a row; its line and reference where there is something to tell."""
-    reference = row.reference if doubles or ending is Ending.UNKNOWN else ""
-    return Recorded(known_as, fingerprint, int(ending), doubles, row.line, reference)
+    reference = row.reference if possible_duplicates or ending is RowResult.UNKNOWN else ""
+    return Recorded(known_as, fingerprint, int(ending), possible_duplicates, row.line, reference)
 
 
-def _head(row: Row, ending: Ending) -> dict[str, Any]:
+def _head(row: Row, ending: RowResult) -> dict[str, Any]:
     return {
         "row": row.number,
         "line": row.line,
@@ -101,21 +108,21 @@ def _session(session: PaymentLinkSession) -> dict[str, Any]:
 
 
 def _error(error: FrameError | None) -> dict[str, Any]:
-    told: dict[str, Any] = {"message": str(error)}
+    described: dict[str, Any] = {"message": str(error)}
     match error:
         case IdempotencyConflictError():
-            told = {"message": f"{_CHANGED} (different: {', '.join(error.fields)})"}
+            described = {"message": f"{_CHANGED} (different: {', '.join(error.fields)})"}
         case ValidationError():
-            told["problems"] = [
+            described["problems"] = [
                 {"path": p.path, "rule": p.rule, "fix": p.fix} for p in error.problems
             ]
         case SessionUnreadableError():
-            return {"session_id": error.session_id, "error": told}
+            return {"session_id": error.session_id, "error": described}
         case RequestRefusedError():
-            told |= {"status": error.status, "fields": _fields(error.field_errors)}
+            described |= {"status": error.status, "fields": _fields(error.field_errors)}
         case _:
             pass
-    return {"error": told}
+    return {"error": described}
 
 
 def _fields(errors: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:

@@ -67,7 +67,7 @@ class PermitStore:
         taken_at = self._now()
         wait = await self._store.enter(window, token, Lane.BULK, FRESH + hold)
         if wait > 0:
-            return self._told(wait)
+            return self._noted(wait)
         self._ready.append(Permit(window, token, taken_at))
         return 0.0
 
@@ -115,11 +115,11 @@ class PermitStore:
             await self._store.leave(permit.window, permit.token, sent=False)
         wait = await self._store.enter(window, token, lane, hold)
         if wait > 0:
-            self._told(wait)
+            self._noted(wait)
             return _NOT_HERE
         return 0.0
 
-    def _told(self, wait: float) -> float:
+    def _noted(self, wait: float) -> float:
         """Seconds until asking again: the store tells each who asks another time."""
         now = self._now()
         if not now < self._next_at < now + wait:

@@ -14,12 +14,12 @@ from zlib import crc32
 from attrs import evolve
 
 from frame_async.bulk.output import COLUMNS, OutputFormat, check_written, sync_folder
-from frame_async.bulk.state import Ending, Run, RunState
+from frame_async.bulk.state import RowResult, Run, RunState
 from frame_async.serialization import load_json
 
 
 async def reopen(
-    state: RunState, run: Run, output: Path, format_: OutputFormat, endings: Sequence[Ending]
+    state: RunState, run: Run, output: Path, format_: OutputFormat, endings: Sequence[RowResult]
 ) -> Run:
     """Forget the rows that ended so, and take their lines out of the output.
 

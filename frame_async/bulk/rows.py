@@ -1,11 +1,8 @@
 """One row of a file: a request, or what is wrong with it."""
 
-from typing import Final
-
 from attrs import frozen
 
 from frame_async.errors import Problem
-from frame_async.making import maker_of
 from frame_async.models.requests import PaymentLinkSessionRequest
 
 
@@ -25,7 +22,3 @@ class Row:
     """Which row of the file it is, counted from 1, without the header and blank lines."""
     key: str = ""
     """What the key column says, when one was named."""
-
-
-make_row: Final = maker_of(Row)
-"""A row of the values of all its fields, in order."""

@@ -18,7 +18,6 @@ from typing import Final
 from attrs import astuple, field, frozen
 
 from frame_async.errors import ConfigurationError
-from frame_async.models.not_given import NOT_GIVEN
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.protocol.fingerprints import make_fingerprint
 from frame_async.serialization import dump, dump_fields
@@ -49,7 +48,7 @@ CREATE INDEX IF NOT EXISTS bulk_rows_told ON bulk_rows (row) WHERE ending = 3 OR
 _AT_ONCE: Final = 500
 
 
-class Ending(IntEnum):
+class RowResult(IntEnum):
     """What became of a row, once and for all."""
 
     CREATED = 0
@@ -70,8 +69,8 @@ class Recorded:
     digest: int
     """What its request was, see `digest`."""
     ending: int
-    """An `Ending`."""
-    doubles: int = 0
+    """A `RowResult`."""
+    possible_duplicates: int = 0
     """Sessions that may exist beside the one handed over, or beside none."""
     line: int = 0
     """Line of the input."""
@@ -121,7 +120,7 @@ class RunState:
         """Remember the run itself."""
         await self.store.transact(lambda connection: _write_run(connection, run))
 
-    async def known(self, rows: Sequence[int]) -> dict[int, tuple[int, Ending]]:
+    async def known(self, rows: Sequence[int]) -> dict[int, tuple[int, RowResult]]:
         """Digest and ending of those rows that have a result."""
         return await self.store.transact(lambda connection: _known(connection, rows))
 
@@ -137,7 +136,7 @@ class RunState:
 
         await self.store.transact(write)
 
-    async def forget(self, endings: Iterable[Ending], run: Run) -> None:
+    async def forget(self, endings: Iterable[RowResult], run: Run) -> None:
         """Forget the rows that ended so, and remember the run as it is without them."""
         marks = [(int(ending),) for ending in endings]
 
@@ -147,16 +146,16 @@ class RunState:
 
         await self.store.transact(forget)
 
-    async def counts(self) -> Mapping[Ending, int]:
+    async def counts(self) -> Mapping[RowResult, int]:
         """How many rows ended in which way, in all runs on this file together."""
         counted = await self.store.transact(
             lambda connection: connection.execute(
                 "SELECT ending, count(*) FROM bulk_rows GROUP BY ending"
             ).fetchall()
         )
-        return {ending: dict(counted).get(ending, 0) for ending in Ending}
+        return {ending: dict(counted).get(ending, 0) for ending in RowResult}
 
-    async def told(self, most: int = -1) -> list[Recorded]:
+    async def in_doubt(self, most: int = -1) -> list[Recorded]:
         """Rows that are unknown or possibly doubled, in the order of their lines."""
         rows = await self.store.transact(
             lambda connection: connection.execute(
@@ -181,11 +180,11 @@ def digest(request: PaymentLinkSessionRequest | None) -> int:
     """63 bits that stand for a request; 0 for a row that describes none."""
     if request is None:
         return 0
-    if request.payment_method_data is NOT_GIVEN:
-        told = dump(request)
+    if request.payment_method_data is None:
+        text = dump(request)
     else:  # of which a fingerprint tells as little as may lie on a disk
-        told = make_fingerprint(dump_fields(request)[1]).encode()
-    return int.from_bytes(sha256(told).digest()[:8], "big") >> 1
+        text = make_fingerprint(dump_fields(request)[1]).encode()
+    return int.from_bytes(sha256(text).digest()[:8], "big") >> 1
 
 
 def _found(connection: sqlite3.Connection) -> Run | None:
@@ -206,8 +205,8 @@ def _write_run(connection: sqlite3.Connection, run: Run) -> None:
     )
 
 
-def _known(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int, Ending]]:
-    found: dict[int, tuple[int, Ending]] = {}
+def _known(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int, RowResult]]:
+    found: dict[int, tuple[int, RowResult]] = {}
     todo = iter(rows)
     while some := list(islice(todo, _AT_ONCE)):
         marks = ",".join("?" * len(some))
@@ -215,7 +214,7 @@ def _known(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tup
             f"SELECT row, digest, ending FROM bulk_rows WHERE row IN ({marks})",  # noqa: S608
             some,
         ):
-            found[row] = (fingerprint, Ending(ending))
+            found[row] = (fingerprint, RowResult(ending))
     return found
 
 

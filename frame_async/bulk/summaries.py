@@ -4,8 +4,8 @@ from collections.abc import AsyncIterable
 
 from attrs import define
 
+from frame_async.engine.pool import BulkResult
 from frame_async.errors import NotSentError, OutcomeUnknownError, RequestRefusedError
-from frame_async.resources.many import BulkResult
 
 
 @define

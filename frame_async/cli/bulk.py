@@ -16,14 +16,13 @@ from attrs import evolve
 
 from frame_async.bulk.checking import Checked, check
 from frame_async.bulk.file_run import FileRun, Options
-from frame_async.bulk.fleet_books import FleetRun, queue_of
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.layouts import Layout, parse_pairs
 from frame_async.bulk.output import Output, check_free
 from frame_async.bulk.reopening import finish, reopen
 from frame_async.bulk.sources import Input, open_input
-from frame_async.bulk.state import Ending, Run, RunState, check_same
-from frame_async.cli.bulk_command import STDIN, Command, UsageError
+from frame_async.bulk.state import RowResult, Run, RunState, check_same
+from frame_async.cli.bulk_command import STDIN, Command, OptionsError
 from frame_async.cli.bulk_report import (
     STOPPED,
     Report,
@@ -38,6 +37,7 @@ from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
 from frame_async.errors import FrameError, StoreError, ValidationError
+from frame_async.fleet.runs import FleetRun, queue_of
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
 
@@ -64,7 +64,7 @@ def run_bulk(command: Command) -> int:
         why, status = f"frame-async bulk: {error}", STOPPED if error.errno in _FULL else USAGE
     except ValidationError as error:
         why, status = f"frame-async bulk: {mistakes(error)}", USAGE
-    except (FrameError, UsageError) as error:
+    except (FrameError, OptionsError) as error:
         why, status = f"frame-async bulk: {error}", USAGE
     except Exception as error:  # noqa: BLE001  # status 1 would say that rows were refused
         traceback.print_exc()
@@ -121,20 +121,22 @@ def _check_together(command: Command) -> None:
         _check_with_queue(command)
         return
     if command.run is not None:
-        raise UsageError("--run names a run in a queue: say --queue, too")
+        raise OptionsError("--run names a run in a queue: say --queue, too")
     if command.output is None and not command.check_only:
-        raise UsageError("where do the results go? name a file with -o, or - for the output")
+        raise OptionsError("where do the results go? name a file with -o, or - for the output")
     if command.again and not command.to_file:
-        raise UsageError("--again takes lines out of the output, so that has to be a file")
+        raise OptionsError("--again takes lines out of the output, so that has to be a file")
 
 
 def _check_with_queue(command: Command) -> None:
     if command.output is not None:
-        raise UsageError("with --queue, results are written by: frame-async bulk status -o FILE")
+        raise OptionsError("with --queue, results are written by: frame-async bulk status -o FILE")
     if command.on_emulator or command.store or command.state or command.new_key:
-        raise UsageError("--queue doesn't go together with --emulator, --store, --state, --new-key")
+        raise OptionsError(
+            "--queue doesn't go together with --emulator, --store, --state, --new-key"
+        )
     if command.orders == STDIN and not command.run and not command.check_only:
-        raise UsageError("what comes from a pipe has no name: name the run with --run")
+        raise OptionsError("what comes from a pipe has no name: name the run with --run")
 
 
 def _checked(command: Command, checked: Checked) -> int:
@@ -152,7 +154,7 @@ async def _go(command: Command, source: Input, checked: Checked, screen: Screen)
         try:
             async with _frame(command, state) as client:
                 run = await _begin(command, client, state)
-                before = (await state.counts())[Ending.CREATED]
+                before = (await state.counts())[RowResult.CREATED]
                 going = _file_run(command, client, source, checked, state, run)
                 stops.attach(going.stop)
                 async with watch(going, checked.total, screen):
@@ -185,7 +187,7 @@ async def _begin(command: Command, client: FrameClient, state: RunState) -> Run:
         return going
     going = await finish(state, going, command.output)
     if command.again:
-        endings = [Ending[name.upper()] for name in command.again]
+        endings = [RowResult[name.upper()] for name in command.again]
         going = await reopen(state, going, command.output, command.written_as, endings)
     return going
 
@@ -257,11 +259,11 @@ def _given_limit(requests: int) -> RateLimit | None:
 
 def _check_mode(command: Command, mode: Mode) -> None:
     if command.mode is None and mode is Mode.LIVE:
-        raise UsageError("the API key is for live mode: say --mode live if that is meant")
+        raise OptionsError("the API key is for live mode: say --mode live if that is meant")
     if command.mode is None and mode is Mode.UNKNOWN:
-        raise UsageError("the API key doesn't tell its mode: say --mode sandbox or --mode live")
+        raise OptionsError("the API key doesn't tell its mode: say --mode sandbox or --mode live")
     if command.mode is not None and mode not in (Mode.UNKNOWN, Mode(command.mode)):
-        raise UsageError(f"--mode {command.mode} was said, but the API key is for {mode} mode")
+        raise OptionsError(f"--mode {command.mode} was said, but the API key is for {mode} mode")
 
 
 def _limit(command: Command, mode: Mode) -> RateLimit | None:
@@ -287,10 +289,10 @@ async def _report(
 ) -> Report:
     numbers = run.numbers
     try:
-        counts, told = await state.counts(), await state.told()
+        counts, in_doubt = await state.counts(), await state.in_doubt()
     except StoreError as error:  # it went away meanwhile: say at least what this run saw
         run.stopped = run.stopped or error.message
-        counts, told, before = {ending: numbers.ended[ending] for ending in Ending}, [], 0
+        counts, in_doubt, before = {ending: numbers.ended[ending] for ending in RowResult}, [], 0
     return Report(
         rows=checked.total,
         done=numbers.done,
@@ -299,7 +301,7 @@ async def _report(
         created_before=before,
         replayed=numbers.replayed,
         retried=numbers.retries,
-        in_doubt=tuple(told),
+        in_doubt=tuple(in_doubt),
         changed=tuple(numbers.changed),
         changes=numbers.changes,
         stopped=run.stopped,

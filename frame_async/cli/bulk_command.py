@@ -12,7 +12,7 @@ from frame_async.protocol.retry import RetryPolicy
 STDIN: Final = Path("-")
 
 
-class UsageError(Exception):
+class OptionsError(Exception):
     """Options that don't go together."""
 
 

@@ -12,7 +12,7 @@ from attrs import frozen
 from frame_async.bulk.columns import STRANGER, nearest_column
 from frame_async.bulk.layouts import LAYOUT
 from frame_async.bulk.rows import Row
-from frame_async.bulk.state import Ending, Recorded
+from frame_async.bulk.state import Recorded, RowResult
 from frame_async.errors import Problem, ValidationError
 from frame_async.serialization import dump_json
 
@@ -37,7 +37,7 @@ class Report:
     """How many of them have a result, as far as this run came."""
     complete: bool
     """Whether this run came to the end of the input."""
-    counts: Mapping[Ending, int]
+    counts: Mapping[RowResult, int]
     """Rows with a result, by what it is, those that the input has lost included."""
     created_before: int
     """How many created rows had their result before this run."""
@@ -80,9 +80,9 @@ class Report:
             return _BY_SIGNAL + self.signal
         if self.stopped or self.pending:
             return STOPPED
-        if self.counts[Ending.UNKNOWN]:
+        if self.counts[RowResult.UNKNOWN]:
             return SOME_UNKNOWN
-        refused = self.counts[Ending.REFUSED] + self.counts[Ending.INVALID]
+        refused = self.counts[RowResult.REFUSED] + self.counts[RowResult.INVALID]
         return SOME_REFUSED if refused or self.changes else ALL_CREATED
 
 
@@ -148,7 +148,7 @@ def _as_json(report: Report) -> dict[str, Any]:
     number = report.signal
     return {
         "rows": report.rows,
-        **{ending.name.lower(): report.counts[ending] for ending in Ending},
+        **{ending.name.lower(): report.counts[ending] for ending in RowResult},
         "created_before": report.created_before,
         "pending": report.pending,
         "replayed": report.replayed,
@@ -158,8 +158,8 @@ def _as_json(report: Report) -> dict[str, Any]:
             {
                 "line": row.line,
                 "reference": row.reference or None,
-                "result": Ending(row.ending).name.lower(),
-                "possible_duplicates": row.doubles,
+                "result": RowResult(row.ending).name.lower(),
+                "possible_duplicates": row.possible_duplicates,
             }
             for row in report.in_doubt
         ],
@@ -178,16 +178,16 @@ def _as_json(report: Report) -> dict[str, Any]:
 def _lines(report: Report) -> Iterator[str]:
     counts = report.counts
     parts = [
-        _created(counts[Ending.CREATED], report.created_before),
-        f"refused {counts[Ending.REFUSED]:,}",
+        _created(counts[RowResult.CREATED], report.created_before),
+        f"refused {counts[RowResult.REFUSED]:,}",
     ]
-    parts += [f"invalid {counts[Ending.INVALID]:,}", f"unknown {counts[Ending.UNKNOWN]:,}"]
+    parts += [f"invalid {counts[RowResult.INVALID]:,}", f"unknown {counts[RowResult.UNKNOWN]:,}"]
     if report.pending:
         parts.append(f"open {report.pending:,}")
     parts += [f"retried {report.retried:,}", f"{report.seconds:.1f} s"]
     if report.in_doubt:
         yield "A session that nobody has may exist at Frame for these rows:"
-        yield from _some([doubt(row) for row in report.in_doubt])
+        yield from _some([describe(row) for row in report.in_doubt])
     if report.changes:
         yield "These rows were changed after they had their result, and keep it:"
         yield from _some([_name(row.line, row.reference) for row in report.changed], report.changes)
@@ -212,12 +212,12 @@ def _some(lines: Sequence[str], total: int | None = None) -> Iterator[str]:
         yield f"  and {total - _SHOWN:,} more (--json lists them)"
 
 
-def doubt(row: Recorded) -> str:
+def describe(row: Recorded) -> str:
     """A row that is unknown or possibly doubled, in words."""
     name = _name(row.line, row.reference)
-    if row.ending == Ending.UNKNOWN:
-        return f"{name}: unknown, up to {max(1, row.doubles)}"
-    return f"{name}: created, and up to {row.doubles} beside it"
+    if row.ending == RowResult.UNKNOWN:
+        return f"{name}: unknown, up to {max(1, row.possible_duplicates)}"
+    return f"{name}: created, and up to {row.possible_duplicates} beside it"
 
 
 def _name(line: int, reference: str) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from frame_async.bulk.file_run import FileRun
 from frame_async.bulk.rows import Row
-from frame_async.bulk.state import Ending
+from frame_async.bulk.state import RowResult
 
 _GONE: Final = (OSError, ValueError)
 _BETWEEN_FRAMES: Final = 0.25
@@ -96,9 +96,9 @@ def _refresh(progress: Progress, task: TaskID, run: FileRun, total: int) -> None
 
 def _status(run: FileRun, total: int) -> str:
     numbers, forecast, now = run.numbers, run.forecast, time.monotonic()
-    refused = numbers.ended[Ending.REFUSED] + numbers.ended[Ending.INVALID]
+    refused = numbers.ended[RowResult.REFUSED] + numbers.ended[RowResult.INVALID]
     parts = [f"refused {refused:,}", f"retried {numbers.retries:,}"]
-    if unknown := numbers.ended[Ending.UNKNOWN]:
+    if unknown := numbers.ended[RowResult.UNKNOWN]:
         parts.append(f"unknown {unknown:,}")
     parts.append(f"{forecast.rate(now):,.0f}/min")
     if forecast.limit is not None:

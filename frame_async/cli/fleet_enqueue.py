@@ -10,15 +10,15 @@ from typing import Any, Final
 from attrs import define, evolve, field
 
 from frame_async.bulk.checking import Checked, check
-from frame_async.bulk.fleet_books import Enqueued, FleetRun
-from frame_async.bulk.fleet_rows import OpenRows, queued
 from frame_async.bulk.sources import Input
-from frame_async.bulk.state import Ending
-from frame_async.cli.bulk_command import Command, UsageError
+from frame_async.bulk.state import RowResult
+from frame_async.cli.bulk_command import Command, OptionsError
 from frame_async.cli.bulk_report import SOME_REFUSED, print_checked, say
 from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.fleet_parts import needing_procrastinate
 from frame_async.cli.stops import listening
+from frame_async.fleet.rows import OpenRows, queued
+from frame_async.fleet.runs import Enqueued, FleetRun
 from frame_async.serialization import dump_json
 
 _BATCH: Final = 500
@@ -29,7 +29,7 @@ _WRONG: Final = 2
 
 
 @define
-class _Told:
+class _Summary:
     """What became of the rows."""
 
     rows: int
@@ -62,7 +62,7 @@ def enqueue(command: Command, source: Input, run: FleetRun | None, screen: Scree
     checked = check(rows, command.key_column, screen.show_wrong, screen.show_checking)
     screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
     if rows.secret and not command.check_only:
-        raise UsageError(
+        raise OptionsError(
             f"{rows.secret:,} rows have payment_method_data, which must not lie in a queue: "
             "nothing was enqueued"
         )
@@ -71,68 +71,70 @@ def enqueue(command: Command, source: Input, run: FleetRun | None, screen: Scree
         if command.as_json:
             print_checked(checked.total, checked.bad, status, sys.stdout)
         return status
-    told = asyncio.run(_enqueue(command, rows, checked, evolve(run, total=checked.total), screen))
-    text = dump_json(_as_json(told, run)).decode() if command.as_json else _lines(told, run)
+    summary = asyncio.run(
+        _enqueue(command, rows, checked, evolve(run, total=checked.total), screen)
+    )
+    text = dump_json(_as_json(summary, run)).decode() if command.as_json else _lines(summary, run)
     say(text, sys.stdout)
-    return told.exit_status
+    return summary.exit_status
 
 
 async def _enqueue(
     command: Command, rows: OpenRows, checked: Checked, mine: FleetRun, screen: Screen
-) -> _Told:
+) -> _Summary:
     with needing_procrastinate():
-        from frame_async.integrations.procrastinate import TASK, open_fleet
-    told = _Told(checked.total, checked.bad)
-    again = [Ending[name.upper()] for name in command.again]
+        from frame_async.fleet import TASK, open_fleet
+    summary = _Summary(checked.total, checked.bad)
+    again = [RowResult[name.upper()] for name in command.again]
     with listening(screen.say) as stops:
         async with open_fleet(command.queue or "") as fleet:
-            run = await fleet.books.begin(mine)
+            run = await fleet.runs.begin(mine)
             left = rows.rows()
             while stops.signal is None and (batch := list(islice(left, _BATCH))):
                 given = [queued(row, checked, command.key_column) for row in batch]
-                told.add(await fleet.books.enqueue(run, TASK, given, again), len(batch))
-                screen.show_checking(told.passed, "enqueuing")
+                summary.add(await fleet.runs.enqueue(run, TASK, given, again), len(batch))
+                screen.show_checking(summary.passed, "enqueuing")
             if stops.signal is None:
-                await fleet.books.complete(run, told.passed)
-        told.signal = stops.signal
-    return told
+                await fleet.runs.complete(run, summary.passed)
+        summary.signal = stops.signal
+    return summary
 
 
-def _as_json(told: _Told, run: FleetRun) -> dict[str, Any]:
+def _as_json(summary: _Summary, run: FleetRun) -> dict[str, Any]:
     return {
         "run": run.name,
-        "rows": told.rows,
-        "invalid": told.invalid,
-        "enqueued": told.added,
-        "again": told.again,
-        "known": told.passed - told.added - told.again,
-        "pending": told.rows - told.passed,
-        "changed": len(told.changed),
-        "changed_lines": told.changed[:_MOST_NAMED],
-        "signal": signal.Signals(told.signal).name if told.signal is not None else None,
-        "exit_status": told.exit_status,
+        "rows": summary.rows,
+        "invalid": summary.invalid,
+        "enqueued": summary.added,
+        "again": summary.again,
+        "known": summary.passed - summary.added - summary.again,
+        "pending": summary.rows - summary.passed,
+        "changed": len(summary.changed),
+        "changed_lines": summary.changed[:_MOST_NAMED],
+        "signal": signal.Signals(summary.signal).name if summary.signal is not None else None,
+        "exit_status": summary.exit_status,
     }
 
 
-def _lines(told: _Told, run: FleetRun) -> str:
-    return "\n".join(_sentences(told, run))
+def _lines(summary: _Summary, run: FleetRun) -> str:
+    return "\n".join(_sentences(summary, run))
 
 
-def _sentences(told: _Told, run: FleetRun) -> Iterator[str]:
-    if told.changed:
+def _sentences(summary: _Summary, run: FleetRun) -> Iterator[str]:
+    if summary.changed:
         yield (
-            f"{len(told.changed):,} rows were changed after they were enqueued, and stay as they "
-            f"were; lines {', '.join(map(str, told.changed[:_SHOWN]))}"
-            + (", ..." if len(told.changed) > _SHOWN else "")
+            f"{len(summary.changed):,} rows were changed after they were enqueued, and stay as "
+            f"they were; lines {', '.join(map(str, summary.changed[:_SHOWN]))}"
+            + (", ..." if len(summary.changed) > _SHOWN else "")
         )
         yield "is this another file? give it a --run of its own"
-    parts = [f"{told.added:,} enqueued"]
-    if told.again:
-        parts.append(f"{told.again:,} again")
-    parts += [f"{told.passed - told.added - told.again:,} known before"]
-    parts += [f"{told.invalid:,} of all invalid"] if told.invalid else []
-    yield f"run {run.name}: {told.rows:,} rows, {', '.join(parts)}"
-    if told.passed < told.rows:
-        yield f"{told.rows - told.passed:,} rows are not enqueued: the same command goes on"
+    parts = [f"{summary.added:,} enqueued"]
+    if summary.again:
+        parts.append(f"{summary.again:,} again")
+    parts += [f"{summary.passed - summary.added - summary.again:,} known before"]
+    parts += [f"{summary.invalid:,} of all invalid"] if summary.invalid else []
+    yield f"run {run.name}: {summary.rows:,} rows, {', '.join(parts)}"
+    if summary.passed < summary.rows:
+        yield f"{summary.rows - summary.passed:,} rows are not enqueued: the same command goes on"
     else:
         yield f"how it goes: frame-async bulk status --queue ... --run {run.name}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
-from frame_async.cli.bulk_command import UsageError
+from frame_async.cli.bulk_command import OptionsError
 from frame_async.cli.bulk_report import STOPPED, print_failure
 from frame_async.cli.bulk_screen import Screen
 from frame_async.errors import ConfigurationError, FrameError, StoreError
@@ -34,7 +34,7 @@ def guarded(name: str, work: Callable[[], int], screen: Screen, *, as_json: bool
         why, status = "stopped", _INTERRUPTED
     except StoreError as error:
         why, status = f"{name}: {error}", STOPPED
-    except (FrameError, UsageError, OSError) as error:
+    except (FrameError, OptionsError, OSError) as error:
         why, status = f"{name}: {error}", _WRONG
     except Exception as error:  # noqa: BLE001  # a traceback alone says nothing to a script
         traceback.print_exc()

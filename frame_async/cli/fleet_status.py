@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
-from frame_async.bulk.fleet_books import FleetRun, Progress
 from frame_async.bulk.output import Output, OutputFormat, sync_folder
-from frame_async.bulk.state import Ending
-from frame_async.cli.bulk_command import STDIN, UsageError
-from frame_async.cli.bulk_report import SOME_REFUSED, SOME_UNKNOWN, doubt, say
+from frame_async.bulk.state import RowResult
+from frame_async.cli.bulk_command import STDIN, OptionsError
+from frame_async.cli.bulk_report import SOME_REFUSED, SOME_UNKNOWN, describe, say
 from frame_async.cli.bulk_screen import Screen, duration
 from frame_async.cli.fleet_parts import guarded, needing_procrastinate
 from frame_async.cli.stops import listening
 from frame_async.errors import StoreError
+from frame_async.fleet.runs import FleetRun, Progress
 from frame_async.serialization import dump_json
 
 if TYPE_CHECKING:
-    from frame_async.integrations.procrastinate import Fleet
+    from frame_async.fleet import Fleet
 
 _SHOWN: Final = 20
 _NAMED: Final = 1_000
@@ -63,13 +63,13 @@ def run_status(status: Status) -> int:
 
 async def _look(status: Status, screen: Screen) -> int:
     with needing_procrastinate():
-        from frame_async.integrations.procrastinate import open_fleet
+        from frame_async.fleet import open_fleet
     with listening(screen.say) as stops:
         async with open_fleet(status.queue) as fleet:
             runs = await _named(fleet, status)
             if len(runs) != 1:
                 return await _list(fleet, runs, status)
-            progress = await fleet.books.progress(runs[0], _NAMED)
+            progress = await fleet.runs.progress(runs[0], _NAMED)
             said = time.monotonic()
             while status.wait and not progress.finished and stops.signal is None:
                 if time.monotonic() - said >= status.every:
@@ -78,7 +78,7 @@ async def _look(status: Status, screen: Screen) -> int:
                 await asyncio.sleep(_BETWEEN_LOOKS)
                 progress = await _look_again(fleet, status, progress)
             await _write(fleet, status, progress.run)
-            _tell(progress, status)
+            _describe(progress, status)
             if stops.signal is not None and not progress.finished:
                 return _BY_SIGNAL + stops.signal
             return await _forget(fleet, status, progress) or _exit_status(progress)
@@ -86,13 +86,13 @@ async def _look(status: Status, screen: Screen) -> int:
 
 async def _named(fleet: "Fleet", status: Status) -> list[FleetRun]:
     if status.run is None:
-        runs = await fleet.books.runs()
+        runs = await fleet.runs.all()
         if len(runs) != 1 and (status.output or status.wait or status.forget):
-            raise UsageError(f"there are {len(runs)} runs in this queue: name one with --run")
+            raise OptionsError(f"there are {len(runs)} runs in this queue: name one with --run")
         return runs
-    run = await fleet.books.find(status.run)
+    run = await fleet.runs.find(status.run)
     if run is None:
-        raise UsageError(f"there is no run {status.run} in this queue")
+        raise OptionsError(f"there is no run {status.run} in this queue")
     return [run]
 
 
@@ -100,13 +100,13 @@ async def _look_again(fleet: "Fleet", status: Status, before: Progress) -> Progr
     """Look once more; a database that is being restarted is waited for."""
     try:
         (run,) = await _named(fleet, status)
-        return await fleet.books.progress(run, _NAMED)
+        return await fleet.runs.progress(run, _NAMED)
     except StoreError:
         return before
 
 
 async def _list(fleet: "Fleet", runs: Sequence[FleetRun], status: Status) -> int:
-    found = [await fleet.books.progress(run, 0) for run in runs]
+    found = [await fleet.runs.progress(run, 0) for run in runs]
     if status.as_json:
         say(dump_json([_as_json(progress) for progress in found]).decode(), sys.stdout)
     else:
@@ -115,8 +115,8 @@ async def _list(fleet: "Fleet", runs: Sequence[FleetRun], status: Status) -> int
 
 
 async def _forget(fleet: "Fleet", status: Status, progress: Progress) -> int:
-    if status.forget and not (progress.finished and await fleet.books.forget(progress.run)):
-        raise UsageError(f"the run {progress.run.name} has open rows: it is not forgotten")
+    if status.forget and not (progress.finished and await fleet.runs.forget(progress.run)):
+        raise OptionsError(f"the run {progress.run.name} has open rows: it is not forgotten")
     return 0
 
 
@@ -139,7 +139,7 @@ async def _write(fleet: "Fleet", status: Status, run: FleetRun) -> None:
 
 async def _write_to(output: Output, fleet: "Fleet", run: FleetRun) -> None:
     try:
-        async for result in fleet.books.results(run):
+        async for result in fleet.runs.results(run):
             await output.ready()
             output.append(result)
         output.sync()
@@ -147,7 +147,7 @@ async def _write_to(output: Output, fleet: "Fleet", run: FleetRun) -> None:
         output.close()
 
 
-def _tell(progress: Progress, status: Status) -> None:
+def _describe(progress: Progress, status: Status) -> None:
     file = sys.stderr if status.output == STDIN else sys.stdout
     text = dump_json(_as_json(progress)).decode() if status.as_json else "\n".join(_lines(progress))
     say(text, file)
@@ -156,9 +156,9 @@ def _tell(progress: Progress, status: Status) -> None:
 def _exit_status(progress: Progress) -> int:
     if not progress.finished:
         return _OPEN
-    if progress.counts[Ending.UNKNOWN]:
+    if progress.counts[RowResult.UNKNOWN]:
         return SOME_UNKNOWN
-    refused = progress.counts[Ending.REFUSED] + progress.counts[Ending.INVALID]
+    refused = progress.counts[RowResult.REFUSED] + progress.counts[RowResult.INVALID]
     return SOME_REFUSED if refused else 0
 
 
@@ -166,7 +166,7 @@ def _as_json(progress: Progress) -> dict[str, Any]:
     return {
         "run": progress.run.name,
         "rows": progress.total,
-        **{ending.name.lower(): progress.counts[ending] for ending in Ending},
+        **{ending.name.lower(): progress.counts[ending] for ending in RowResult},
         "pending": progress.open,
         "in_hand": progress.in_hand,
         "pending_in_doubt": progress.doubtful,
@@ -178,10 +178,10 @@ def _as_json(progress: Progress) -> dict[str, Any]:
             {
                 "line": row.line,
                 "reference": row.reference or None,
-                "result": Ending(row.ending).name.lower(),
-                "possible_duplicates": row.doubles,
+                "result": RowResult(row.ending).name.lower(),
+                "possible_duplicates": row.possible_duplicates,
             }
-            for row in progress.told
+            for row in progress.in_doubt
         ],
         "complete": progress.run.complete,
         "exit_status": _exit_status(progress),
@@ -189,10 +189,10 @@ def _as_json(progress: Progress) -> dict[str, Any]:
 
 
 def _lines(progress: Progress) -> Iterator[str]:
-    if progress.told:
+    if progress.in_doubt:
         yield "A session that nobody has may exist at Frame for these rows:"
-        yield from (f"  {doubt(row)}" for row in progress.told[:_SHOWN])
-        if len(progress.told) > _SHOWN:
+        yield from (f"  {describe(row)}" for row in progress.in_doubt[:_SHOWN])
+        if len(progress.in_doubt) > _SHOWN:
             yield "  and more (--json lists them)"
     yield _line(progress)
     if not progress.run.complete:
@@ -203,10 +203,10 @@ def _lines(progress: Progress) -> Iterator[str]:
 
 def _line(progress: Progress) -> str:
     counts = progress.counts
-    refused = counts[Ending.REFUSED] + counts[Ending.INVALID]
-    in_doubt = counts[Ending.UNKNOWN] + progress.doubtful
+    refused = counts[RowResult.REFUSED] + counts[RowResult.INVALID]
+    in_doubt = counts[RowResult.UNKNOWN] + progress.doubtful
     parts = [
-        f"created {counts[Ending.CREATED]:,}",
+        f"created {counts[RowResult.CREATED]:,}",
         f"failed {refused:,}",
         f"in doubt {in_doubt:,}",
     ]

@@ -16,7 +16,7 @@ from frame_async.cli.stops import listening
 from frame_async.protocol.window import RateLimit
 
 if TYPE_CHECKING:
-    from frame_async.integrations.procrastinate import Fleet
+    from frame_async.fleet import Fleet
 
 _OTHERS: Final = ("procrastinate", "psycopg", "psycopg.pool")
 """They log tracebacks of what is waited for; what matters of it, we say ourselves."""
@@ -50,7 +50,7 @@ def run_worker(worker: Worker) -> int:
 
 async def _go(worker: Worker, screen: Screen) -> int:
     with needing_procrastinate():
-        from frame_async.integrations.procrastinate import open_fleet
+        from frame_async.fleet import open_fleet
     with listening(screen.say) as stops:
         async with open_fleet(
             worker.queue,
@@ -81,16 +81,16 @@ def _limit(worker: Worker) -> RateLimit | Literal["mode"] | None:
 @asynccontextmanager
 async def _watch(fleet: "Fleet", screen: Screen) -> AsyncGenerator[None]:
     """Say now and then how it goes."""
-    telling = asyncio.create_task(_tell(fleet, screen))
+    showing = asyncio.create_task(_show(fleet, screen))
     try:
         yield
     finally:
-        telling.cancel()
+        showing.cancel()
         with suppress(asyncio.CancelledError):
-            await telling
+            await showing
 
 
-async def _tell(fleet: "Fleet", screen: Screen) -> None:
+async def _show(fleet: "Fleet", screen: Screen) -> None:
     while True:
         await asyncio.sleep(screen.every)
         work = fleet.work

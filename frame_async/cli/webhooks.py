@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 from rich.console import Console
 
-from frame_async.desk import Arrival, Desk, check_target, told_to_stop
 from frame_async.errors import ConfigurationError, FrameError, WebhookError
 from frame_async.webhooks import LARGEST_BODY, WebhookReceiver
+from frame_async.webhooks.listen import Arrival, Listener, check_target, stop_requested
 
 
 def run_verify(body: BinaryIO, signature: str, secret_file: Path | None, secret_env: str) -> int:
@@ -50,17 +50,17 @@ def run_listen(
 
 
 async def _listen(receiver: WebhookReceiver, target: str | None, port: int, out: Console) -> None:
-    def tell(arrival: Arrival) -> None:
-        _say(out, _told(arrival), 0)
+    def notify(arrival: Arrival) -> None:
+        _say(out, _described(arrival), 0)
 
-    with told_to_stop() as stop:
-        async with Desk(receiver, target, tell, port=port) as desk:
+    with stop_requested() as stop:
+        async with Listener(receiver, target, notify, port=port) as listener:
             onward = f", forwarding to {target}" if target else ""
-            _say(out, f"listening on {desk.url}{onward}; Ctrl-C ends it", 0)
+            _say(out, f"listening on {listener.url}{onward}; Ctrl-C ends it", 0)
             await stop.wait()
 
 
-def _told(arrival: Arrival) -> str:
+def _described(arrival: Arrival) -> str:
     at = datetime.fromtimestamp(arrival.at).astimezone()
     event = arrival.event
     what = f"{event.type}  {event.id}  ok" if event else f"bad: {arrival.refusal}"

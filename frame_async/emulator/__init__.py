@@ -11,8 +11,8 @@ frame_async: it is a second reading of Frame's reference, and where the two
 readings differ a test shows it.
 """
 
-from .faults import Fault
-from .ledger import FaultRecord, LedgerEntry
+from .faults.rules import Fault
 from .server import Emulator
+from .state.ledger import FaultRecord, LedgerEntry
 
 __all__ = ["Emulator", "Fault", "FaultRecord", "LedgerEntry"]

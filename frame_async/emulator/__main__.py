@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from .server import Emulator
-from .state import StateError
+from .state.persistence import StateError
 
 _PROG = "python -m frame_async.emulator"
 

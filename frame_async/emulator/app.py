@@ -12,18 +12,19 @@ from typing import TypeAlias
 from aiohttp import web
 from attrs import define, field
 
-from .answers import Answer, RefusedError, bad_request
-from .books import Books
-from .endings import USUAL, finish, usual_response
-from .exchanges import Exchange
+from .api.answers import ApiAnswer, RefusedError, bad_request
+from .api.context import RequestContext
+from .api.http import usual_response
+from .faults.wire import USUAL, finish
+from .state.emulator_state import EmulatorState
 
-Handle: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
-"""Decides the answer to one exchange; may raise `RefusedError`."""
+Handle: TypeAlias = Callable[[RequestContext], Awaitable[ApiAnswer]]
+"""Decides the answer to one request; may raise `RefusedError`."""
 
 Methods: TypeAlias = Mapping[str, Handle]
 """What to do for each HTTP method of a path."""
 
-Aside: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+AdminHandler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 """Answers what is no call of the API: for those who run the emulator."""
 
 
@@ -35,53 +36,53 @@ class App:
     """By exact path."""
     families: Mapping[str, Methods]
     """By the first part of the path, ``/pay/`` for instance."""
-    aside: Aside
-    """Answers what is at the paths that `is_aside` names, outside of the ledger."""
-    is_aside: Callable[[str], bool]
+    admin: AdminHandler
+    """Answers what is at the paths that `is_admin_path` names, outside of the ledger."""
+    is_admin_path: Callable[[str], bool]
     """Tells whether a path is none of the API's."""
-    books: Books
+    state: EmulatorState
     """Clock, ledger, latency and the ids of requests."""
     _busy: set[asyncio.Transport] = field(init=False, factory=set[asyncio.Transport])
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request of aiohttp's."""
-        if self.is_aside(request.path):
-            return await self.aside(request)
-        exchange = Exchange(request, self.books.clock(), self.books.chances.request_ids())
+        if self.is_admin_path(request.path):
+            return await self.admin(request)
+        context = RequestContext(request, self.state.clock(), self.state.randomness.request_ids())
         transport = request.transport
         if transport is not None:
             self._busy.add(transport)
         try:
-            return await self._answered(exchange)
+            return await self._answered(context)
         finally:
             if transport is not None:
                 self._busy.discard(transport)
 
-    async def _answered(self, exchange: Exchange) -> web.StreamResponse:
-        answer = await self._recorded(exchange)
-        ending = exchange.ending
+    async def _answered(self, context: RequestContext) -> web.StreamResponse:
+        answer = await self._recorded(context)
+        wire = context.wire
         try:
-            if seconds := exchange.latency + ending.seconds:
+            if seconds := context.latency + wire.seconds:
                 await asyncio.sleep(seconds)
         finally:
-            exchange.settle()
-        if ending is USUAL:
-            return usual_response(exchange.request, answer, exchange.request_id)
-        return await finish(exchange.request, answer, exchange.request_id, ending, self._idle)
+            context.settle()
+        if wire is USUAL:
+            return usual_response(context.request, answer, context.request_id)
+        return await finish(context.request, answer, context.request_id, wire, self._idle)
 
-    async def _recorded(self, exchange: Exchange) -> Answer:
+    async def _recorded(self, context: RequestContext) -> ApiAnswer:
         try:
-            answer = await self._answer(exchange)
-            exchange.status = answer.status or None
-            exchange.latency = self.books.latency(self.books.chances.latency)
+            answer = await self._answer(context)
+            context.status = answer.status or None
+            context.latency = self.state.latency(self.state.randomness.latency)
         finally:
-            ledger = self.books.ledger
-            ledger.append(exchange.entry(ledger.next_sequence()))
+            ledger = self.state.ledger
+            ledger.append(context.entry(ledger.next_sequence()))
         return answer
 
-    async def _answer(self, exchange: Exchange) -> Answer:
+    async def _answer(self, context: RequestContext) -> ApiAnswer:
         try:
-            return await self._route(exchange.request)(exchange)
+            return await self._route(context.request)(context)
         except RefusedError as refused:
             return refused.answer
 

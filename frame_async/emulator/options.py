@@ -9,8 +9,8 @@ from typing import Any, TypeAlias, cast
 
 from attrs import Attribute
 
-from . import checks
-from .latency import parse_latency
+from .api import checks
+from .faults.latency import parse_latency
 
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
 """What attrs calls with an object, one of its attributes and the value for it."""

@@ -9,19 +9,14 @@ from typing import Any, Self
 
 from attrs import Factory, define, field, fields, setters
 
-from .admin import Desk, is_aside
+from .admin import AdminApi, is_admin_path
+from .api.creation import PATH, Creation
+from .api.http import Acceptor
 from .app import App
-from .books import Books
-from .chances import Chances, Seed
 from .checkout import PREFIX, Checkout
-from .clocks import Clock, VirtualClock, steady_clock
-from .connections import Acceptor
-from .creation import PATH, Creation
-from .faults import Fault, Faults
-from .idempotency import Idempotency
-from .keeping import Keeper
-from .latency import Setting, parse_latency
-from .ledger import Ledger, LedgerEntry
+from .checkout.payments import Payments
+from .faults.latency import Setting, parse_latency
+from .faults.rules import Fault, Faults
 from .options import (
     delays,
     endpoints,
@@ -38,12 +33,16 @@ from .options import (
     whole,
     whole_or_text,
 )
-from .payments import Payments
-from .sessions import Session, Sessions
-from .targets import Targets
-from .usage import Usage
-from .webhooks import BACKOFF, Webhooks
-from .window import Windows
+from .state.clocks import Clock, MovableClock, steady_clock
+from .state.emulator_state import EmulatorState
+from .state.idempotency import Idempotency
+from .state.ledger import Ledger, LedgerEntry
+from .state.persistence import Persistence
+from .state.randomness import Randomness, Seed
+from .state.sessions import Session, Sessions
+from .state.windows import Usage, Windows
+from .webhooks.sending import BACKOFF, Webhooks
+from .webhooks.targets import Targets
 
 _GRACE = 0.1
 _BACKLOG = 1024
@@ -113,8 +112,8 @@ class Emulator:
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
-    _books: Books = field(
-        init=False, repr=False, default=Factory(lambda self: self._make_books(), takes_self=True)
+    _state: EmulatorState = field(
+        init=False, repr=False, default=Factory(lambda self: self._make_state(), takes_self=True)
     )
     _webhooks: Webhooks = field(
         init=False, repr=False, default=Factory(lambda self: self._make_webhooks(), takes_self=True)
@@ -125,8 +124,10 @@ class Emulator:
     _app: App = field(
         init=False, repr=False, default=Factory(lambda self: self._make_app(), takes_self=True)
     )
-    _keeper: Keeper | None = field(
-        init=False, repr=False, default=Factory(lambda self: self._make_keeper(), takes_self=True)
+    _persistence: Persistence | None = field(
+        init=False,
+        repr=False,
+        default=Factory(lambda self: self._make_persistence(), takes_self=True),
     )
     _listening: "_Listening | None" = field(
         init=False, repr=False, default=None, on_setattr=setters.NO_OP
@@ -155,12 +156,12 @@ class Emulator:
         Bytes that are no readable HTTP request are answered but not entered, and
         neither are the dashboard and the admin API.
         """
-        return self._books.ledger.entries()
+        return self._state.ledger.entries()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The faults that were added, in order; each tells how often it `fired`."""
-        return self._books.faults.all()
+        return self._state.faults.all()
 
     @property
     def webhooks(self) -> Webhooks:
@@ -173,7 +174,7 @@ class Emulator:
         Oldest first. They are complete whatever `ledger_limit` is, unless there is a
         `session_limit`, and an answer that was repeated for an idempotency key counts once.
         """
-        return self._books.sessions.ids(reference)
+        return self._state.sessions.ids(reference)
 
     def add_fault(self, fault: Fault | str, **options: Any) -> Fault:
         """Make something go wrong: a `Fault`, or the name of a kind and its options.
@@ -185,15 +186,15 @@ class Emulator:
             TypeError: There is no such option.
         """
         rule = Fault(do=fault, **options) if isinstance(fault, str) else fault
-        return self._books.faults.add(rule, self._books.clock())
+        return self._state.faults.add(rule, self._state.clock())
 
     def remove_fault(self, fault: Fault | str) -> bool:
         """Take a fault out, by itself or by its id; tell whether it was there."""
-        return self._books.faults.remove(fault if isinstance(fault, str) else fault.id)
+        return self._state.faults.remove(fault if isinstance(fault, str) else fault.id)
 
     def clear_faults(self) -> None:
         """Take all faults out."""
-        self._books.faults.clear()
+        self._state.faults.clear()
 
     def change_limit(self, limit: int | None, period: float | None = None) -> None:
         """Set another rate limit, for requests from now on; `period` stays unless given.
@@ -211,7 +212,7 @@ class Emulator:
             attribute.validator(self, attribute, value)
         for name, value in options.items():
             object.__setattr__(self, name, value)
-        self._books.change_limit(self.limit, float(self.period))
+        self._state.change_limit(self.limit, float(self.period))
 
     def advance(self, seconds: float) -> None:
         """Move the emulator's time forward: sessions expire and windows roll, at once.
@@ -221,7 +222,7 @@ class Emulator:
         Raises:
             ValueError: `seconds` is negative, or the clock would be ten years ahead.
         """
-        self._books.clock.advance(seconds)
+        self._state.clock.advance(seconds)
 
     def reset(self) -> None:
         """Forget every request, session, idempotency key and fault, and all time advanced.
@@ -229,7 +230,7 @@ class Emulator:
         Limits, latency and webhook endpoints stay as they are. With a `seed`, ids,
         latencies and faults are those of the beginning again.
         """
-        self._books.reset()
+        self._state.reset()
 
     async def start(self) -> None:
         """Begin to listen.
@@ -246,12 +247,12 @@ class Emulator:
         acceptor = Acceptor(self._app.handle)
         host = "127.0.0.1" if self.host == "localhost" else self.host
         loop = asyncio.get_running_loop()
-        if self._keeper is not None:
-            await self._keeper.begin()
+        if self._persistence is not None:
+            await self._persistence.begin()
         try:
             server = await loop.create_server(acceptor, host, self.port, backlog=_BACKLOG)
         except BaseException:
-            await self._end_keeping()
+            await self._end_persistence()
             raise
         address, port = server.sockets[0].getsockname()[:2]
         self._listening = _Listening(server, acceptor, _url(address, port))
@@ -277,7 +278,7 @@ class Emulator:
             self._listening = None
             await self._payments.aclose()
             await self._webhooks.aclose()
-            await self._end_keeping()
+            await self._end_persistence()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -291,28 +292,28 @@ class Emulator:
     ) -> None:
         await self.aclose()
 
-    async def _end_keeping(self) -> None:
-        if self._keeper is not None:
-            await self._keeper.end()
+    async def _end_persistence(self) -> None:
+        if self._persistence is not None:
+            await self._persistence.end()
 
-    def _make_books(self) -> Books:
-        chances = Chances(self.seed)
-        return Books(
-            clock=VirtualClock(self.clock),
-            chances=chances,
-            sessions=Sessions(self.session_limit, chances.session_ids, self._announce),
+    def _make_state(self) -> EmulatorState:
+        randomness = Randomness(self.seed)
+        return EmulatorState(
+            clock=MovableClock(self.clock),
+            randomness=randomness,
+            sessions=Sessions(self.session_limit, randomness.session_ids, self._announce),
             ledger=Ledger(self.ledger_limit),
             windows=Windows(self.limit, self.period, self.count_refused),
             usage=Usage(self.period),
             latency=parse_latency(self.latency),
             idempotency=Idempotency(self.session_limit) if self.idempotency else None,
-            faults=Faults(chances.faults),
+            faults=Faults(randomness.faults),
         )
 
     def _make_app(self) -> App:
-        books = self._books
+        state = self._state
         checkout = Checkout(
-            sessions=self._books.sessions,
+            sessions=self._state.sessions,
             payments=self._payments,
             redirect_secret=self.redirect_secret,
         )
@@ -321,33 +322,33 @@ class Emulator:
             families={
                 PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit}
             },
-            aside=Desk(books, self),
-            is_aside=is_aside,
-            books=books,
+            admin=AdminApi(state, self),
+            is_admin_path=is_admin_path,
+            state=state,
         )
 
     def _make_creation(self) -> Creation:
         return Creation(
-            books=self._books,
+            state=self._state,
             retry_after=self.retry_after,
             page_url=self._page_url,
         )
 
     def _make_webhooks(self) -> Webhooks:
         webhooks = Webhooks(
-            clock=self._books.clock,
+            clock=self._state.clock,
             targets=Targets(self.allow_webhooks_to),
             backoff=self.webhook_backoff,
         )
         for url, secret in self._endpoints:
             webhooks.register(url, secret=secret)
-        self._books.webhooks = webhooks
+        self._state.webhooks = webhooks
         return webhooks
 
     def _make_payments(self) -> Payments:
         return Payments(
-            sessions=self._books.sessions,
-            clock=self._books.clock,
+            sessions=self._state.sessions,
+            clock=self._state.clock,
             bank_delay=self.bank_delay,
             announce=self._webhooks.emit,
         )
@@ -355,14 +356,14 @@ class Emulator:
     def _announce(self, session: Session) -> None:
         if self._webhooks.wanted:  # most often there is nobody to tell
             url = self._page_url(session.id)
-            shown = session.as_json(self._books.clock())
+            shown = session.as_json(self._state.clock())
             self._webhooks.emit("payment_link.created", {**shown, "url": url})
 
     def _page_url(self, session_id: str) -> str:
         return f"{self.base_url}{PREFIX}{session_id}"
 
-    def _make_keeper(self) -> Keeper | None:
-        return None if self.state is None else Keeper(self.state, self._books)
+    def _make_persistence(self) -> Persistence | None:
+        return None if self.state is None else Persistence(self.state, self._state)
 
     def _running(self) -> "_Listening":
         if self._listening is None:

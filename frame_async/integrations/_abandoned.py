@@ -12,8 +12,8 @@ T = TypeVar("T")
 async def unless_gone(work: Coroutine[Any, Any, T], gone: Awaitable[object]) -> T:
     """What `work` returns or raises, unless `gone` ends before it does.
 
-    Then `work` is cancelled and waited for, so that it can keep its books; the same when
-    the caller is cancelled.
+    Then `work` is cancelled and waited for, so that it can settle its idempotency
+    key; the same when the caller is cancelled.
 
     Raises:
         RequestAbandonedError: `gone` ended first; when it failed, its own error comes through.

@@ -51,7 +51,7 @@ _logger = logging.getLogger("frame_async")
 
 
 class RequestAbandonedError(FrameError):
-    """Whoever asked has gone away, so the call was cancelled; the books were kept."""
+    """Whoever asked has gone away, so the call was cancelled; its idempotency key was settled."""
 
 
 @frozen

@@ -6,11 +6,11 @@ from typing import Any, Literal, TypedDict
 
 from frame_async.client import FrameClient
 from frame_async.errors import ConfigurationError
-from frame_async.hidden import Hidden
 from frame_async.observers import Observer
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import RateLimit
+from frame_async.secret import Secret
 from frame_async.stores import Store
 
 
@@ -34,7 +34,7 @@ class ClientOptions(TypedDict, total=False):
     clock: Clock | None
 
 
-def make_client(options: Hidden[ClientOptions]) -> FrameClient:
+def make_client(options: Secret[ClientOptions]) -> FrameClient:
     """A client with these options; boxed, since a traceback shows local variables."""
     return FrameClient(**options.reveal())
 

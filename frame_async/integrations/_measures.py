@@ -72,7 +72,7 @@ WINDOW_WAIT: Final = Instrument(
 
 
 @frozen
-class Endpoint:
+class MeasuredEndpoint:
     """Where a client's requests go."""
 
     url: str
@@ -105,7 +105,7 @@ class Endpoint:
         return found
 
 
-FRAME: Final = Endpoint.of(normal_base_url(DEFAULT_BASE_URL))
+FRAME: Final = MeasuredEndpoint.of(normal_base_url(DEFAULT_BASE_URL))
 
 
 class Measuring(Observer):
@@ -121,7 +121,7 @@ class Measuring(Observer):
     def bind(self, base_url: str) -> Self:
         """The same instruments, for a client of that address."""
         bound = copy(self)
-        bound.endpoint = Endpoint.of(base_url)
+        bound.endpoint = MeasuredEndpoint.of(base_url)
         return bound
 
     def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:  # noqa: ARG002

@@ -30,7 +30,7 @@ async def see_through(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        task.add_done_callback(_tell)
+        task.add_done_callback(_log_failure)
         raise
 
 
@@ -48,6 +48,6 @@ async def all_seen_through(patience: float = PATIENCE) -> None:
         await asyncio.gather(*late, return_exceptions=True)
 
 
-def _tell(task: "asyncio.Task[Any]") -> None:
+def _log_failure(task: "asyncio.Task[Any]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _logger.error("a webhook's action failed after Frame had hung up", exc_info=error)

@@ -20,7 +20,6 @@ from aiohttp import web
 
 from frame_async.client import FrameClient
 from frame_async.errors import FrameError, RedirectError, WebhookError
-from frame_async.hidden import Hidden
 from frame_async.integrations._answers import (
     Answer,
     EventAction,
@@ -32,8 +31,8 @@ from frame_async.integrations._answers import (
 from frame_async.integrations._clients import ClientOptions, check_client, make_client
 from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
-from frame_async.redirects import RedirectSigner
-from frame_async.webhooks import WebhookReceiver
+from frame_async.secret import Secret
+from frame_async.webhooks import RedirectSigner, WebhookReceiver
 
 __all__ = [
     "FRAME",
@@ -73,10 +72,10 @@ def frame_client_ctx(
             used; the application then doesn't start.
     """
     # A traceback shows local variables, so what may be secret is boxed first.
-    hidden, options = Hidden(options), ClientOptions()
+    secret, options = Secret(options), ClientOptions()
 
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        async with make_client(hidden) as frame:
+        async with make_client(secret) as frame:
             app[FRAME] = frame
             yield
             await all_seen_through()

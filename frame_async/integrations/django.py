@@ -2,7 +2,7 @@
 
 Django's own ASGI application knows no lifespan, so `FrameApplication` goes around it. Calls
 need async views; Django cancels those whose browser has gone away, and a call that is
-cancelled keeps the books.
+cancelled settles its idempotency key.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -10,7 +10,6 @@ from typing import Any, Final, Protocol, Unpack
 
 from frame_async.client import FrameClient
 from frame_async.errors import FrameError, RedirectError
-from frame_async.hidden import Hidden
 from frame_async.integrations._answers import (
     Answer,
     EventAction,
@@ -22,8 +21,8 @@ from frame_async.integrations._answers import (
 from frame_async.integrations._clients import ClientOptions, check_client, make_client
 from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
-from frame_async.redirects import RedirectSigner
-from frame_async.webhooks import WebhookReceiver
+from frame_async.secret import Secret
+from frame_async.webhooks import RedirectSigner, WebhookReceiver
 
 try:
     from django.http import (  # pyright: ignore[reportMissingTypeStubs]
@@ -103,7 +102,7 @@ class FrameApplication:
         /,
         **options: Unpack[ClientOptions],
     ) -> None:
-        self._options = Hidden(options)  # a key may be among them
+        self._options = Secret(options)  # a key may be among them
         self._application = application
         self._frame: FrameClient | None = None
 

@@ -15,8 +15,7 @@ from typing import Annotated, Any
 
 from frame_async.client import FrameClient
 from frame_async.models.redirects import Redirect
-from frame_async.redirects import RedirectSigner
-from frame_async.webhooks import WebhookReceiver
+from frame_async.webhooks import RedirectSigner, WebhookReceiver
 
 try:
     from fastapi import APIRouter, Depends, Request, Response

@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar, Unpack
 
 from frame_async.client import FrameClient
 from frame_async.errors import FrameError, RedirectError, WebhookError
-from frame_async.hidden import Hidden
 from frame_async.integrations._abandoned import unless_gone
 from frame_async.integrations._answers import (
     Answer,
@@ -29,8 +28,8 @@ from frame_async.integrations._answers import (
 from frame_async.integrations._clients import ClientOptions, check_client, make_client
 from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
-from frame_async.redirects import RedirectSigner
-from frame_async.webhooks import WebhookReceiver
+from frame_async.secret import Secret
+from frame_async.webhooks import RedirectSigner, WebhookReceiver
 
 try:
     from litestar import Litestar, Request, Response, post
@@ -102,7 +101,7 @@ class FramePlugin(InitPlugin):
         **options: Unpack[ClientOptions],
     ) -> None:
         # A traceback shows local variables, so what may be secret is boxed first.
-        self._options, options = Hidden(options), ClientOptions()
+        self._options, options = Secret(options), ClientOptions()
         self._respond = respond
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
@@ -141,7 +140,7 @@ def frame_of(connection: ASGIConnection[Any, Any, Any, Any]) -> FrameClient:
 async def unless_abandoned(request: AnyRequest, work: Coroutine[Any, Any, T]) -> T:
     """What ``work`` returns or raises, unless the browser goes away before it does.
 
-    Then ``work`` is cancelled: a call that was cancelled keeps the books, so that its
+    Then ``work`` is cancelled: a call that was cancelled is settled, so that its
     idempotency key is free or in doubt, and the next call with it goes on from there. By
     itself a handler runs to its end when nobody waits for it any more.
 

@@ -62,7 +62,7 @@ class OpenTelemetryObserver(Measuring):
         super().call_ended(call)
         current, (start, end) = context.get_current(), _times(call)
         span = self._tracer.start_span(
-            _CALL, current, attributes=_told(call), start_time=start, kind=SpanKind.INTERNAL
+            _CALL, current, attributes=_described(call), start_time=start, kind=SpanKind.INTERNAL
         )
         if not span.is_recording():
             return
@@ -81,7 +81,7 @@ class OpenTelemetryObserver(Measuring):
             **self.endpoint.about(attempt),
             "url.full": self.endpoint.url,
             "url.template": self.endpoint.template,
-            **_told_of(attempt, resends),
+            **_described_attempt(attempt, resends),
         }
         span = self._tracer.start_span(
             f"POST {self.endpoint.template}",
@@ -106,9 +106,9 @@ def _made(meter: metrics.Meter, instrument: Instrument) -> Record:
     ).record
 
 
-def _told(call: Call) -> dict[str, str | int | float | bool]:
+def _described(call: Call) -> dict[str, str | int | float | bool]:
     """The attributes of a call's span; whether it is remembered is known by then."""
-    told: dict[str, str | int | float | bool] = {
+    described: dict[str, str | int | float | bool] = {
         "frame.idempotency_key": call.idempotency_key,
         "frame.outcome": call.outcome.value,
         "frame.retries": call.retries,
@@ -116,27 +116,27 @@ def _told(call: Call) -> dict[str, str | int | float | bool]:
         "frame.window.wait": sum(attempt.window or 0.0 for attempt in call.attempts),
     }
     if call.cancelled:
-        told["frame.cancelled"] = True
+        described["frame.cancelled"] = True
     if call.store_error:
-        told["frame.store_error"] = call.store_error
-    return told
+        described["frame.store_error"] = call.store_error
+    return described
 
 
-def _told_of(attempt: Attempt, resends: int) -> dict[str, str | int | float | bool]:
+def _described_attempt(attempt: Attempt, resends: int) -> dict[str, str | int | float | bool]:
     """What only spans tell of an attempt."""
-    told: dict[str, str | int | float | bool] = {
+    described: dict[str, str | int | float | bool] = {
         "frame.outcome": attempt.outcome.value,
         "frame.window.wait": attempt.window or 0.0,
     }
     if resends:
-        told["http.request.resend_count"] = resends
-        told["frame.retry.delay"] = attempt.slept
-        told["frame.retry.reason"] = attempt.slept_for
+        described["http.request.resend_count"] = resends
+        described["frame.retry.delay"] = attempt.slept
+        described["frame.retry.reason"] = attempt.slept_for
     if attempt.reused is not None:
-        told["frame.connection.reused"] = attempt.reused
+        described["frame.connection.reused"] = attempt.reused
     if attempt.request_id:
-        told["frame.request_id"] = attempt.request_id
-    return told
+        described["frame.request_id"] = attempt.request_id
+    return described
 
 
 def _times(call: Call) -> tuple[int, int]:

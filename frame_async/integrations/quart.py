@@ -18,7 +18,6 @@ from typing import Any, Final, Unpack
 
 from frame_async.client import FrameClient
 from frame_async.errors import FrameError, RedirectError
-from frame_async.hidden import Hidden
 from frame_async.integrations._answers import (
     Answer,
     EventAction,
@@ -29,8 +28,8 @@ from frame_async.integrations._answers import (
 from frame_async.integrations._clients import ClientOptions, check_client, make_client
 from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
-from frame_async.redirects import RedirectSigner
-from frame_async.webhooks import WebhookReceiver
+from frame_async.secret import Secret
+from frame_async.webhooks import RedirectSigner, WebhookReceiver
 
 try:
     from quart import Quart, Response, current_app, request
@@ -87,7 +86,7 @@ class QuartFrame:
         **options: Unpack[ClientOptions],
     ) -> None:
         # A traceback shows local variables, so what may be secret is boxed first.
-        self._options, options = Hidden(options), ClientOptions()
+        self._options, options = Secret(options), ClientOptions()
         self._respond = respond
         if app is not None:
             self.init_app(app)

@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar, Unpack
 
 from frame_async.client import FrameClient
 from frame_async.errors import FrameError, RedirectError, WebhookError
-from frame_async.hidden import Hidden
 from frame_async.integrations._abandoned import unless_gone
 from frame_async.integrations._answers import (
     Answer,
@@ -24,8 +23,8 @@ from frame_async.integrations._answers import (
 from frame_async.integrations._clients import ClientOptions, check_client, make_client
 from frame_async.integrations._seen_through import all_seen_through, see_through
 from frame_async.models.redirects import Redirect
-from frame_async.redirects import RedirectSigner
-from frame_async.webhooks import WebhookReceiver
+from frame_async.secret import Secret
+from frame_async.webhooks import RedirectSigner, WebhookReceiver
 
 try:
     from starlette.applications import Starlette
@@ -82,11 +81,11 @@ def frame_lifespan(
         ConfigurationError: at the start, when an option or environment variable can't be
             used; the application then doesn't start.
     """
-    hidden = Hidden(options)  # a traceback shows local variables, and a key may be among these
+    secret = Secret(options)  # a traceback shows local variables, and a key may be among these
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncGenerator[Mapping[str, Any]]:
-        async with make_client(hidden) as frame:
+        async with make_client(secret) as frame:
             app.state.frame_client = frame
             if inner is None:
                 yield {_STATE: frame}
@@ -112,7 +111,7 @@ def frame_of(connection: HTTPConnection) -> FrameClient:
 async def unless_abandoned(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What ``work`` returns or raises, unless the browser goes away before it does.
 
-    Then ``work`` is cancelled: a call that was cancelled keeps the books, so that its
+    Then ``work`` is cancelled: a call that was cancelled is settled, so that its
     idempotency key is free or in doubt, and the next call with it goes on from there. By
     itself a handler runs to its end when nobody waits for it any more.
 

@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from frame_async.calls import Attempt, Call, Outcome
-from frame_async.models.not_given import NOT_GIVEN, NotGiven
 from frame_async.models.payment_methods import BankAccount, Card, PaymentMethodData
 from frame_async.models.requests import LineItem, PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession, PaymentStatus, SessionStatus
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from frame_async.models.redirects import Redirect, RedirectResult
 
 __all__ = [
-    "NOT_GIVEN",
     "Attempt",
     "BankAccount",
     "Call",
@@ -22,7 +20,6 @@ __all__ = [
     "Event",
     "EventType",
     "LineItem",
-    "NotGiven",
     "Outcome",
     "PaymentLinkSession",
     "PaymentLinkSessionRequest",

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from frame_async.making import Record
 from frame_async.shapes import is_mapping
 
 
@@ -20,8 +19,8 @@ class EventType:
     CHARGE_INTENT_SUCCEEDED: Final = "charge_intent.succeeded"
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class Event(Record):
+@frozen(kw_only=True)
+class Event:
     """An event as Frame sent it.
 
     Only ``id`` and ``type`` are certain. A field that the body lacks is ``None``, one that

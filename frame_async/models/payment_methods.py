@@ -13,19 +13,16 @@ from typing import Any, Final, Literal, NoReturn, TypeVar, cast
 from attrs import AttrsInstance, field, fields, frozen
 
 from frame_async.errors import Problem
-from frame_async.hidden import Hidden, refuse_pickling
-from frame_async.making import Record
 from frame_async.models._rules import (
     TOO_MUCH,
     Broken,
     Rule,
-    given,
     integer,
     json_value,
     kind,
     text,
 )
-from frame_async.models.not_given import NOT_GIVEN, NotGiven
+from frame_async.secret import Secret, refuse_pickling
 from frame_async.shapes import is_listing, is_mapping
 
 C = TypeVar("C", bound=AttrsInstance)
@@ -74,12 +71,12 @@ class PaymentMethodData(_Secretive, Mapping[str, Any]):
         return hash(frozenset(self._data))
 
 
-def _billing(value: Mapping[str, Any] | NotGiven) -> PaymentMethodData | NotGiven:
-    return cast("PaymentMethodData | NotGiven", shielded(value))
+def _billing(value: Mapping[str, Any] | None) -> PaymentMethodData | None:
+    return cast("PaymentMethodData | None", shielded(value))
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class Card(_Secretive, Record):
+@frozen(kw_only=True, repr=False)
+class Card(_Secretive):
     """Card data; checked by the request it is put into.
 
     Numbers and codes are strings, so that leading zeros and encrypted values survive.
@@ -95,12 +92,12 @@ class Card(_Secretive, Record):
     """Year in which the card expires."""
     cvc: str
     """The security code, or what Frame.js made of it."""
-    billing: Mapping[str, Any] | NotGiven = field(default=NOT_GIVEN, converter=_billing)
+    billing: Mapping[str, Any] | None = field(default=None, converter=_billing)
     """Name and address of the owner, with the field names of Frame's SDKs."""
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class BankAccount(_Secretive, Record):
+@frozen(kw_only=True, repr=False)
+class BankAccount(_Secretive):
     """Bank account data (ACH); checked by the request it is put into."""
 
     type: Literal["ach"] = field(default="ach", init=False)
@@ -111,7 +108,7 @@ class BankAccount(_Secretive, Record):
     """Number of the account."""
     routing_number: str
     """Number of its bank."""
-    billing: Mapping[str, Any] | NotGiven = field(default=NOT_GIVEN, converter=_billing)
+    billing: Mapping[str, Any] | None = field(default=None, converter=_billing)
     """Name and address of the owner, with the field names of Frame's SDKs."""
 
 
@@ -144,12 +141,12 @@ def shielding(name: str) -> Callable[[type[C]], type[C]]:
 
 def shielded(value: object) -> object:
     """The value in a form whose repr shows nothing."""
-    if isinstance(value, _Secretive | NotGiven | Hidden):
+    if value is None or isinstance(value, _Secretive | Secret):
         return cast("object", value)
     if is_mapping(value):
         with suppress(Exception):  # what a mapping raises while it is read shows its values
             return PaymentMethodData(value)
-    return Hidden(value)
+    return Secret(value)
 
 
 def problems_of(value: object, path: str) -> Iterator[Problem]:
@@ -159,7 +156,7 @@ def problems_of(value: object, path: str) -> Iterator[Problem]:
     elif isinstance(value, Card | BankAccount):
         yield from _typed_problems(value, path)
     else:
-        found = kind(cast("Hidden[object]", value).reveal() if isinstance(value, Hidden) else value)
+        found = kind(cast("Secret[object]", value).reveal() if isinstance(value, Secret) else value)
         yield Problem(
             path, f"must be payment method data, not {found}", "pass Card, BankAccount or a mapping"
         )
@@ -197,15 +194,17 @@ _RULES: Final[Mapping[str, Rule]] = {
 }
 
 
+_MISSING: Final = "is missing", "give it, or leave payment_method_data out"
+
+
 def _typed_problems(value: Card | BankAccount, path: str) -> Iterator[Problem]:
     for attribute in fields(type(value)):
-        rule = _RULES.get(attribute.name)
-        broken = rule(getattr(value, attribute.name)) if rule else None
-        if broken is not None:
+        rule, given = _RULES.get(attribute.name), getattr(value, attribute.name)
+        if rule is not None and (broken := _MISSING if given is None else rule(given)):
             yield Problem(f"{path}.{attribute.name}", *broken)
     if isinstance(value.billing, PaymentMethodData):
         yield from islice(json_value(dict(value.billing), f"{path}.billing"), _MOST_PROBLEMS)
-    elif given(value.billing):
+    elif value.billing is not None:
         yield Problem(f"{path}.billing", "must be a mapping", "pass a dict, or leave it out")
 
 

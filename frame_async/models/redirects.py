@@ -10,8 +10,6 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from frame_async.making import Record
-
 
 class RedirectResult:
     """The values of `Redirect.result` that the emulator sends; others come as they are."""
@@ -22,8 +20,8 @@ class RedirectResult:
     CANCELED: Final = "canceled"
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class Redirect(Record):
+@frozen(kw_only=True)
+class Redirect:
     """What a redirect says: a hint for the page that the payer sees.
 
     It is no proof of payment: a payer may never come back, or come back by reloading. The

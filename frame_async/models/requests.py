@@ -4,27 +4,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
-from attrs import field, fields, frozen
+from attrs import AttrsInstance, field, fields, frozen
 
 from frame_async.errors import Problem, ValidationError
-from frame_async.making import Record
 from frame_async.models._rules import (
     Rule,
     email,
     flag,
-    given,
     integer,
     kind,
     text,
     web_url,
 )
-from frame_async.models.not_given import NOT_GIVEN, NotGiven, shown
 from frame_async.models.payment_methods import PaymentMethod, problems_of, shielding
 from frame_async.shapes import is_listing
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class LineItem(Record):
+def _shown(instance: AttrsInstance) -> str:
+    """A repr of the fields that were given, without those that never show."""
+    # A traceback may show an instance that is still being made, hence the default.
+    pairs = ((a.name, getattr(instance, a.name, None)) for a in fields(type(instance)) if a.repr)
+    listed = ", ".join(f"{name}={value!r}" for name, value in pairs if value is not None)
+    return f"{type(instance).__name__}({listed})"
+
+
+@frozen(kw_only=True)
+class LineItem:
     """One product of a session; checked by the request it is put into.
 
     Its problems are reported together with the others of that request, each with its
@@ -33,22 +38,17 @@ class LineItem(Record):
 
     product: str
     """Product id."""
-    quantity_minimum: int | NotGiven = NOT_GIVEN
+    quantity_minimum: int | None = None
     """Fewest that the payer may choose; 0 or more."""
-    quantity_maximum: int | NotGiven = NOT_GIVEN
+    quantity_maximum: int | None = None
     """Most that the payer may choose; not below ``quantity_minimum``."""
 
     def __repr__(self) -> str:
-        return shown(self)
-
-
-_LISTINGS: Final = (list, tuple)
+        return _shown(self)
 
 
 def _items(items: Iterable[LineItem]) -> tuple[LineItem, ...]:
     value: Any = items
-    if type(value) in _LISTINGS:  # abstract classes take their time
-        return tuple(items)
     # A set has another order in every process, and the order is part of what is asked for.
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | AbstractSet):
         return tuple(items)
@@ -56,12 +56,12 @@ def _items(items: Iterable[LineItem]) -> tuple[LineItem, ...]:
 
 
 @shielding("payment_method_data")
-@frozen(kw_only=True, eq=False, repr=False)
-class PaymentLinkSessionRequest(Record):
+@frozen(kw_only=True)
+class PaymentLinkSessionRequest:
     """Everything that can be asked of a new payment link session.
 
-    A field that is not given is left out of the body; what you give is sent, a
-    default included. The class checks itself: all broken rules are reported at once.
+    None means that a field is not given, and it is left out of the body; what you give is
+    sent, a default included. The class checks itself: all broken rules are reported at once.
 
     Raises:
         ValidationError: one or more rules are broken; see its ``problems``.
@@ -69,27 +69,27 @@ class PaymentLinkSessionRequest(Record):
 
     line_items: tuple[LineItem, ...] = field(converter=_items)
     """Products to include, at least one."""
-    customer: str | NotGiven = NOT_GIVEN
+    customer: str | None = None
     """Customer id; not together with ``account`` or ``customer_email``."""
-    account: str | NotGiven = NOT_GIVEN
+    account: str | None = None
     """Account id; not together with ``customer``."""
-    customer_email: str | NotGiven = NOT_GIVEN
+    customer_email: str | None = None
     """Payer's e-mail address; not together with ``customer``."""
-    client_reference_id: str | NotGiven = NOT_GIVEN
+    client_reference_id: str | None = None
     """Your own reference, such as an order number."""
-    success_url: str | NotGiven = NOT_GIVEN
+    success_url: str | None = None
     """HTTP(S) URL for after a successful or processing payment; Frame appends a signed payload."""
-    cancel_url: str | NotGiven = NOT_GIVEN
+    cancel_url: str | None = None
     """HTTP(S) URL for when the payer cancels; Frame appends a signed payload."""
-    expires_in: int | NotGiven = NOT_GIVEN
+    expires_in: int | None = None
     """Seconds until the session expires: 900 to 86400; Frame's default is 86400."""
-    phone_number_collection: bool | NotGiven = NOT_GIVEN
+    phone_number_collection: bool | None = None
     """Whether to collect a phone number during checkout."""
-    shipping_address_collection: bool | NotGiven = NOT_GIVEN
+    shipping_address_collection: bool | None = None
     """Whether to collect a shipping address during checkout."""
-    payment_method: str | NotGiven = NOT_GIVEN
+    payment_method: str | None = None
     """Existing payment method to pre-fill; needs ``customer`` or ``account``."""
-    payment_method_data: PaymentMethod | NotGiven = field(default=NOT_GIVEN, repr=False)
+    payment_method_data: PaymentMethod | None = field(default=None, repr=False)
     """New payment method data to pre-fill: `Card`, `BankAccount` or a mapping. Secret."""
 
     def __attrs_post_init__(self) -> None:
@@ -99,7 +99,7 @@ class PaymentLinkSessionRequest(Record):
             raise ValidationError("invalid payment link session request", problems)
 
     def __repr__(self) -> str:
-        return shown(self)
+        return _shown(self)
 
 
 _ITEM_RULES: Final[Mapping[str, Rule]] = {
@@ -124,7 +124,7 @@ _FIELD_RULES: Final[Mapping[str, Rule]] = {
 
 def _field_problems(request: PaymentLinkSessionRequest) -> list[Problem]:
     problems = [*_line_items_problems(request.line_items), *_broken(request, _FIELD_RULES, "")]
-    if request.payment_method_data is not NOT_GIVEN:
+    if request.payment_method_data is not None:
         problems += problems_of(request.payment_method_data, "payment_method_data")
     return problems
 
@@ -133,7 +133,7 @@ def _broken(holder: object, rules: Mapping[str, Rule], prefix: str) -> list[Prob
     problems: list[Problem] = []
     for name, rule in rules.items():
         value = getattr(holder, name)
-        if value is not NOT_GIVEN and (broken := rule(value)) is not None:
+        if value is not None and (broken := rule(value)) is not None:
             problems.append(Problem(prefix + name, *broken))
     return problems
 
@@ -153,7 +153,7 @@ def _item_problems(item: object, path: str) -> Iterator[Problem]:
     if not isinstance(item, LineItem):
         yield Problem(path, f"must be a LineItem, not {kind(item)}", "pass LineItem(product=...)")
         return
-    if not given(item.product):
+    if cast("str | None", item.product) is None:
         yield Problem(f"{path}.product", "is missing", "give the product's id")
     broken = _broken(item, _ITEM_RULES, f"{path}.")
     yield from broken
@@ -167,13 +167,13 @@ def _item_problems(item: object, path: str) -> Iterator[Problem]:
 
 
 def _owner_problems(request: PaymentLinkSessionRequest) -> Iterator[Problem]:
-    if given(request.customer):
+    if request.customer is not None:
         for other in ("account", "customer_email"):
-            if given(getattr(request, other)):
+            if getattr(request, other) is not None:
                 yield Problem(
                     other, "can't go together with customer", f"give customer or {other}, not both"
                 )
-    elif given(request.payment_method) and not given(request.account):
+    elif request.payment_method is not None and request.account is None:
         yield Problem("payment_method", "needs an owner", "give customer or account too")
 
 

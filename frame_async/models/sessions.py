@@ -7,7 +7,6 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from frame_async.calls import Call
-from frame_async.making import Record
 
 
 class SessionStatus:
@@ -24,8 +23,8 @@ class PaymentStatus:
     """Nobody has paid yet."""
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class PaymentLinkSession(Record):
+@frozen(kw_only=True)
+class PaymentLinkSession:
     """A payment link session as Frame answered it.
 
     Only ``id`` is certain. A field that the answer lacks is ``None``, one that this

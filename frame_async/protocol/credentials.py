@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from frame_async.errors import ConfigurationError
-from frame_async.hidden import Hidden
+from frame_async.secret import Secret
 
 DEFAULT_BASE_URL: Final = "https://api.framepayments.com"
 """Frame's production host; sandbox and live mode share it, the key tells them apart."""
@@ -40,7 +40,7 @@ class Mode(StrEnum):
     """A key with a prefix that isn't published, such as a restricted key."""
 
 
-def check_api_key(key: Hidden[object], source: str = "api_key") -> Mode:
+def check_api_key(key: Secret[object], source: str = "api_key") -> Mode:
     """The mode of a secret key.
 
     Raises:

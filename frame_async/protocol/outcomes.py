@@ -69,10 +69,6 @@ class Evidence(NamedTuple):
     status: int | None = None
 
 
-# Python 3.11 takes as long to find a member of an enum as for twenty plain names.
-_CREATED: Final = Outcome.CREATED
-_UNKNOWN: Final = Outcome.UNKNOWN
-
 # IANA HTTP status code registry; 418 is listed there as unused.
 ASSIGNED_4XX: Final = frozenset({*range(400, 418), *range(421, 427), 428, 429, 431, 451})
 REQUEST_TIMEOUT: Final = 408
@@ -92,7 +88,7 @@ def judge(evidence: Evidence) -> Outcome:
 
 def _judge_status(status: int) -> Outcome:
     if 200 <= status <= 299:
-        return _CREATED
+        return Outcome.CREATED
     if 300 <= status <= 399:
         return Outcome.REFUSED
     if status in ASSIGNED_4XX and status != REQUEST_TIMEOUT:
@@ -107,8 +103,8 @@ def sum_up(outcomes: Sequence[Outcome], doubts: int = 0) -> Outcome:
     `Outcome.UNKNOWN`, or with `doubts` from earlier calls with the same key, a refusal or
     an unsent attempt doesn't undo it.
     """
-    if outcomes and outcomes[-1] is _CREATED:
-        return _CREATED
-    if doubts or _UNKNOWN in outcomes:
-        return _UNKNOWN
+    if outcomes and outcomes[-1] is Outcome.CREATED:
+        return Outcome.CREATED
+    if doubts or Outcome.UNKNOWN in outcomes:
+        return Outcome.UNKNOWN
     return outcomes[-1] if outcomes else Outcome.NOT_SENT

@@ -10,22 +10,23 @@ LONGEST_TEXT: Final = 300
 HIDDEN: Final = "[hidden]"
 
 _SPLIT: Final = "\0"  # stands for characters that nobody sees, while looking for secrets
-# All as text, because only what goes wrong is cleaned: `re` compiles them when it does.
-_KEY_LIKE: Final = r"(?:(?<![A-Za-z0-9])[spr]\0?k|w\0?h\0?s\0?e\0?c)\0?_(?:\0?[A-Za-z0-9_-]){4,}"
+_KEY_LIKE: Final = re.compile(
+    r"(?:(?<![A-Za-z0-9])[spr]\0?k|w\0?h\0?s\0?e\0?c)\0?_(?:\0?[A-Za-z0-9_-]){4,}"
+)
 _SCHEME: Final = r"(?:b\0?e\0?a\0?r\0?e\0?r|b\0?a\0?s\0?i\0?c)"
-_CREDENTIALS: Final = (
+_CREDENTIALS: Final = re.compile(
     rf"(?i)(?<![A-Za-z0-9])({_SCHEME})[ \0]+(?:{_SCHEME}[ \0]+)*"
     r"(?!\[?h?i?d?d?e?n?\]?\.\.\.\Z)\S+"  # what a cut leaves is hidden already
 )
 # Controls, surrogates, and what Unicode calls Default_Ignorable_Code_Point: zero-width
 # and direction characters, fillers, tags.
-_INVISIBLE: Final = (
+_INVISIBLE: Final = re.compile(
     r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
     r"\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f"
     r"\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff]+"
 )
-_SPACE: Final = r"\0?\s[\s\0]*"
+_SPACE: Final = re.compile(r"\0?\s[\s\0]*")
 _REQUEST_ID: Final = re.compile(r"(?!.*(?:[spr]k|whsec)_)[!-~]{1,128}")
 
 
@@ -37,10 +38,10 @@ def clean(text: str, secrets: Iterable[str] = (), longest: int = LONGEST_TEXT) -
     spaces nor invisible characters inside a secret save it from being hidden. `longest`
     is 3 or more.
     """
-    line = re.sub(_SPACE, " ", re.sub(_INVISIBLE, _SPLIT, text)).strip(f" {_SPLIT}")
+    line = _SPACE.sub(" ", _INVISIBLE.sub(_SPLIT, text)).strip(f" {_SPLIT}")
     line = _hide(line, secrets)
-    line = re.sub(_KEY_LIKE, HIDDEN, line)
-    line = re.sub(_CREDENTIALS, rf"\1 {HIDDEN}", line)
+    line = _KEY_LIKE.sub(HIDDEN, line)
+    line = _CREDENTIALS.sub(rf"\1 {HIDDEN}", line)
     line = line.replace(_SPLIT, " ")
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
@@ -61,7 +62,7 @@ def _hide(line: str, secrets: Iterable[str]) -> str:
 
 
 def _dense(text: str) -> str:
-    return re.sub(_INVISIBLE, "", "".join(text.split()))
+    return _INVISIBLE.sub("", "".join(text.split()))
 
 
 def _spans(text: str, wanted: Iterable[str]) -> Iterator[tuple[int, int]]:

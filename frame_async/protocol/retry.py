@@ -7,9 +7,10 @@ outcome       and                        reaction
 ============  =========================  =========
 CREATED                                  FINAL
 any           certificate not trusted,   FINAL
-              client closed, no place in
+              client closed, no slot in
               the window, run stopped,
-              store failed
+              store failed, answer that
+              is not HTTP
 NOT_SENT                                 SOON
 REFUSED       429                        THROTTLED
 REFUSED       otherwise                  FINAL
@@ -23,13 +24,12 @@ page): first after 1 s + U(0, 0.5), doubled each time, at most 6 retries or 30 s
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from attrs import define, field, frozen
 
 from frame_async.calls import Outcome
 from frame_async.errors import ConfigurationError, Problem, ValidationError
-from frame_async.making import Record
 from frame_async.protocol.outcomes import TOO_MANY_REQUESTS, Ending, Evidence
 
 OnUnknown = Literal["retry", "raise"]
@@ -44,8 +44,8 @@ class Reaction(StrEnum):
     BACKOFF = "backoff"
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class RetryPolicy(Record):
+@frozen(kw_only=True)
+class RetryPolicy:
     """How a call tries again; immutable, all times in seconds.
 
     Raises:
@@ -65,12 +65,23 @@ class RetryPolicy(Record):
     on_unknown: OnUnknown = "retry"
     """After an unknown outcome: ``"retry"`` tries again and admits the possible duplicate,
     ``"raise"`` gives `OutcomeUnknownError` at once."""
+    stop: Callable[[Any], bool] | None = None
+    """One of tenacity's ``stop`` objects, such as ``stop_after_attempt(3)``, in place of
+    ``max_retries`` and ``max_elapsed``. The call's deadline, a 2xx and a refusal go first."""
+    wait: Callable[[Any], float] | None = None
+    """One of tenacity's ``wait`` objects, such as ``wait_exponential(max=10)``, in place of
+    the schedule. What the server asks for, by ``Retry-After``, only lengthens it."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("max_retries", "max_elapsed", "backoff", "jitter", "not_sent_backoff"):
             _check_number(name, getattr(self, name))
         if self.on_unknown not in ("retry", "raise"):
             raise ConfigurationError('RetryPolicy.on_unknown must be "retry" or "raise"')
+        for name in ("stop", "wait"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise ConfigurationError(
+                    f"RetryPolicy.{name} must be one of tenacity's {name} objects, or None"
+                )
 
     def react(self, outcome: Outcome, evidence: Evidence) -> Reaction:
         """What an attempt's outcome calls for; the table at the top of this module."""
@@ -103,6 +114,7 @@ _HOPELESS: Final = (
     Ending.DISMISSED,
     Ending.STORE_FAILED,
     Ending.TAKEN_OVER,
+    Ending.GARBLED,  # something answered, and would answer so again
 )
 
 
@@ -139,8 +151,8 @@ class RetryBudget:
         self.tokens = min(self.capacity, self.tokens + 1)
 
 
-@frozen(eq=False, repr=False)
-class Step(Record):
+@frozen
+class Step:
     """What to do after an attempt: sleep that long and try again, or stop."""
 
     delay: float | None
@@ -152,7 +164,7 @@ class Step(Record):
 STOP: Final = Step(None)
 
 
-@define(eq=False, repr=False)
+@define
 class RetryPlan:
     """The retries of one call: how many of each kind it had, and what comes next."""
 
@@ -165,14 +177,21 @@ class RetryPlan:
     """Monotonic time at which the call must be over."""
     _taken: dict[Reaction, int] = field(init=False, factory=dict[Reaction, int])
 
-    def after(self, reaction: Reaction, retry_after: float | None, now: float) -> Step:
-        """The step after an attempt; `retry_after` seconds only ever lengthen a wait."""
+    def after(
+        self, reaction: Reaction, retry_after: float | None, now: float, own: float | None = None
+    ) -> Step:
+        """The step after an attempt; `retry_after` seconds only ever lengthen a wait.
+
+        `own` is the wait that the policy's ``wait`` gives in place of ours.
+        """
         if reaction is Reaction.FINAL:
             return STOP
-        if sum(self._taken.values()) >= self.policy.max_retries:
+        counted = self.policy.stop is None
+        if counted and sum(self._taken.values()) >= self.policy.max_retries:
             return Step(None, f"gave up after {self.policy.max_retries} retries")
         nth = self._taken.get(self._schedule(reaction), 0)
-        delay = max(self.policy.delay(reaction, nth, self.random), retry_after or 0.0)
+        delay = self.policy.delay(reaction, nth, self.random) if own is None else own
+        delay = max(delay, retry_after or 0.0)
         refusal = self._refusal(delay, now)
         if refusal:
             return Step(None, refusal)
@@ -186,7 +205,7 @@ class RetryPlan:
         latest = self.started + self.policy.max_elapsed
         if now + delay >= self.deadline:  # an attempt that begins at the deadline has no time
             end, what = self.deadline, "deadline of the call"
-        elif now + delay > latest:
+        elif self.policy.stop is None and now + delay > latest:
             end, what = latest, "retry policy's max_elapsed"
         else:
             return ""

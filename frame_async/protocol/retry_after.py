@@ -13,8 +13,7 @@ _SECONDS: Final = re.compile(r"[0-9]+")
 _DAY: Final = r"(Mon|Tues?|Wed(nes)?|Thu(rs)?|Fri|Sat(ur)?|Sun)(day)?"
 _MONTH: Final = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _TIME: Final = r"[0-9]{2}:[0-9]{2}:[0-9]{2}"
-# As text, because hardly any answer has a date to wait for: `re` compiles it when one comes.
-_DATE: Final = (
+_DATE: Final = re.compile(
     rf"{_DAY}, [0-9]{{2}} {_MONTH} [0-9]{{4}} {_TIME} GMT"  # IMF-fixdate
     rf"|{_DAY}, [0-9]{{2}}-{_MONTH}-[0-9]{{2}} {_TIME} GMT"  # RFC 850
     rf"|{_DAY} {_MONTH} [ 0-9][0-9] {_TIME} [0-9]{{4}}"  # asctime
@@ -45,7 +44,7 @@ def _one(value: str, reference: float) -> float | None:
 def http_date(value: str) -> float | None:
     """Seconds since the epoch of an HTTP-date in any of its three forms, or None."""
     value = value.strip(" \t")
-    if not re.fullmatch(_DATE, value):
+    if not _DATE.fullmatch(value):
         return None
     try:
         return _aware(parsedate_to_datetime(value)).timestamp()

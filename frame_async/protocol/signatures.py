@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from attrs import frozen
 
 from frame_async.errors import ConfigurationError, Problem, ValidationError, WebhookError
-from frame_async.hidden import Hidden
+from frame_async.secret import Secret
 from frame_async.shapes import is_listing
 
 SECRET_VARIABLE: Final = "FRAME_WEBHOOK_SECRET"  # noqa: S105  # its name, not a secret
@@ -34,7 +34,7 @@ _SIGNATURE: Final = re.compile(r"sha256=([0-9A-Fa-f]{64})")
 class Secrets:
     """One secret, or several while one replaces another; none of them ever shows."""
 
-    _keys: Hidden[tuple[bytes, ...]]
+    _keys: Secret[tuple[bytes, ...]]
 
     def sign(self, message: bytes, algorithm: Algorithm = "sha256") -> bytes:
         """The digest of a message under the first secret."""
@@ -52,7 +52,7 @@ class Secrets:
         return found
 
 
-def check_secrets(given: Hidden[object], source: str) -> Secrets:
+def check_secrets(given: Secret[object], source: str) -> Secrets:
     """The secrets in a string, or in a list of strings.
 
     Raises:
@@ -60,14 +60,14 @@ def check_secrets(given: Hidden[object], source: str) -> Secrets:
     """
     if fault := _fault(given, source):
         raise ConfigurationError(fault)
-    return Secrets(Hidden(tuple(str.__str__(one).encode() for one in _listed(given.reveal()))))
+    return Secrets(Secret(tuple(str.__str__(one).encode() for one in _listed(given.reveal()))))
 
 
 def _listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _fault(given: Hidden[object], source: str) -> str:
+def _fault(given: Secret[object], source: str) -> str:
     """What is wrong with secrets in one sentence; empty when nothing is."""
     value = given.reveal()
     if not isinstance(value, str) and not is_listing(value):
@@ -98,7 +98,7 @@ def _fault_of_one(secret: object, source: str) -> str:
     return ""
 
 
-def sent_digest(headers: Hidden[Headers]) -> bytes:
+def sent_digest(headers: Secret[Headers]) -> bytes:
     """The digest in the one signature header of a request.
 
     Names of headers count in any case, and so do hexadecimal digits, for it is the bytes
@@ -126,13 +126,13 @@ def sent_digest(headers: Hidden[Headers]) -> bytes:
     return digest
 
 
-def _digest(values: Hidden[list[object]]) -> bytes | None:
+def _digest(values: Secret[list[object]]) -> bytes | None:
     (value,) = values.reveal()
     found = _SIGNATURE.fullmatch(value) if isinstance(value, str) else None
     return bytes.fromhex(found.group(1)) if found else None
 
 
-def _values(headers: Hidden[Headers], name: str) -> Hidden[list[object]]:
+def _values(headers: Secret[Headers], name: str) -> Secret[list[object]]:
     """Everything that the headers have under a name."""
     found = _found(headers, name.lower())
     if found is None:
@@ -143,12 +143,12 @@ def _values(headers: Hidden[Headers], name: str) -> Hidden[list[object]]:
     return found
 
 
-def _found(headers: Hidden[Any], name: str) -> Hidden[list[object]] | None:
+def _found(headers: Secret[Any], name: str) -> Secret[list[object]] | None:
     given = headers.reveal()
     try:
         # Not only mappings: those of werkzeug and of the standard library are none.
         pairs = given.items() if hasattr(given, "items") else given
-        return Hidden([value for key, value in pairs if _same(key, name)])
+        return Secret([value for key, value in pairs if _same(key, name)])
     except (TypeError, ValueError):  # no pairs
         return None
 

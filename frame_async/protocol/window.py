@@ -16,7 +16,6 @@ from typing import Final
 from attrs import define, field, frozen
 
 from frame_async.errors import ConfigurationError
-from frame_async.making import Record
 
 BULK_RESERVE: Final = 0.1
 """Share of the window that the bulk lane leaves free, at least one slot."""
@@ -41,11 +40,8 @@ class Lane(StrEnum):
     """A worker: leaves a reserve of the window to the interactive lane."""
 
 
-_INTERACTIVE: Final = Lane.INTERACTIVE  # slow to find in Python 3.11
-
-
-@frozen(eq=False, repr=False)
-class RateLimit(Record):
+@frozen
+class RateLimit:
     """At most ``requests`` in any ``per`` seconds.
 
     Raises:
@@ -75,7 +71,7 @@ def _check_limit(requests: object, per: object) -> None:
 
 
 def _open_to(lane: Lane, slots: int) -> int:
-    if lane is _INTERACTIVE or slots == 1:
+    if lane is Lane.INTERACTIVE or slots == 1:
         return slots
     return slots - max(1, int(slots * BULK_RESERVE))
 
@@ -86,8 +82,8 @@ SANDBOX: Final = RateLimit(50)
 """Frame's default for a merchant in its sandbox (Frame rate limits page)."""
 
 
-@define(eq=False, repr=False)
-class Slot:
+@define
+class SlotState:
     """One place in the window."""
 
     frees_at: float
@@ -100,7 +96,7 @@ class Slot:
     """Its answer was a 429."""
 
 
-@define(eq=False, repr=False)
+@define
 class RollingWindow:
     """The window of one API key, endpoint and mode.
 
@@ -115,7 +111,7 @@ class RollingWindow:
     """
 
     limit: RateLimit
-    slots: dict[str, Slot] = field(factory=dict[str, Slot])
+    slots: dict[str, SlotState] = field(factory=dict[str, SlotState])
     known: int = field(init=False)
     """How many slots are ours, as far as is known."""
     probe_at: float = 0.0
@@ -147,7 +143,7 @@ class RollingWindow:
         probe = used >= known
         if probe and not self._may_probe(now):
             return min(self._wait(used - known, now), max(self.probe_at - now, PROBE_WAIT))
-        self.slots[token] = Slot(now + hold + self.limit.per, probe=probe)
+        self.slots[token] = SlotState(now + hold + self.limit.per, probe=probe)
         return 0.0
 
     def force(self, token: str, lane: Lane, now: float, hold: float) -> bool:
@@ -161,7 +157,7 @@ class RollingWindow:
             return True
         if now < self.paused_until or len(self.slots) >= self.limit.open_to(lane):
             return False
-        self.slots[token] = Slot(now + hold + self.limit.per, probe=True)
+        self.slots[token] = SlotState(now + hold + self.limit.per, probe=True)
         return True
 
     def resize(self, limit: RateLimit) -> None:
@@ -209,7 +205,7 @@ class RollingWindow:
         """How many requests the server took in the last period, as far as is known."""
         return sum(not slot.held and not slot.refused for slot in self.slots.values())
 
-    def _answered(self, slot: Slot, now: float) -> None:
+    def _answered(self, slot: SlotState, now: float) -> None:
         slot.frees_at, slot.held, slot.probe = now + self.limit.per, False, False
         self._soonest = min(self._soonest, slot.frees_at)
 

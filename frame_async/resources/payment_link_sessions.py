@@ -1,28 +1,29 @@
 """Payment link sessions: ``POST /v1/payment_link_sessions``, once or many times."""
 
-import os
-from collections.abc import AsyncIterable, Iterable
-from typing import Final, Literal
+import logging
+from collections.abc import AsyncIterable, Iterable, Iterator
+from typing import Any, Final, Literal
 
-from attrs import frozen
+from attrs import evolve, fields
 
+from frame_async.calls import Call
+from frame_async.engine.engine import Engine
+from frame_async.engine.operation import CallOptions, Operation
+from frame_async.engine.pool import BulkItem, BulkResults, CallPool, Source
 from frame_async.errors import Problem, ValidationError
-from frame_async.hidden import Hidden
+from frame_async.models.payment_methods import BankAccount, Card
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
-from frame_async.protocol.fingerprints import make_fingerprint
-from frame_async.protocol.idempotency import check_key, mint
+from frame_async.protocol.credentials import is_safe_page
+from frame_async.protocol.idempotency import check_key
+from frame_async.protocol.redaction import clean
 from frame_async.protocol.retry import RetryPolicy, check_retry
 from frame_async.protocol.window import Lane
-from frame_async.resources.keyed import KeyedCalls
-from frame_async.resources.many import BulkItem, BulkResults, Engine, Source
-from frame_async.resources.verdicts import error_of, secrets_of, session_of
-from frame_async.serialization import dump, dump_fields
-from frame_async.shapes import is_mapping
-from frame_async.transport.delivery import Assignment, Delivered, Delivery
+from frame_async.serialization import dump, dump_fields, load_session, salvage_id
+from frame_async.shapes import is_listing, is_mapping
 
 DAY: Final = 86_400.0
-"""Seconds."""
+"""Seconds; as long as a session lives if its request doesn't say (Frame reference, expires_in)."""
 
 Inputs = (
     Iterable[PaymentLinkSessionRequest | BulkItem]
@@ -30,26 +31,72 @@ Inputs = (
 )
 """What a bulk run can be made of."""
 
+_logger = logging.getLogger("frame_async")
 
-@frozen(kw_only=True, eq=False, repr=False)
-class Defaults:
-    """What a call uses when its caller doesn't say otherwise."""
 
-    timeout: float
-    """Seconds for the whole call."""
-    retry: RetryPolicy
+def load(body: bytes, call: Call) -> PaymentLinkSession:
+    """The session in an answer, without an address that a payer must not be sent to.
+
+    Raises:
+        UnreadableError: there is none in it.
+    """
+    session = load_session(body, call)
+    if session.url is None or is_safe_page(session.url):
+        return session
+    _logger.warning(
+        "%s: the address of session %s is not an https page and was withheld",
+        call.idempotency_key,
+        clean(session.id),
+    )
+    return evolve(session, url=None)
+
+
+def lifetime(request: PaymentLinkSessionRequest) -> float:
+    """Seconds that the session lives, as asked for."""
+    asked = request.expires_in
+    return float(asked) if isinstance(asked, int) else DAY
+
+
+def secrets_of(request: PaymentLinkSessionRequest) -> tuple[str, ...]:
+    """Values that an answer may echo and a message must not: payment method data."""
+    data: object = request.payment_method_data
+    if isinstance(data, Card | BankAccount):
+        data = {a.name: getattr(data, a.name) for a in fields(type(data))}
+    if not is_mapping(data):
+        return ()
+    return tuple(_strings({name: item for name, item in data.items() if name != "type"}))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if is_mapping(value):
+        value = list(value.values())
+    if is_listing(value):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, str | int) and len(str(value)) > 2:
+        yield str(value)
+
+
+CREATE: Final = Operation[PaymentLinkSessionRequest, PaymentLinkSession](
+    method="POST",
+    path="/payment_link_sessions",
+    creates="session",
+    dump=dump,
+    dump_fields=dump_fields,
+    load=load,
+    salvage_id=salvage_id,
+    secrets=secrets_of,
+    lifetime=lifetime,
+)
 
 
 class PaymentLinkSessions:
     """Creates payment link sessions; reached as ``client.payment_link_sessions``."""
 
-    def __init__(
-        self, delivery: Delivery, keyed: KeyedCalls, defaults: Defaults, key: Hidden[str]
-    ) -> None:
-        self._delivery = delivery
-        self._keyed = keyed
-        self._defaults = defaults
-        self._key = key
+    def __init__(self, engine: Engine, timeout: float, policy: RetryPolicy) -> None:
+        self._engine = engine
+        self._timeout = timeout
+        self._policy = policy
 
     async def create(
         self,
@@ -91,13 +138,8 @@ class PaymentLinkSessions:
             OutcomeUnknownError: a session may exist that can't be handed over.
         """
         check_request(request)
-        return await self._create(
-            request,
-            None if idempotency_key is None else check_key(idempotency_key),
-            self._defaults.timeout if timeout is None else check_timeout(timeout),
-            self._defaults.retry if retry is None else check_retry(retry),
-            check_lane(lane),
-        )
+        options = self._options(timeout, retry, lane, idempotency_key)
+        return await self._engine.run(CREATE, request, options)
 
     def create_many(
         self,
@@ -139,79 +181,40 @@ class PaymentLinkSessions:
         Raises:
             ValidationError: an argument can't be used; nothing was taken or sent.
         """
-        options = _Options(
-            timeout=check_timeout(timeout),
-            retry=self._defaults.retry if retry is None else check_retry(retry),
-            lane=check_lane(lane),
-        )
-        source = Source(check_inputs(inputs))
+        options = self._options(timeout, retry, lane, run=(source := Source(check_inputs(inputs))))
 
         async def create(item: BulkItem) -> PaymentLinkSession:
             check_request(item.request)
             key = None if item.idempotency_key is None else check_key(item.idempotency_key)
-            return await self._create(
-                item.request, key, options.timeout, options.retry, options.lane, source
-            )
+            return await self._engine.run(CREATE, item.request, evolve(options, key=key))
 
         return BulkResults(
-            Engine(
+            CallPool(
                 source=source,
                 create=create,
                 workers=check_count(max_in_flight),
                 ordered=ordered,
-                dismiss=lambda: self._delivery.turnstile.dismiss(source),
+                dismiss=lambda: self._engine.limiter.dismiss(source),
                 livemode=check_mode(mode),
             )
         )
 
-    async def _create(
+    def _options(
         self,
-        request: PaymentLinkSessionRequest,
-        key: str | None,
-        timeout: float,
-        policy: RetryPolicy,
-        lane: Lane,
-        party: object = None,
-    ) -> PaymentLinkSession:
-        """Make one call, whose parameters have been checked."""
-        if key is None:
-            body, fingerprint = Hidden(dump(request)), ""
-            minted = key = mint(os.urandom)
-        else:
-            body, fingerprint, minted = *_told(request), ""
-        assignment = Assignment(
-            body,
-            key,
-            policy,
-            self._delivery.clock.monotonic() + timeout,
-            lane,
-            party,
-            minted,
+        timeout: float | None,
+        retry: RetryPolicy | None,
+        lane: Lane | Literal["interactive", "bulk"],
+        key: str | None = None,
+        run: object = None,
+    ) -> CallOptions:
+        """How a call is made, checked."""
+        return CallOptions(
+            key=None if key is None else check_key(key),
+            timeout=self._timeout if timeout is None else check_timeout(timeout),
+            policy=self._policy if retry is None else check_retry(retry),
+            lane=check_lane(lane),
+            run=run,
         )
-
-        def finish(delivered: Delivered) -> PaymentLinkSession:
-            session = session_of(delivered)
-            if session is not None:
-                return session
-            raise error_of(delivered, Hidden(secrets_of(request, self._key.reveal())))
-
-        if minted:
-            return finish(await self._delivery.deliver(assignment))
-        self._delivery.session.open()
-        return await self._keyed.run(assignment, fingerprint, finish)
-
-
-def _told(request: PaymentLinkSessionRequest) -> tuple[Hidden[bytes], str]:
-    """The body of a request, boxed, because a traceback shows local variables; its fingerprint."""
-    body, fields = dump_fields(request)
-    return Hidden(body), make_fingerprint(fields)
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class _Options:
-    timeout: float
-    retry: RetryPolicy
-    lane: Lane
 
 
 def check_lane(lane: object) -> Lane:

@@ -1,6 +1,6 @@
 """The JSON codec: strict where it reads, canonical where it writes."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -50,3 +50,16 @@ def decode(data: bytes, what: str, decoder: msgspec.json.Decoder[Any] = _decoder
         if "UTF-8" in rule:  # msgspec 0.23 and later don't raise UnicodeDecodeError
             rule = "is not UTF-8"
     raise UnreadableError(what, [Problem("", rule, "expected one JSON object")])
+
+
+def decode_object(data: bytes, what: str) -> dict[str, Any]:
+    """The same, of a JSON object.
+
+    Raises:
+        UnreadableError: it is none.
+    """
+    decoded = decode(data, what)
+    if isinstance(decoded, dict):
+        return cast("dict[str, Any]", decoded)
+    found = type(decoded).__name__
+    raise UnreadableError(what, [Problem("", f"is a JSON {found}", "expected an object")])

@@ -15,8 +15,7 @@ from frame_async.errors import ServerAnswer, UnreadableError
 from frame_async.serialization import _json
 from frame_async.shapes import is_listing, is_mapping
 
-# As text, which `re` compiles with the first page.
-_TITLE: Final = r"(?i)<title[^>]{0,99}>([^<]{0,999})</title"
+_TITLE: Final = re.compile(r"(?i)<title[^>]{0,99}>([^<]{0,999})</title")
 _MOST_FIELDS: Final = 100
 _DEEPEST: Final = 16
 _LONGEST_PAGE: Final = 65_536
@@ -87,6 +86,6 @@ def _joined(path: str, name: str) -> str:
 def _page(data: bytes, clean: Callable[[str], str]) -> str | None:
     text = data[:_LONGEST_PAGE].decode("utf-8", "replace").strip()
     if text.startswith("<"):
-        title = re.search(_TITLE, text)
+        title = _TITLE.search(text)
         return clean(f"HTML page: {title.group(1).strip()}") if title else "HTML page"
     return clean(text) if text else None

@@ -4,19 +4,15 @@ Stricter than for answers: two readers of one signed text must never see two mea
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
-
-from attrs import fields
+from collections.abc import Iterable
+from typing import Any, Final
 
 from frame_async.errors import Problem, UnreadableError
 from frame_async.models.events import Event
 from frame_async.models.redirects import Redirect
 from frame_async.serialization import _json
-from frame_async.serialization._converter import structure
+from frame_async.serialization._converter import reader
 from frame_async.shapes import is_listing, is_mapping
-
-T = TypeVar("T", Event, Redirect)
 
 DEEPEST: Final = 64
 """Levels of objects and lists in one another, at most."""
@@ -24,6 +20,11 @@ DEEPEST: Final = 64
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _ID: Final = re.compile(r"[!-~]{1,255}")
 _LARGEST: Final = 2**63 - 1
+_EVENT: Final = "unreadable event"
+_REDIRECT: Final = "unreadable redirect"
+_read_event: Final = reader(Event, _EVENT)
+_read_redirect: Final = reader(Redirect, _REDIRECT)
+_NOTHING: Final = "nothing is coerced"
 
 
 def load_event(data: bytes) -> Event:
@@ -34,13 +35,12 @@ def load_event(data: bytes) -> Event:
     Raises:
         UnreadableError: not one plain JSON object, or a value of a wrong type, with its path.
     """
-    what = "unreadable event"
-    decoded = dict(_object(data, what))
+    decoded = _object(data, _EVENT)
     if decoded.get("created") is None and "created_at" in decoded:
         decoded["created"] = decoded.pop("created_at")
     if decoded.get("data") is None:
         decoded.pop("data", None)
-    event = _structured(decoded, Event, what)
+    event = _read_event(decoded)
     problems = [*_id_problems(event.id)]
     if not event.type:
         problems.append(Problem("type", "must not be empty", _NOTHING))
@@ -48,11 +48,8 @@ def load_event(data: bytes) -> Event:
         found = type(event.data).__name__
         problems.append(Problem("data", f"must be an object, not {found}", _NOTHING))
     if problems:
-        raise UnreadableError(what, problems)
+        raise UnreadableError(_EVENT, problems)
     return event
-
-
-_NOTHING: Final = "nothing is coerced"
 
 
 def _id_problems(event_id: str) -> list[Problem]:
@@ -67,8 +64,7 @@ def load_redirect(data: bytes) -> Redirect:
     Raises:
         UnreadableError: not one plain JSON object, or a value of a wrong type, with its path.
     """
-    what = "unreadable redirect"
-    return _structured(_object(data, what), Redirect, what)
+    return _read_redirect(_object(data, _REDIRECT))
 
 
 def dump_redirect(redirect: Redirect) -> bytes:
@@ -86,11 +82,8 @@ def dump_redirect(redirect: Redirect) -> bytes:
     )
 
 
-def _object(data: bytes, what: str) -> Mapping[str, Any]:
-    decoded = _json.decode(data, what)
-    if not is_mapping(decoded):
-        found = type(decoded).__name__
-        raise UnreadableError(what, [Problem("", f"is a JSON {found}", "expected an object")])
+def _object(data: bytes, what: str) -> dict[str, Any]:
+    decoded = _json.decode_object(data, what)
     if fault := _fault(decoded, data):
         raise UnreadableError(what, [Problem("", fault, "expected one plain JSON object")])
     return decoded
@@ -115,10 +108,3 @@ def _inside(value: object) -> Iterable[Any]:
     if is_mapping(value):
         return value.values()
     return value if is_listing(value) else ()
-
-
-def _structured(decoded: Mapping[str, Any], cls: type[T], what: str) -> T:
-    wire = {a.name for a in fields(cls)} - {"extra"}
-    known = {name: value for name, value in decoded.items() if name in wire}
-    extra = {name: value for name, value in decoded.items() if name not in wire}
-    return structure(known | {"extra": extra}, cls, what)

@@ -1,20 +1,21 @@
 """Requests to their canonical bytes, and from mappings that somebody wrote."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final
 
 from attrs import fields
 
 from frame_async.errors import Problem, ValidationError
-from frame_async.models.not_given import NOT_GIVEN
 from frame_async.models.payment_methods import shielded
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
 from frame_async.serialization import _json
-from frame_async.serialization._converter import converter
+from frame_async.serialization._converter import writer
 from frame_async.shapes import is_listing, is_mapping, name_of
 
 _WHAT: Final = "invalid payment link session request"
 _ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
+_write: Final = writer(PaymentLinkSessionRequest)
 _PLAIN: Final = frozenset(REQUEST_FIELDS) - {"payment_method_data"}
 
 
@@ -24,7 +25,7 @@ def dump(request: PaymentLinkSessionRequest) -> bytes:
     Canonical means that names are sorted and fields that were not given are absent,
     so equal requests give equal bytes, in every process and on every attempt.
     """
-    return _json.encode(converter().unstructure(request))
+    return _json.encode(_write(request))
 
 
 def dump_fields(request: PaymentLinkSessionRequest) -> tuple[bytes, dict[str, bytes]]:
@@ -32,7 +33,7 @@ def dump_fields(request: PaymentLinkSessionRequest) -> tuple[bytes, dict[str, by
 
     That is the text of a text, and the canonical JSON of everything else.
     """
-    given: dict[str, Any] = converter().unstructure(request)
+    given = _write(request)
     return _json.encode(given), {
         name: value.encode() if type(value) is str else _told(value)
         for name, value in given.items()
@@ -47,8 +48,9 @@ def _told(value: object) -> bytes:
 def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:
     """Build a request from a mapping with the field names of Frame's reference.
 
-    Line items are mappings or `LineItem`; unknown names are refused, because Frame
-    would silently ignore them (seen with ``account_id`` instead of ``account``).
+    Line items are mappings or `LineItem`; None means "not given", in line items too. Unknown
+    names are refused, because Frame would silently ignore them (seen with ``account_id``
+    instead of ``account``).
 
     Raises:
         ValidationError: everything that is wrong, at once, each with its path.
@@ -65,7 +67,8 @@ def load_request(given: Mapping[str, Any]) -> PaymentLinkSessionRequest:
     problems = _unknown(known, REQUEST_FIELDS, "")
     if problems:
         known = {name: value for name, value in known.items() if name in REQUEST_FIELDS}
-    known["line_items"], found = _items(known.get("line_items", ()))
+    items = known.get("line_items")
+    known["line_items"], found = _items(() if items is None else items)
     problems += found
     try:
         request = PaymentLinkSessionRequest(**known)
@@ -89,7 +92,7 @@ def _items(value: Any) -> tuple[Any, list[Problem]]:
 def _item(value: Any) -> Any:
     if not is_mapping(value):
         return value  # the request refuses it by name, and checks what is in the others
-    known: dict[str, Any] = {"product": NOT_GIVEN}
+    known: dict[str, Any] = {"product": None}
     known.update((name, value[name]) for name in _ITEM_FIELDS if name in value)
     return LineItem(**known)
 
@@ -100,8 +103,6 @@ def _unknown(value: Any, names: Sequence[str], prefix: str) -> list[Problem]:
 
 
 def _stranger(name: object, names: Sequence[str], prefix: str) -> Problem:
-    from difflib import get_close_matches  # noqa: PLC0415  # only what is misspelt needs it
-
     shown = name_of(name)
     close = get_close_matches(shown, names, n=1)
     fix = f"did you mean {close[0]}?" if close else f"use one of {', '.join(names)}"

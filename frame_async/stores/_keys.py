@@ -22,12 +22,7 @@ class State(StrEnum):
     DONE = "done"
 
 
-# Python 3.11 takes as long to find a member of an enum as for twenty plain names.
-_CLAIMED: Final = State.CLAIMED
-_DONE: Final = State.DONE
-
-
-@define(eq=False, repr=False)
+@define
 class KeyRecord:
     """What is remembered of one key."""
 
@@ -42,10 +37,10 @@ class KeyRecord:
 
     def expired(self, now: float) -> bool:
         """Whether it is to be forgotten; a claim turns into doubt first, for `LAPSED_KEEP`."""
-        return self.until + (LAPSED_KEEP if self.state is _CLAIMED else 0.0) <= now
+        return self.until + (LAPSED_KEEP if self.state is State.CLAIMED else 0.0) <= now
 
 
-@define(kw_only=True, eq=False, repr=False)
+@define(kw_only=True)
 class Change:
     """How a claim goes on, or ends."""
 
@@ -72,20 +67,20 @@ def claim(
     until = now + lease
     if found is None or found.expired(now):
         # A process that dies from here on leaves one attempt in doubt.
-        return Claimed(token), KeyRecord(fingerprint, _CLAIMED, token, until, 1)
+        return Claimed(token), KeyRecord(fingerprint, State.CLAIMED, token, until, 1)
     if found.fingerprint != fingerprint:
         raise IdempotencyConflictError(key, differing_fields(found.fingerprint, fingerprint))
-    if found.state is _DONE:
+    if found.state is State.DONE:
         return Done(found.body), None
-    if found.state is _CLAIMED and now < found.until:
+    if found.state is State.CLAIMED and now < found.until:
         return InFlight(found.until - now), None
-    taken = KeyRecord(fingerprint, _CLAIMED, token, until, found.doubts + 1, found.body)
+    taken = KeyRecord(fingerprint, State.CLAIMED, token, until, found.doubts + 1, found.body)
     return (InDoubt(token, found.doubts) if found.doubts else Claimed(token)), taken
 
 
 def owned(found: KeyRecord | None, token: str) -> KeyRecord | None:
     """The record, if the claim with that token still stands."""
-    if found is None or found.state is not _CLAIMED or found.token != token:
+    if found is None or found.state is not State.CLAIMED or found.token != token:
         return None
     return found
 

@@ -119,8 +119,8 @@ def checked_timeout(timeout: float) -> float:
 
 def without_secrets(reason: str, secrets: Iterable[str]) -> str:
     """The reason, unless it holds a secret."""
-    told = any(secret in reason for secret in secrets if secret)
-    return "the reason would show the password" if told else reason
+    shown = any(secret in reason for secret in secrets if secret)
+    return "the reason would show the password" if shown else reason
 
 
 def encoded(text: str) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self, cast
 from weakref import WeakSet
 
 from frame_async.errors import ConfigurationError
-from frame_async.hidden import Hidden
+from frame_async.secret import Secret
 from frame_async.stores._links import Failure, Link
 from frame_async.stores._postgres_schema import SCHEMA, VERSION
 
@@ -64,7 +64,7 @@ class PostgresLink(Link):
     cancelled or gives up can't leave a connection in the middle of something.
     """
 
-    def __init__(self, options: Hidden[dict[str, Any]], timeout: float, connections: int) -> None:
+    def __init__(self, options: Secret[dict[str, Any]], timeout: float, connections: int) -> None:
         super().__init__()
         self._timeout = timeout
         self.trouble = ""
@@ -258,7 +258,7 @@ def _words(error: Error) -> str:
     return error.diag.message_primary or str(error) or type(error).__name__
 
 
-def read_options(url: Hidden[str]) -> Hidden[dict[str, Any]]:
+def read_options(url: Secret[str]) -> Secret[dict[str, Any]]:
     """What a URL says, by libpq's names.
 
     Raises:
@@ -275,4 +275,4 @@ def read_options(url: Hidden[str]) -> Hidden[dict[str, Any]]:
             "the URL of the PostgreSQL store must be postgresql:// or postgres://; special "
             "characters in user and password must be percent-encoded"
         )
-    return Hidden(options)
+    return Secret(options)

@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol, cast
 from attrs import define, field, frozen
 
 from frame_async.errors import ConfigurationError
-from frame_async.hidden import Hidden
 from frame_async.protocol.window import BULK_RESERVE, Lane
+from frame_async.secret import Secret
 from frame_async.stores._keys import LAPSED_KEEP
 from frame_async.stores._links import Failure, encoded, micro
 from frame_async.stores.interface import Window
@@ -182,7 +182,7 @@ class Ask:
             return ("EVAL", self.script.text, 1, *self.arguments)
         return ("EVALSHA", self.script.digest, 1, *self.arguments)
 
-    def tell(self, answer: object) -> None:
+    def notify(self, answer: object) -> None:
         """Answer the caller, unless it gave up."""
         if not self.answer.done():
             self.answer.set_result(answer)
@@ -225,7 +225,7 @@ def words(error: BaseException) -> str:
     return str(error) or ("" if isinstance(error, TimeoutError) else type(error).__name__)
 
 
-def make_pool(url: Hidden[str], timeout: float) -> Pool:
+def make_pool(url: Secret[str], timeout: float) -> Pool:
     """A pool for one connection, which connects when it is first asked to.
 
     Raises:

@@ -15,12 +15,12 @@ from attrs import define
 
 from frame_async.stores._keys import Change, State
 from frame_async.stores._sqlite_faults import FaultError
-from frame_async.stores._sqlite_rows import Rows
+from frame_async.stores._sqlite_rows import Transaction
 from frame_async.stores.interface import Claim, Claimed
 
 T = TypeVar("T")
 
-Operation = Callable[[Rows], object]
+Operation = Callable[[Transaction], object]
 """What is to be done in a transaction."""
 
 _TOKEN: Final = 16
@@ -40,7 +40,7 @@ class Claiming:
     token: str = ""
     """What the claim is known by, once it was tried."""
 
-    def __call__(self, rows: Rows) -> Claim:
+    def __call__(self, rows: Transaction) -> Claim:
         """Claim it by itself."""
         return rows.claim(self.key, self.fingerprint, self.lease, self.token)
 
@@ -54,13 +54,13 @@ class Completing:
     body: bytes
     keep: float
 
-    def __call__(self, rows: Rows) -> bool:
+    def __call__(self, rows: Transaction) -> bool:
         """Complete it by itself."""
         change = Change(state=State.DONE, seconds=self.keep, body=self.body)
         return rows.change(self.key, self.token, change)
 
 
-def perform(operations: Sequence[Operation], rows: Rows) -> list[object]:
+def perform(operations: Sequence[Operation], rows: Transaction) -> list[object]:
     """What each operation gives, in their order; an exception is its operation's own.
 
     What is neither claim nor completion finds everything before it done. Of the two,
@@ -86,7 +86,7 @@ def perform(operations: Sequence[Operation], rows: Rows) -> list[object]:
 class _Batch:
     """Claims and completions that wait for others of their kind, with their places."""
 
-    def __init__(self, rows: Rows, answers: list[object]) -> None:
+    def __init__(self, rows: Transaction, answers: list[object]) -> None:
         self._rows = rows
         self.answers = answers
         self.claims: list[tuple[int, Claiming]] = []
@@ -138,7 +138,7 @@ def _portion(waiting: list[tuple[int, T]]) -> list[tuple[int, T]]:
     return portion
 
 
-def _answer(operation: Operation, rows: Rows) -> object:
+def _answer(operation: Operation, rows: Transaction) -> object:
     """What one operation gives; its own error is its own, the file's is everyone's."""
     try:
         return operation(rows)

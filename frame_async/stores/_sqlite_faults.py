@@ -10,7 +10,7 @@ from frame_async.errors import StoreError
 
 
 @frozen
-class Fault:
+class FileFault:
     """Why the file can't be used."""
 
     what: str
@@ -18,7 +18,7 @@ class Fault:
     fix: str
     """What to do about it."""
 
-    def told(self, path: Path) -> StoreError:
+    def error_for(self, path: Path) -> StoreError:
         """The error for one caller."""
         return StoreError(f"the store {path} {self.what} ({self.fix})")
 
@@ -26,62 +26,62 @@ class Fault:
 class FaultError(Exception):
     """A fault on its way to the callers, each of whom gets a `StoreError`."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: FileFault) -> None:
         super().__init__(fault.what)
         self.fault = fault
 
 
-DAMAGED: Final = Fault(
+DAMAGED: Final = FileFault(
     "is damaged", "restore it from a backup, or move it away: what it remembered is then lost"
 )
-FOREIGN: Final = Fault("belongs to another application", "choose another path")
-FOLDER: Final = Fault("is a folder", "name a file in it")
-SPECIAL: Final = Fault("is not a regular file", "choose another path")
-LINKED: Final = Fault(
+FOREIGN: Final = FileFault("belongs to another application", "choose another path")
+FOLDER: Final = FileFault("is a folder", "name a file in it")
+SPECIAL: Final = FileFault("is not a regular file", "choose another path")
+LINKED: Final = FileFault(
     "has a second name (a hard link), with which its journal could be missed", "remove that link"
 )
-REPLACED: Final = Fault(
+REPLACED: Final = FileFault(
     "was deleted or replaced while it was in use",
     "put it back, or go on with the file that is there now, which knows nothing of the other",
 )
-UNSUITABLE: Final = Fault(
+UNSUITABLE: Final = FileFault(
     "can't be written safely where it is", "choose a path on a disk of this machine"
 )
-OTHER_MACHINE: Final = Fault(
+OTHER_MACHINE: Final = FileFault(
     "is written by another machine", "give each machine a store of its own"
 )
-CLOSED: Final = Fault("is closed", "make another one")
+CLOSED: Final = FileFault("is closed", "make another one")
 
 # SQLite's primary result codes (https://sqlite.org/rescode.html).
 _FAULTS: Final = {
-    sqlite3.SQLITE_PERM: Fault("may not be opened", "give this user access to it"),
-    sqlite3.SQLITE_BUSY: Fault(
+    sqlite3.SQLITE_PERM: FileFault("may not be opened", "give this user access to it"),
+    sqlite3.SQLITE_BUSY: FileFault(
         "is locked by another process", "end what holds the file, then try again"
     ),
-    sqlite3.SQLITE_READONLY: Fault(
+    sqlite3.SQLITE_READONLY: FileFault(
         "can't be written", "make the file, its folder and its disk writable for this user"
     ),
-    sqlite3.SQLITE_IOERR: Fault(
+    sqlite3.SQLITE_IOERR: FileFault(
         "can't be read or written", "look at the disk, and at limits on the size of files"
     ),
     sqlite3.SQLITE_CORRUPT: DAMAGED,
-    sqlite3.SQLITE_FULL: Fault("has no room left on its disk", "free some space"),
-    sqlite3.SQLITE_CANTOPEN: Fault(
+    sqlite3.SQLITE_FULL: FileFault("has no room left on its disk", "free some space"),
+    sqlite3.SQLITE_CANTOPEN: FileFault(
         "can't be opened", "make the file and its folder readable and writable for this user"
     ),
-    sqlite3.SQLITE_NOTADB: Fault("is not an SQLite file", "choose another path"),
+    sqlite3.SQLITE_NOTADB: FileFault("is not an SQLite file", "choose another path"),
 }
 
 
-def fault_of(error: sqlite3.Error) -> Fault:
+def fault_of(error: sqlite3.Error) -> FileFault:
     """The fault behind an error of SQLite's, whose own words are kept."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    fault = _FAULTS.get(code & 0xFF, Fault("can't answer", "see what SQLite says"))
-    return Fault(f"{fault.what}: {error}", fault.fix)
+    fault = _FAULTS.get(code & 0xFF, FileFault("can't answer", "see what SQLite says"))
+    return FileFault(f"{fault.what}: {error}", fault.fix)
 
 
-def fault_of_system(error: OSError) -> Fault:
+def fault_of_system(error: OSError) -> FileFault:
     """The fault behind an error of the operating system's."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return Fault("is in a folder that doesn't exist", "create the folder")
-    return Fault(f"can't be opened: {error.strerror}", "choose another path, or mend this one")
+        return FileFault("is in a folder that doesn't exist", "create the folder")
+    return FileFault(f"can't be opened: {error.strerror}", "choose another path, or mend this one")

@@ -30,12 +30,12 @@ from frame_async.stores._sqlite_faults import (
     REPLACED,
     SPECIAL,
     UNSUITABLE,
-    Fault,
     FaultError,
+    FileFault,
     fault_of,
     fault_of_system,
 )
-from frame_async.stores._sqlite_rows import SCHEMA, Rows, end_claims, forget_claims
+from frame_async.stores._sqlite_rows import SCHEMA, Transaction, end_claims, forget_claims
 from frame_async.stores._sqlite_time import FileTime, boot_id
 
 APPLICATION_ID: Final = 0x46726D53
@@ -68,7 +68,7 @@ class StoreFile:
         self._opened = False
 
     @contextmanager
-    def transaction(self) -> Generator[Rows]:
+    def transaction(self) -> Generator[Transaction]:
         """One transaction: when the block is left, what it wrote is safe on the disk.
 
         Raises:
@@ -78,7 +78,7 @@ class StoreFile:
             connection = self._open()
             with _immediate(connection):
                 time = FileTime.read(connection)
-                rows = Rows(connection, time.tick(connection, self._boot, self._clock()))
+                rows = Transaction(connection, time.tick(connection, self._boot, self._clock()))
                 yield rows
                 rows.finish()
         except BaseException as error:
@@ -237,7 +237,9 @@ def _is_new(connection: sqlite3.Connection) -> bool:
         raise FaultError(FOREIGN)
     if version != FORMAT:
         raise FaultError(
-            Fault(f"has format {version}, not {FORMAT}", "use the version of frame_async it is of")
+            FileFault(
+                f"has format {version}, not {FORMAT}", "use the version of frame_async it is of"
+            )
         )
     return False
 

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from attrs import define, field
 
 from frame_async.errors import ConfigurationError
-from frame_async.protocol.window import Lane, RateLimit, RollingWindow, Slot
+from frame_async.protocol.window import Lane, RateLimit, RollingWindow, SlotState
 from frame_async.stores import _keys
 from frame_async.stores._keys import LAPSED_KEEP, Change, KeyRecord, State
 from frame_async.stores._sqlite_faults import DAMAGED, FaultError
@@ -53,7 +53,7 @@ _FREE_PAGES: Final = 1_000
 
 
 @define(eq=False)
-class Rows:
+class Transaction:
     """One transaction on the file, at one moment of its time."""
 
     _connection: sqlite3.Connection
@@ -247,7 +247,7 @@ def load_window(text: str) -> RollingWindow:
         rolling = RollingWindow(RateLimit(*limit))
         rolling.known, rolling.probe_at, rolling.paused_until = known, probe_at, paused_until
         rolling.slots = {
-            token: Slot(frees_at, bool(held), bool(probe), bool(refused))
+            token: SlotState(frees_at, bool(held), bool(probe), bool(refused))
             for token, (frees_at, held, probe, refused) in slots.items()
         }
     except (ValueError, TypeError, AttributeError, ConfigurationError):

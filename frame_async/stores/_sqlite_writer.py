@@ -19,9 +19,9 @@ from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from frame_async.stores._sqlite_batches import perform
-from frame_async.stores._sqlite_faults import CLOSED, Fault, FaultError
+from frame_async.stores._sqlite_faults import CLOSED, FaultError, FileFault
 from frame_async.stores._sqlite_file import StoreFile
-from frame_async.stores._sqlite_rows import Rows
+from frame_async.stores._sqlite_rows import Transaction
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ _MOST_TURNS: Final = 16
 Answers = list["tuple[asyncio.Future[Any], object]"]
 """Who waits, and what for: a value, or the exception that it gets."""
 
-_Job = tuple[Callable[[Rows], object], "asyncio.Future[Any]"]
+_Job = tuple[Callable[[Transaction], object], "asyncio.Future[Any]"]
 """One operation, and who waits for it."""
 
 
@@ -60,7 +60,7 @@ class Writer:
         with _registry:
             _writers.add(self)
 
-    def submit(self, operation: Callable[[Rows], T]) -> "asyncio.Future[T]":
+    def submit(self, operation: Callable[[Transaction], T]) -> "asyncio.Future[T]":
         """Queue an operation; its future ends once its transaction is safe on the disk.
 
         Raises:
@@ -70,7 +70,7 @@ class Writer:
         future: asyncio.Future[T] = loop.create_future()
         with self._lock:
             if self._closed:
-                raise CLOSED.told(self._file.path)
+                raise CLOSED.error_for(self._file.path)
             if self._thread is None:
                 self._thread = self._started()
             self._jobs.append((operation, future))
@@ -93,8 +93,8 @@ class Writer:
         try:
             thread.start()
         except RuntimeError as error:
-            fault = Fault(f"has no thread to write it: {error}", "end other threads")
-            raise fault.told(self._file.path) from None
+            fault = FileFault(f"has no thread to write it: {error}", "end other threads")
+            raise fault.error_for(self._file.path) from None
         return thread
 
     async def aclose(self) -> None:
@@ -143,15 +143,15 @@ class Writer:
             self._calls.put(True)
         return jobs
 
-    def _answers(self, operations: list[Callable[[Rows], object]]) -> list[object]:
+    def _answers(self, operations: list[Callable[[Transaction], object]]) -> list[object]:
         try:
             with self._transaction, self._file.transaction() as rows:
                 return perform(operations, rows)
         except FaultError as error:
             fault = error.fault
         except Exception as error:  # noqa: BLE001  # the thread must outlive whatever it is
-            fault = Fault(f"failed: {error!r}", "report this")
-        return [fault.told(self._file.path) for _ in operations]
+            fault = FileFault(f"failed: {error!r}", "report this")
+        return [fault.error_for(self._file.path) for _ in operations]
 
     def before_fork(self) -> None:
         """Let the transaction end, and begin no other."""

@@ -15,20 +15,19 @@ from typing import Protocol
 
 from attrs import frozen
 
-from frame_async.making import Record
 from frame_async.protocol.window import Lane, RateLimit
 
 
-@frozen(eq=False, repr=False)
-class Claimed(Record):
+@frozen
+class Claimed:
     """The key is yours: nothing was sent for it before, or certainly nothing came of it."""
 
     token: str
     """Proves the claim in the calls that follow."""
 
 
-@frozen(eq=False, repr=False)
-class InDoubt(Record):
+@frozen
+class InDoubt:
     """The key is yours, but earlier attempts may have created sessions that nobody has."""
 
     token: str
@@ -37,16 +36,16 @@ class InDoubt(Record):
     """How many such attempts there were, at most."""
 
 
-@frozen(eq=False, repr=False)
-class InFlight(Record):
+@frozen
+class InFlight:
     """Another call has the key."""
 
     lease: float
     """Seconds until its lease runs out unless it is renewed."""
 
 
-@frozen(eq=False, repr=False)
-class Done(Record):
+@frozen
+class Done:
     """A session was created for the key."""
 
     body: bytes
@@ -57,8 +56,8 @@ Claim = Claimed | InDoubt | InFlight | Done
 """What a claim of a key finds."""
 
 
-@frozen(eq=False, repr=False)
-class Window(Record):
+@frozen
+class Window:
     """One rate window: whose it is, and its limit."""
 
     name: str

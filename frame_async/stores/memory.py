@@ -5,16 +5,11 @@ from collections.abc import Callable
 from itertools import count
 from threading import Lock
 from time import monotonic
-from typing import Final
 
 from frame_async.protocol.window import Lane, RollingWindow
 from frame_async.stores import _keys
 from frame_async.stores._keys import Change, KeyRecord, State
 from frame_async.stores.interface import Claim, Window
-
-# Python 3.11 takes as long to find a member of an enum as for twenty plain names.
-_CLAIMED: Final = State.CLAIMED
-_DONE: Final = State.DONE
 
 
 class MemoryStore:
@@ -47,11 +42,11 @@ class MemoryStore:
 
     async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:
         """See `Store.renew`."""
-        return self._change(key, token, Change(state=_CLAIMED, seconds=lease, doubts=doubts))
+        return self._change(key, token, Change(state=State.CLAIMED, seconds=lease, doubts=doubts))
 
     async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
         """See `Store.complete`."""
-        return self._change(key, token, Change(state=_DONE, seconds=keep, body=body))
+        return self._change(key, token, Change(state=State.DONE, seconds=keep, body=body))
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
         """See `Store.doubt`."""
@@ -70,7 +65,7 @@ class MemoryStore:
             good, record = _keys.change(self._keys.get(key), token, change, self._now())
             if record is not None:
                 self._keys[key] = record
-                if record.state is not _CLAIMED:
+                if record.state is not State.CLAIMED:
                     heapq.heappush(self._expiries, (record.until, key))
             return good
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from frame_async.errors import ConfigurationError
-from frame_async.hidden import Hidden
+from frame_async.secret import Secret
 from frame_async.stores.interface import Store
 from frame_async.stores.memory import MemoryStore
 
@@ -16,7 +16,7 @@ def default_store() -> Store:
     return _ONE_FOR_ALL
 
 
-def open_store(url: Hidden[str]) -> Store:
+def open_store(url: Secret[str]) -> Store:
     """The store that a URL names.
 
     ``memory://``, ``sqlite:///path`` (an absolute path has four slashes), ``redis://`` or
@@ -36,11 +36,11 @@ def open_store(url: Hidden[str]) -> Store:
     return opener(url)
 
 
-def _memory(_: Hidden[str]) -> Store:
+def _memory(_: Secret[str]) -> Store:
     return MemoryStore()
 
 
-def _sqlite(url: Hidden[str]) -> Store:
+def _sqlite(url: Secret[str]) -> Store:
     from frame_async.stores.sqlite import SQLiteStore  # noqa: PLC0415
 
     path = url.reveal().removeprefix("sqlite://").removeprefix("/")
@@ -49,19 +49,19 @@ def _sqlite(url: Hidden[str]) -> Store:
     return SQLiteStore(path)
 
 
-def _redis(url: Hidden[str]) -> Store:
+def _redis(url: Secret[str]) -> Store:
     from frame_async.stores.redis import RedisStore  # noqa: PLC0415
 
     return RedisStore(url.reveal())
 
 
-def _postgres(url: Hidden[str]) -> Store:
+def _postgres(url: Secret[str]) -> Store:
     from frame_async.stores.postgres import PostgresStore  # noqa: PLC0415
 
     return PostgresStore(url.reveal())
 
 
-_OPENERS: Final[Mapping[str, Callable[[Hidden[str]], Store]]] = {
+_OPENERS: Final[Mapping[str, Callable[[Secret[str]], Store]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "redis": _redis,

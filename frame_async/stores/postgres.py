@@ -11,9 +11,9 @@ from secrets import token_hex
 from typing import Any, Final
 
 from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
-from frame_async.hidden import Hidden
 from frame_async.protocol.fingerprints import differing_fields
 from frame_async.protocol.window import BULK_RESERVE, Lane
+from frame_async.secret import Secret
 from frame_async.stores import _postgres_schema
 from frame_async.stores._keys import LAPSED_KEEP
 from frame_async.stores._links import (
@@ -55,7 +55,7 @@ class PostgresStore:
     """The SQL that creates the tables and functions; running it again changes nothing."""
 
     def __init__(self, url: str, *, timeout: float = 2.0, connections: int = 8) -> None:
-        given = Hidden(url)
+        given = Secret(url)
         del url  # a traceback may show variables
         self._address = ""
         self._timeout = checked_timeout(timeout)
@@ -180,7 +180,7 @@ def _address(options: dict[str, Any]) -> str:
     return f"postgresql://{place}{port}/{options.get('dbname', '')}"
 
 
-def _shown(reason: str, options: Hidden[dict[str, Any]]) -> str:
+def _shown(reason: str, options: Secret[dict[str, Any]]) -> str:
     """The reason, unless it holds the password."""
     return without_secrets(reason, [options.reveal().get("password", "")])
 

@@ -14,9 +14,9 @@ from typing import Final, cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
-from frame_async.hidden import Hidden
 from frame_async.protocol.fingerprints import differing_fields
 from frame_async.protocol.window import Lane
+from frame_async.secret import Secret
 from frame_async.stores._links import Failure, Link, Links, checked_timeout, micro, without_secrets
 from frame_async.stores._redis_scripts import (
     CLAIM,
@@ -65,7 +65,7 @@ class _Link(Link):
         self._trouble = ""
 
     async def _close(self) -> None:
-        self._tell_all(Failure("it was closed"))
+        self._notify_all(Failure("it was closed"))
         if self._worker is not None:
             await asyncio.wait({self._worker}, timeout=self._timeout + _LONGEST_BACKOFF)
             self._worker.cancel()
@@ -95,9 +95,9 @@ class _Link(Link):
             self._asked.popleft()  # its caller gave up before it was sent
         return bool(self._asked)
 
-    def _tell_all(self, answer: object) -> None:
+    def _notify_all(self, answer: object) -> None:
         while self._asked:
-            self._asked.popleft().tell(answer)
+            self._asked.popleft().notify(answer)
 
     async def _connect(self) -> Connection | None:
         """A connection; None when there is none yet, after a pause."""
@@ -107,7 +107,7 @@ class _Link(Link):
         except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear of it
             trouble, hopeless = words(error), is_hopeless(error)
         if hopeless:
-            self._tell_all(Failure(trouble))
+            self._notify_all(Failure(trouble))
         await self._back_off(trouble)
         return None
 
@@ -132,7 +132,7 @@ class _Link(Link):
             await connection.disconnect(nowait=True)
         await self._pool.release(connection)
         for ask, answer in zip(batch, answers, strict=True):
-            ask.tell(answer)
+            ask.notify(answer)
         if trouble:
             await self._back_off(trouble)
         else:
@@ -154,7 +154,7 @@ class RedisStore:
     """
 
     def __init__(self, url: str, *, timeout: float = 2.0) -> None:
-        self._url = Hidden(url)
+        self._url = Secret(url)
         del url  # a traceback may show variables
         self._address = ""
         self._timeout = checked_timeout(timeout)
@@ -244,7 +244,7 @@ class RedisStore:
         return answer
 
 
-def _checked(url: Hidden[str]) -> str:
+def _checked(url: Secret[str]) -> str:
     """The address in a URL, without user, password and options.
 
     Raises:
@@ -264,7 +264,7 @@ def _checked(url: Hidden[str]) -> str:
     return address
 
 
-def _read(url: Hidden[str]) -> tuple[str, list[str]]:
+def _read(url: Secret[str]) -> tuple[str, list[str]]:
     """The address in a URL, empty if it can't be read; and the options that nobody knows."""
     try:
         parts = urlsplit(url.reveal())
@@ -287,7 +287,7 @@ def _is_ambiguous(parts: SplitResult) -> bool:
     return bool(parts.fragment) or "@" in parts.path or "@" in parts.query
 
 
-def _shown(reason: str, url: Hidden[str]) -> str:
+def _shown(reason: str, url: Secret[str]) -> str:
     """The reason, unless it holds the password."""
     parts = urlsplit(url.reveal())
     secrets = {parts.password or "", dict(parse_qsl(parts.query)).get("password", "")}

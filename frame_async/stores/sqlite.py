@@ -19,7 +19,7 @@ from frame_async.stores._keys import Change, State
 from frame_async.stores._sqlite_batches import Claiming, Completing
 from frame_async.stores._sqlite_faults import CLOSED
 from frame_async.stores._sqlite_file import StoreFile
-from frame_async.stores._sqlite_rows import Rows
+from frame_async.stores._sqlite_rows import Transaction
 from frame_async.stores._sqlite_time import host_clock
 from frame_async.stores._sqlite_writer import Writer
 from frame_async.stores.interface import Claim, Window
@@ -134,12 +134,12 @@ class SQLiteStore:
         if writer is not None:
             await writer.aclose()
 
-    async def _run(self, operation: Callable[[Rows], T]) -> T:
+    async def _run(self, operation: Callable[[Transaction], T]) -> T:
         return await self._writer().submit(operation)
 
     def _writer(self) -> Writer:
         if self._closed:
-            raise CLOSED.told(self._path)
+            raise CLOSED.error_for(self._path)
         writer = self._latest
         if writer is None or writer.inherited:
             # Two threads may come by at once: the one that is first stays.

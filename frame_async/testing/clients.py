@@ -7,12 +7,12 @@ from typing import Any
 
 from frame_async.calls import Attempt, Call
 from frame_async.client import FrameClient
+from frame_async.engine.clock import SystemClock
 from frame_async.observers import Observer
 from frame_async.protocol.window import RateLimit
 from frame_async.stores import MemoryStore
 from frame_async.testing.emulators import EmulatorThread
 from frame_async.testing.loops import finish
-from frame_async.transport.clock import SystemClock
 
 
 def connect(emulator: EmulatorThread, **options: Any) -> FrameClient:

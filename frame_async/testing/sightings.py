@@ -43,12 +43,12 @@ def _seen(ledger: Sequence[LedgerEntry]) -> str:
 
 
 def _listed(entries: Sequence[LedgerEntry]) -> str:
-    lines = [f"  #{entry.sequence} {_told(entry)}" for entry in entries[-_SHOWN:]]
+    lines = [f"  #{entry.sequence} {_described(entry)}" for entry in entries[-_SHOWN:]]
     left_out = len(entries) - len(lines)
     return "\n".join([f"  ({left_out} earlier ones)"] * (left_out > 0) + lines)
 
 
-def _told(entry: LedgerEntry) -> str:
+def _described(entry: LedgerEntry) -> str:
     return ", ".join(
         _facts(
             f"{entry.method} {entry.path}: {entry.status or 'no answer'}",

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self
 
+from frame_async.engine.clock import SystemClock
 from frame_async.errors import (
     ConfigurationError,
     Problem,
@@ -14,7 +15,6 @@ from frame_async.errors import (
     ValidationError,
     WebhookError,
 )
-from frame_async.hidden import Hidden, refuse_pickling
 from frame_async.models.events import Event
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.signatures import (
@@ -24,10 +24,10 @@ from frame_async.protocol.signatures import (
     check_secrets,
     sent_digest,
 )
+from frame_async.secret import Secret, refuse_pickling
 from frame_async.serialization.events import load_event
 from frame_async.stores import MemoryStore, Store, default_store, open_store
-from frame_async.transport.clock import SystemClock
-from frame_async.webhooks.turns import Turn, take_turn
+from frame_async.webhooks.once import Turn, take_turn
 
 LARGEST_BODY: Final = 1_048_576
 """Bytes of a body, at most, unless the receiver is told otherwise: 1 MiB."""
@@ -74,9 +74,9 @@ class WebhookReceiver:
         clock: Clock | None = None,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
-        hidden, secrets = Hidden[object](secrets), None
-        url, store = (Hidden(store), None) if isinstance(store, str) else (None, store)
-        self._secrets = _checked(hidden)
+        secret, secrets = Secret[object](secrets), None
+        url, store = (Secret(store), None) if isinstance(store, str) else (None, store)
+        self._secrets = _checked(secret)
         _check_limit(max_bytes)
         _check_positive(keep_for=keep_for, lease=lease)
         self._max_bytes, self._keep, self._lease = max_bytes, keep_for * _DAY, lease
@@ -108,8 +108,8 @@ class WebhookReceiver:
                 code that calls this.
         """
         # What is raised below has this frame in its traceback.
-        raw, body = Hidden[Any](body), b""
-        given, headers = Hidden(headers), ()
+        raw, body = Secret[Any](body), b""
+        given, headers = Secret(headers), ()
         content = self._content(raw)
         digest = sent_digest(given)
         if not self._secrets.match(content.reveal(), digest):
@@ -123,7 +123,7 @@ class WebhookReceiver:
             why = error.message
         raise WebhookError(f"signed, but unusable: {why}", signed=True)
 
-    def _content(self, raw: Hidden[Any]) -> Hidden[bytes]:
+    def _content(self, raw: Secret[Any]) -> Secret[bytes]:
         size = _size(raw)
         if size is None:
             found = type(raw.reveal()).__name__
@@ -132,7 +132,7 @@ class WebhookReceiver:
             raise ValidationError("unusable webhook", [problem])
         if size > self._max_bytes:
             raise WebhookError(f"the body is larger than {self._max_bytes} bytes")
-        return Hidden(bytes(raw.reveal()))
+        return Secret(bytes(raw.reveal()))
 
     def once(self, event: Event) -> AbstractAsyncContextManager[Turn]:
         """Act on an event inside; `Turn.first` is true for one handler only.
@@ -174,10 +174,10 @@ class WebhookReceiver:
         refuse_pickling("a WebhookReceiver")
 
 
-def _checked(given: Hidden[object]) -> Secrets:
+def _checked(given: Secret[object]) -> Secrets:
     source = "secrets"
     if given.reveal() is None:
-        given, source = Hidden(os.environ.get(SECRET_VARIABLE)), SECRET_VARIABLE
+        given, source = Secret(os.environ.get(SECRET_VARIABLE)), SECRET_VARIABLE
         if given.reveal() is None:
             raise ConfigurationError(
                 f"no webhook secret: pass secrets=... or set {SECRET_VARIABLE} to the secret "
@@ -205,7 +205,7 @@ def _check_scope(scope: object) -> str:
     raise ConfigurationError("scope must be 1 to 64 letters, digits, or _ . -")
 
 
-def _store(url: Hidden[str] | None, given: Store | None, clock: Clock) -> Store:
+def _store(url: Secret[str] | None, given: Store | None, clock: Clock) -> Store:
     if url is not None:
         return open_store(url)
     if given is not None and not hasattr(given, "claim"):
@@ -215,7 +215,7 @@ def _store(url: Hidden[str] | None, given: Store | None, clock: Clock) -> Store:
     return default_store() if given is None else given
 
 
-def _size(raw: Hidden[Any]) -> int | None:
+def _size(raw: Secret[Any]) -> int | None:
     """Bytes of a body; None when it is none."""
     binary = isinstance(raw.reveal(), bytes | bytearray | memoryview)
     return memoryview(raw.reveal()).nbytes if binary else None

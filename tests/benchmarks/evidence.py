@@ -30,9 +30,9 @@ from support.measuring import (
 )
 from support.work import BODY, HEADERS, PATH, base_url
 
-from frame_async.hidden import Hidden
-from frame_async.transport.exchange import Trail
-from frame_async.transport.session import HttpSession
+from frame_async.engine.exchange import Trail
+from frame_async.engine.http import Http
+from frame_async.secret import Secret
 
 BASE: Final = "raw aiohttp"
 OURS: Final = "our exchange, with evidence"
@@ -45,8 +45,15 @@ async def raw(session: aiohttp.ClientSession, url: str) -> None:
     await response.read()
 
 
-async def with_trail(ours: HttpSession) -> None:
-    exchange = await ours.post(Hidden(BODY), "k", 15.0, Trail(time.monotonic))
+async def with_trail(ours: Http) -> None:
+    exchange = await ours.send(
+        "POST",
+        "/payment_link_sessions",
+        Secret(BODY),
+        "k",
+        15.0,
+        Trail(time.monotonic, time.monotonic()),
+    )
     assert exchange.body, exchange
 
 
@@ -74,7 +81,13 @@ async def variants(port: int) -> AsyncIterator[dict[str, Make]]:
             **options,
         )
 
-    ours = HttpSession(url, Hidden("sk_sandbox_x"), limit=100, connect_timeout=5.0, tls=None)
+    ours = Http(
+        url.removesuffix(PATH) + "/v1",
+        Secret("sk_sandbox_x"),
+        limit=100,
+        connect_timeout=5.0,
+        tls=None,
+    )
     ours.open()
     async with session() as plain, session(trace_configs=[tracing()]) as traced:
         yield {

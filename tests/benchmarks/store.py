@@ -29,10 +29,10 @@ from support.servers import empty_postgres, empty_redis
 from support.stores import BACKENDS, store_url
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest, RateLimit
+from frame_async.engine.clock import SystemClock
+from frame_async.engine.limiter import RateLimiter
 from frame_async.protocol.window import Lane
 from frame_async.stores import MemoryStore, Store, Window
-from frame_async.transport.clock import SystemClock
-from frame_async.transport.line import Line
 
 ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
 BODY = b"x" * 1200
@@ -154,10 +154,10 @@ async def waiters() -> None:
     """CPU of 10,000 callers that wait for the window, as a share of one core."""
     for kind in BACKENDS:
         store = opened(kind)
-        line = Line(store, Window("w", RateLimit(160)), SystemClock())
+        limiter = RateLimiter(store, Window("w", RateLimit(160)), SystemClock())
         deadline = time.monotonic() + 1e6
         tasks = [
-            asyncio.create_task(line.enter(f"t{n}", Lane.BULK, 1.0, deadline))
+            asyncio.create_task(limiter.acquire(f"t{n}", Lane.BULK, 1.0, deadline))
             for n in range(10_160)
         ]
         await asyncio.sleep(2)
@@ -168,7 +168,7 @@ async def waiters() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        line.close()
+        limiter.close()
         await store.aclose()
 
 

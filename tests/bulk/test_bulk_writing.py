@@ -12,7 +12,7 @@ import pytest
 from frame_async.bulk.journal import Journal
 from frame_async.bulk.outage import Outage
 from frame_async.bulk.output import Output, check_written
-from frame_async.bulk.state import Ending, Recorded, Run, RunState
+from frame_async.bulk.state import Recorded, RowResult, Run, RunState
 from frame_async.errors import ConfigurationError, StoreError
 
 RUN = Run(target="sandbox at x", account="a", key_column="", output="out.jsonl (jsonl)")
@@ -79,15 +79,15 @@ async def test_a_slow_commit_is_waited_for(tmp_path: Path) -> None:
     output = SlowDisk(tmp_path / "out.jsonl", "jsonl")
     journal = Journal(output, state, troubles.append)
     for number in range(1, 6):
-        assert journal.add(line(number), Recorded(number, 1, int(Ending.CREATED)))
+        assert journal.add(line(number), Recorded(number, 1, int(RowResult.CREATED)))
     while not output.syncs:  # noqa: ASYNC110  # a thread changes it
         await asyncio.sleep(0.01)
-    assert journal.add(line(6), Recorded(6, 1, int(Ending.CREATED)))
+    assert journal.add(line(6), Recorded(6, 1, int(RowResult.CREATED)))
     await journal.aclose()
     found = await state.find()
     assert found is not None
     assert (found.size, found.mark) == (output.size, output.mark)
-    assert (await state.counts())[Ending.CREATED] == 6
+    assert (await state.counts())[RowResult.CREATED] == 6
     await state.aclose()
     output.close()
     assert troubles == []
@@ -112,12 +112,12 @@ async def test_after_a_failed_sync_nothing_is_remembered(tmp_path: Path) -> None
     troubles: list[str] = []
     output = BrokenDisk(tmp_path / "out.jsonl", "jsonl")
     journal = Journal(output, state, troubles.append)
-    journal.add(line(1), Recorded(1, 1, int(Ending.CREATED)))
+    journal.add(line(1), Recorded(1, 1, int(RowResult.CREATED)))
     while not output.syncs:  # a thread changes it
-        journal.add(line(2), Recorded(2, 1, int(Ending.CREATED)))
+        journal.add(line(2), Recorded(2, 1, int(RowResult.CREATED)))
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
-    assert not journal.add(line(3), Recorded(3, 1, int(Ending.CREATED)))
+    assert not journal.add(line(3), Recorded(3, 1, int(RowResult.CREATED)))
     await journal.aclose()
     assert sum((await state.counts()).values()) == 0
     assert troubles == ["the output can't be written: Input/output error"]
@@ -133,7 +133,7 @@ async def test_a_state_that_goes_away(tmp_path: Path) -> None:
     troubles: list[str] = []
     output = Output(tmp_path / "out.jsonl", "jsonl")
     journal = Journal(output, state, troubles.append)
-    journal.add(line(1), Recorded(1, 1, int(Ending.CREATED)))
+    journal.add(line(1), Recorded(1, 1, int(RowResult.CREATED)))
     (tmp_path / "state").unlink()
     await journal.aclose()
     assert len(troubles) == 1

@@ -138,7 +138,7 @@ def test_the_emulator_command(ending: signal.Signals) -> None:
         url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
         assert url
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"{url.group()}/v1/nothing", timeout=5)
+            urllib.request.urlopen(f"{url.group()}/v1/nothing", timeout=30)
         with caught.value:
             assert caught.value.code == 404
         process.send_signal(ending)

@@ -12,7 +12,7 @@ from support.bulk_runs import COLUMNS, Desk, orders
 
 from frame_async.bulk.output import COLUMNS as RESULT_COLUMNS
 from frame_async.emulator import Emulator
-from frame_async.emulator.sessions import Session
+from frame_async.emulator.state.sessions import Session
 
 NAMES = [f"order-{n}" for n in range(10)]
 CARD = "4242424242424242"

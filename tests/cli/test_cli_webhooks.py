@@ -142,7 +142,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> int:
     """Deliver a webhook; the status of the answer."""
     try:
         request = urllib.request.Request(url, data=body, headers=headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:

@@ -33,8 +33,8 @@ def connect() -> Callable[..., aiohttp.ClientSession]:
 
 
 async def until_true(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds; fail after five seconds."""
-    async with asyncio.timeout(5):
+    """Wait until a condition holds; fail after half a minute."""
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - the emulator has no event to wait for
             await asyncio.sleep(0.005)
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -365,7 +365,7 @@ async def test_two_hosts_are_none(emulator: Emulator) -> None:
     for lines in ("Host: localhost\r\nHost: localhost\r\n", ""):
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(f"GET {API}snapshot HTTP/1.0\r\n{lines}\r\n".encode())
-        status = (await asyncio.wait_for(reader.read(), 5)).split(b" ")[1]
+        status = (await asyncio.wait_for(reader.read(), 30)).split(b" ")[1]
         assert status in (b"400", b"403")
         writer.close()
 
@@ -474,7 +474,8 @@ class FakeWebhooks:
 @pytest.fixture
 def webhooks(emulator: Emulator) -> FakeWebhooks:
     """Webhooks of the emulator."""
-    emulator._books.webhooks = fake = FakeWebhooks()
+    fake = FakeWebhooks()
+    emulator._state.webhooks = cast("Any", fake)
     return fake
 
 

@@ -46,7 +46,7 @@ def read_line(process: subprocess.Popen[str]) -> re.Match[str]:
     """Wait for the line that says where it listens."""
     assert process.stdout is not None
     match = LINE.fullmatch(process.stdout.readline())
-    assert match, process.communicate(timeout=10)
+    assert match, process.communicate(timeout=30)
     return match
 
 
@@ -56,7 +56,7 @@ def post(base_url: str) -> int:
     body = b'{"line_items": [{"product": "p"}]}'
     request = urllib.request.Request(f"{base_url}/v1/payment_link_sessions", body, headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return int(answer.status)
     except HTTPError as error:
         with error:
@@ -71,7 +71,7 @@ def test_it_serves_until_a_signal(number: signal.Signals) -> None:
         assert match[2] == "50 requests per 60 s"
         assert post(match[1]) == 201
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=30)
         assert (process.returncode, rest, errors) == (0, "", "")
 
 
@@ -158,7 +158,7 @@ async def test_a_webhook_is_signed_with_the_secret_that_was_given() -> None:
             f"Webhooks to {url} are signed with the secret that was given\n"
         )
         await asyncio.to_thread(post, where[1])
-        signature, body = await asyncio.wait_for(came.get(), 10)
+        signature, body = await asyncio.wait_for(came.get(), 30)
     await shop.cleanup()
     assert signature == "sha256=" + hmac.new(secret.encode(), body, "sha256").hexdigest()
 

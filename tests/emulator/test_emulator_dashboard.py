@@ -1,30 +1,17 @@
 """The dashboard in a real browser: live, usable, accessible, and nothing from outside."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
 import pytest
+from support.browsers import open_browser
 
 from frame_async.emulator import Emulator
 
-async_api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
-
 PATH = "/v1/payment_link_sessions"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 Connect = Callable[..., aiohttp.ClientSession]
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed here")
 
 
 class Screen:
@@ -43,12 +30,10 @@ class Screen:
 async def screen(request: pytest.FixtureRequest) -> AsyncIterator[Screen]:
     """A page of a browser without a screen, as large as a test asks for."""
     width, height = getattr(request, "param", (1280, 900))
-    async with async_api.async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    async with open_browser() as browser:
         page = await browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         yield Screen(page)
-        await browser.close()
 
 
 async def test_an_operator_runs_the_emulator_from_the_dashboard(
@@ -122,7 +107,7 @@ async def test_a_page_elsewhere_gets_nothing(
                 "([to, method, mode]) => fetch(to, {method, mode}).then(() => 0, () => 0)",
                 [f"{emulator.base_url}/_emulator/reset", method, mode],
             )
-        assert emulator._books.clock.offset == 1
+        assert emulator._state.clock.offset == 1
 
 
 @pytest.mark.parametrize("screen", [(1280, 900), (390, 844)], indirect=True, ids=["desk", "phone"])

@@ -12,10 +12,10 @@ import aiohttp
 import pytest
 
 from frame_async.emulator import Emulator, Fault, FaultRecord
-from frame_async.emulator.answers import json_answer
-from frame_async.emulator.endings import serialized
-from frame_async.emulator.faults import ACTIONS
-from frame_async.emulator.retry_afters import FORMS, asctime, imf_fixdate, rfc850
+from frame_async.emulator.api.answers import json_answer
+from frame_async.emulator.api.http import serialized
+from frame_async.emulator.faults.retry_after import FORMS, asctime, imf_fixdate, rfc850
+from frame_async.emulator.faults.rules import ACTIONS
 
 PATH = "/v1/payment_link_sessions"
 Connect = Callable[..., aiohttp.ClientSession]
@@ -45,7 +45,7 @@ class Wire:
 
     async def rest(self) -> bytes:
         """Everything that comes until the connection ends; a reset is an error."""
-        return await asyncio.wait_for(self.reader.read(), 5)
+        return await asyncio.wait_for(self.reader.read(), 30)
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ async def test_hanging_does_not_hold_up_the_end(order: dict[str, Any], connect: 
     async with Emulator() as emulator, connect(emulator) as http:
         emulator.add_fault("hang")
         waiting = asyncio.create_task(http.post(PATH, json=order))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not emulator.ledger:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.005)
             await emulator.aclose()
@@ -222,7 +222,7 @@ async def test_idle_connections_are_closed_unannounced(emulator: Emulator, wire:
     """`close_idle` answers without `Connection: close`, and then closes."""
     emulator.add_fault("close_idle", seconds=0.05, times=1)
     await wire.send(request_bytes())
-    head = await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 30)
     assert b"HTTP/1.1 201" in head
     assert b"connection: close" not in head.lower()
     rest = await wire.rest()

@@ -164,6 +164,6 @@ async def test_a_key_is_free_again_after_a_failure(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr("frame_async.emulator.creation.problems_of", fail)
+        patched.setattr("frame_async.emulator.api.creation.problems_of", fail)
         assert (await http.post(PATH, json=order, headers=KEY)).status == 500
     assert (await http.post(PATH, json=order, headers=KEY)).status == 201

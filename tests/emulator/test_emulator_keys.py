@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from frame_async.emulator import Emulator
-from frame_async.emulator.keys import read_key
+from frame_async.emulator.api.keys import read_key
 
 PATH = "/v1/payment_link_sessions"
 

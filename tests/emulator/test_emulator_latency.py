@@ -6,7 +6,7 @@ from statistics import median, quantiles
 
 import pytest
 
-from frame_async.emulator.latency import (
+from frame_async.emulator.faults.latency import (
     Constant,
     Lognormal,
     Sampled,

@@ -3,7 +3,7 @@
 import pytest
 from support.shops import read_payload
 
-from frame_async.emulator.redirects import sign
+from frame_async.emulator.checkout.redirects import sign
 
 PAYLOAD = {"session": "s", "client_reference_id": "Grüße 🎉"}
 

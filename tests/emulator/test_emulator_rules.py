@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from frame_async.emulator.rules import FIELDS, problems_of, unknown_fields_of
+from frame_async.emulator.api.validation import FIELDS, problems_of, unknown_fields_of
 
 PATH = "/v1/payment_link_sessions"
 ITEMS = [{"product": "prod_1"}]

@@ -7,12 +7,11 @@ import aiohttp
 import pytest
 
 from frame_async.emulator import Emulator
-from frame_async.emulator.chances import Chances
-from frame_async.emulator.clocks import FURTHEST, VirtualClock
-from frame_async.emulator.idempotency import Idempotency
-from frame_async.emulator.keys import KeyNames
-from frame_async.emulator.usage import Usage
-from frame_async.emulator.window import Windows
+from frame_async.emulator.api.keys import KeyNames
+from frame_async.emulator.state.clocks import FURTHEST, MovableClock
+from frame_async.emulator.state.idempotency import Idempotency
+from frame_async.emulator.state.randomness import Randomness
+from frame_async.emulator.state.windows import Usage, Windows
 
 PATH = "/v1/payment_link_sessions"
 Connect = Callable[..., aiohttp.ClientSession]
@@ -51,12 +50,12 @@ async def test_without_a_seed_no_run_is_like_another(
 
 def test_purposes_have_sources_of_their_own() -> None:
     """What one purpose draws changes nothing for another."""
-    first, second = Chances(1), Chances(1)
+    first, second = Randomness(1), Randomness(1)
     first.latency.random()
     assert first.session_ids() == second.session_ids()
     assert first.source("a").random() != first.source("b").random()
     assert first.source("a").random() == second.source("a").random()
-    assert Chances().source("a").random() != Chances().source("a").random()
+    assert Randomness().source("a").random() != Randomness().source("a").random()
 
 
 async def test_sessions_can_be_bounded(connect: Connect, order: dict[str, Any]) -> None:
@@ -72,7 +71,7 @@ async def test_sessions_can_be_bounded(connect: Connect, order: dict[str, Any]) 
         await http.post(PATH, json=order)
         await http.post(PATH, json=order)
         assert emulator.created("a") == ()
-        assert emulator._books.sessions._by_reference == {}
+        assert emulator._state.sessions._by_reference == {}
 
 
 def test_idempotency_keys_can_be_bounded() -> None:
@@ -152,7 +151,7 @@ def test_key_names_tell_nothing_of_keys() -> None:
 
 def test_clocks_only_move_forward() -> None:
     """An advance is finite, not negative, and ends ten years ahead."""
-    clock = VirtualClock(lambda: 100.0)
+    clock = MovableClock(lambda: 100.0)
     clock.advance(5)
     clock.advance(0)
     assert clock() == 105.0

@@ -11,7 +11,7 @@ from support.insides import only_session_of, sessions_of
 from support.shops import open_shop
 
 from frame_async.emulator import Emulator
-from frame_async.emulator.sessions import Session
+from frame_async.emulator.state.sessions import Session
 
 PATH = "/v1/payment_link_sessions"
 FORM = {

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from frame_async.emulator import Emulator
-from frame_async.emulator.state import StateError, load_state, save_state
+from frame_async.emulator.state.persistence import StateError, load_state, save_state
 
 PATH = "/v1/payment_link_sessions"
 Connect = Callable[..., aiohttp.ClientSession]
@@ -209,8 +209,8 @@ async def test_it_is_saved_while_running(
 ) -> None:
     """What happened is in the file soon, without an orderly end."""
     emulator = Emulator(state=path)
-    assert emulator._keeper is not None
-    emulator._keeper.every = 0.01
+    assert emulator._persistence is not None
+    emulator._persistence.every = 0.01
     async with emulator, connect(emulator) as http:
         made = await (await http.post(PATH, json=order)).json()
         await until(lambda: made["id"] in path.read_text())
@@ -226,11 +226,11 @@ async def test_a_failing_disk_is_told_not_fatal(
 ) -> None:
     """While the file can't be written the emulator serves on, and its log names the file."""
     emulator = Emulator(state=path)
-    assert emulator._keeper is not None
-    emulator._keeper.every = 0.01
+    assert emulator._persistence is not None
+    emulator._persistence.every = 0.01
     async with emulator, connect(emulator) as http:
         with monkeypatch.context() as patched:
-            patched.setattr("frame_async.emulator.keeping.save_state", _fail)
+            patched.setattr("frame_async.emulator.state.persistence.save_state", _fail)
             assert (await http.post(PATH, json=order)).status == 201
             await until(lambda: str(path) in caplog.text)
         await until(lambda: emulator.created()[0] in path.read_text())
@@ -282,7 +282,7 @@ def test_two_emulators_on_one_file(path: Path) -> None:
                 f"{path} is in use by another emulator; stop that one, or keep the state of this "
                 "one in another file (--state)\n"
             )
-            with urllib.request.urlopen(f"{url}/_emulator/sessions", timeout=10) as answer:
+            with urllib.request.urlopen(f"{url}/_emulator/sessions", timeout=30) as answer:
                 assert answer.status == 200
         finally:
             first.kill()  # without a chance to tidy up

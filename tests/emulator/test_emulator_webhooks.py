@@ -14,9 +14,9 @@ import pytest
 from support.shops import HOOK_SECRET, Shop, open_shop
 
 from frame_async.emulator import Emulator
-from frame_async.emulator import posting as posting_module
-from frame_async.emulator.targets import Resolver, TargetError, Targets
-from frame_async.emulator.webhooks import BACKOFF, Delivery, Endpoint, Webhooks
+from frame_async.emulator.webhooks import sending
+from frame_async.emulator.webhooks.sending import BACKOFF, Delivery, Endpoint, Webhooks
+from frame_async.emulator.webhooks.targets import Resolver, TargetError, Targets
 
 PATH = "/v1/payment_link_sessions"
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -118,7 +118,7 @@ async def test_repetition_waits(shop: Shop, clock: Any, monkeypatch: Any) -> Non
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr("frame_async.emulator.webhooks.asyncio.sleep", sleep)
+    monkeypatch.setattr("frame_async.emulator.webhooks.sending.asyncio.sleep", sleep)
     webhooks = Webhooks(clock=clock)
     shop.answers = [500] * 4
     webhooks.register(f"{shop.url}/hook")
@@ -145,7 +145,7 @@ async def test_silent_endpoint_is_not_waited_for(
     webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An endpoint that takes the request and says nothing costs a bounded time."""
-    monkeypatch.setattr(posting_module, "ANSWER_WITHIN", 0.05)
+    monkeypatch.setattr(sending, "ANSWER_WITHIN", 0.05)
     hooks = Webhooks(clock=time.time, backoff=())
     writers = []  # kept, for a writer that goes takes its connection along
     server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
@@ -221,7 +221,7 @@ async def test_too_many_are_given_up(
     webhooks: Webhooks, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond a number of pending deliveries the next ones fail at once, and say why."""
-    monkeypatch.setattr("frame_async.emulator.webhooks._MOST_PENDING", 2)
+    monkeypatch.setattr("frame_async.emulator.webhooks.sending._MOST_PENDING", 2)
     webhooks.register(f"{shop.url}/hook")
     for _ in range(3):
         webhooks.emit("a", {})
@@ -326,9 +326,7 @@ async def test_name_that_leads_elsewhere_by_then(
 ) -> None:
     """A local name whose address is another machine's is refused at each delivery."""
     connected = []
-    monkeypatch.setattr(
-        posting_module, "Resolver", lambda targets: Resolver(targets, resolver=Lying)
-    )
+    monkeypatch.setattr(sending, "Resolver", lambda targets: Resolver(targets, resolver=Lying))
     monkeypatch.setattr(Targets, "open_socket", lambda *_: connected.append(1))
     webhooks.register(shop.url.replace("127.0.0.1", "hooks.localhost") + "/hook")
     webhooks.emit("a", {})
@@ -356,7 +354,7 @@ async def test_last_look_at_the_address() -> None:
 async def test_last_look_is_taken(clock: Any) -> None:
     """An address that nobody has checked is refused before anything is sent to it."""
     endpoint = Endpoint(id="e", url="http://192.0.2.1/hook", secret="s", created=0)
-    wire = posting_module.Wire(Targets())
+    wire = sending.Wire(Targets())
     answer = await wire.post(endpoint, Delivery.begin(endpoint, "evt_1", "a", b"{}"))
     await wire.aclose()
     assert answer[0] is None

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frame_async.emulator import Emulator
-from frame_async.emulator.window import Window, Windows
+from frame_async.emulator.state.windows import KeyWindow, Windows
 
 PATH = "/v1/payment_link_sessions"
 Connect = Callable[..., aiohttp.ClientSession]
@@ -35,7 +35,7 @@ def test_window_does_as_a_brute_force_model(
     steps: list[float], limit: int, period: float, count_refused: bool
 ) -> None:
     """A request enters exactly when fewer than `limit` entries are younger than `period`."""
-    window = Window(limit, period, count_refused)
+    window = KeyWindow(limit, period, count_refused)
     inside: list[float] = []
     for now in arrivals(steps):
         free = sum(now - entry < period for entry in inside) < limit
@@ -50,7 +50,7 @@ def test_no_stretch_holds_more_than_the_limit(
     steps: list[float], limit: int, period: float
 ) -> None:
     """In no half-open stretch as long as the period are more than `limit` accepted."""
-    window = Window(limit, period)
+    window = KeyWindow(limit, period)
     accepted = [now for now in arrivals(steps) if window.enter(now) == 0]
     for start in accepted:
         assert sum(start <= time < start + period for time in accepted) <= limit
@@ -60,7 +60,7 @@ def test_no_stretch_holds_more_than_the_limit(
 @given(STEPS, LIMITS, PERIODS, st.booleans())
 def test_wait_is_exact(steps: list[float], limit: int, period: float, count_refused: bool) -> None:
     """After the wait that a refusal tells there is a place, and a quarter earlier none."""
-    window = Window(limit, period, count_refused)
+    window = KeyWindow(limit, period, count_refused)
     waits = [(now, window.enter(now)) for now in arrivals(steps)]
     if waits and waits[-1][1]:
         now, wait = waits[-1]
@@ -72,7 +72,7 @@ def test_wait_is_exact(steps: list[float], limit: int, period: float, count_refu
 
 def test_place_falls_free_at_the_period_not_before() -> None:
     """An entry is inside just before `period` seconds have passed, and gone at that moment."""
-    window = Window(1, 60.0)
+    window = KeyWindow(1, 60.0)
     assert window.enter(100.0) == 0
     assert window.enter(159.75) == 0.25
     assert window.enter(160.0) == 0
@@ -80,7 +80,7 @@ def test_place_falls_free_at_the_period_not_before() -> None:
 
 def test_refused_requests_may_prolong_the_wait() -> None:
     """When refused requests count, knocking every second keeps the door shut."""
-    window = Window(1, 10.0, count_refused=True)
+    window = KeyWindow(1, 10.0, count_refused=True)
     assert window.enter(0.0) == 0
     assert [window.enter(float(now)) for now in range(1, 30)] == [10.0] * 29
 

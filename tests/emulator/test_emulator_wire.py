@@ -39,7 +39,7 @@ async def talk(emulator: Emulator, *parts: str | bytes) -> bytes:
         writer.write(part.encode("latin-1") if isinstance(part, str) else part)
     await writer.drain()
     try:
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
 
@@ -176,7 +176,7 @@ async def send_broken_chunks(base_url: str, pause: float) -> bytes:
     await asyncio.sleep(pause)
     writer.write(b"9\r\n4242SECRET\r\n{}\r\n")
     try:
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
 
@@ -186,7 +186,7 @@ async def test_broken_chunks_are_refused(
     emulator: Emulator, pause: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chunks that are none get 400 or, when aiohttp keeps that to itself, 408."""
-    monkeypatch.setattr("frame_async.emulator.bodies.PATIENCE", 0.3)
+    monkeypatch.setattr("frame_async.emulator.api.bodies.PATIENCE", 0.3)
     answer = await send_broken_chunks(emulator.base_url, pause)
     assert answer.split(b" ")[1] in (b"400", b"408")
     assert b'"invalid_request_error"' in answer
@@ -203,7 +203,7 @@ async def test_broken_chunks_are_400_without_extensions() -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 10)
+    line = await asyncio.wait_for(process.stdout.readline(), 30)
     answer = await send_broken_chunks(line.split()[4].decode(), 0.1)
     process.terminate()
     _, errors = await process.communicate()
@@ -216,7 +216,7 @@ async def test_body_that_does_not_come_is_408(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that stops in the middle of its body is not waited for without end."""
-    monkeypatch.setattr("frame_async.emulator.bodies.PATIENCE", 0.2)
+    monkeypatch.setattr("frame_async.emulator.api.bodies.PATIENCE", 0.2)
     answer = await talk(emulator, HEAD, JSON, "Content-Length: 100\r\n\r\n{")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert emulator.ledger[0].status == 408
@@ -229,7 +229,7 @@ async def test_body_that_comes_late_is_read(emulator: Emulator, order: dict[str,
     for piece in (request[:-20], request[-20:-10], request[-10:]):
         writer.write(piece)
         await asyncio.sleep(0.05)
-    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 201 ")
+    assert (await asyncio.wait_for(reader.read(), 30)).startswith(b"HTTP/1.1 201 ")
     writer.close()
 
 
@@ -314,9 +314,9 @@ async def test_expectation_is_met_before_the_body(
         f"{HEAD}{JSON}Expect: 100-continue\r\nConnection: close\r\n"
         f"Content-Length: {len(body)}\r\n\r\n".encode()
     )
-    assert await asyncio.wait_for(reader.readline(), 5) == b"HTTP/1.1 100 Continue\r\n"
+    assert await asyncio.wait_for(reader.readline(), 30) == b"HTTP/1.1 100 Continue\r\n"
     writer.write(body)
-    assert b"HTTP/1.1 201 " in await asyncio.wait_for(reader.read(), 5)
+    assert b"HTTP/1.1 201 " in await asyncio.wait_for(reader.read(), 30)
     writer.close()
 
 
@@ -382,7 +382,7 @@ async def test_own_failure_is_500_in_the_envelope(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A bug of the emulator's own is told as such, in the envelope and in its log."""
-    import frame_async.emulator.creation as creation
+    import frame_async.emulator.api.creation as creation
 
     def fail(_: object) -> None:
         raise ZeroDivisionError("a bug")

@@ -31,10 +31,16 @@ from frame_async.integrations.aiohttp_web import (
     webhook_route,
 )
 from frame_async.protocol.retry import RetryPolicy
-from frame_async.redirects import Redirect, RedirectScheme, RedirectSigner
 from frame_async.stores import MemoryStore
 from frame_async.testing import EmulatorThread, signed_webhook
-from frame_async.webhooks import Event, Turn, WebhookReceiver
+from frame_async.webhooks import (
+    Event,
+    Redirect,
+    RedirectScheme,
+    RedirectSigner,
+    Turn,
+    WebhookReceiver,
+)
 
 ORDER = PaymentLinkSessionRequest(
     client_reference_id="order-1", line_items=[LineItem(product="prod_1")]

@@ -32,11 +32,10 @@ from frame_async.integrations.django import (
     webhook_view,
 )
 from frame_async.models import Event
-from frame_async.redirects import Redirect, RedirectScheme, RedirectSigner
 from frame_async.stores import InDoubt, MemoryStore
-from frame_async.webhooks import Turn, WebhookReceiver
+from frame_async.webhooks import Redirect, RedirectScheme, RedirectSigner, Turn, WebhookReceiver
 
-PATIENCE = aiohttp.ClientTimeout(total=20)
+PATIENCE = aiohttp.ClientTimeout(total=60)
 ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 ERRORS = "frame_async.integrations.django.error_middleware"
@@ -366,7 +365,7 @@ async def test_a_webhook_is_seen_through_when_frame_hangs_up(
     async with serving({"hook": watched}, CSRF, ERRORS, api_key="sk_sandbox_1") as url:
         async with abandoned(f"{url}/hook", body, signed(body)):
             await begun.wait()
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 30)
         async with http.post(f"{url}/hook", data=body, headers=signed(body)) as answer:
             assert answer.status == 200
     assert (acted, cancelled) == (["order-42"], [True])
@@ -454,7 +453,7 @@ async def test_a_call_whose_browser_left_keeps_its_books(
 
     async with serving({"pay": view}, ERRORS, **options_for(emulator, store=store)) as url:
         await hang_up_after(f"{url}/pay", arrived(emulator))
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 30)
         (name,) = store._keys
         claim = await store.claim(name, store._keys[name].fingerprint, 30)
         assert isinstance(claim, InDoubt)

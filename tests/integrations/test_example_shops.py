@@ -198,7 +198,7 @@ async def test_in_a_browser(shop: Running, payer: aiohttp.ClientSession) -> None
     """In Chromium, a payer clicks from the product through the checkout to the paid order."""
     async with open_browser() as browser:
         page = await browser.new_page(viewport={"width": 400, "height": 800})
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(30_000)
         await page.goto(shop.url)
         await checked(page, "Good things for the house")
         await page.get_by_role("button", name="Buy the Linen Lantern").click()

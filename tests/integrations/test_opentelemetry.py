@@ -179,7 +179,7 @@ async def test_spans_have_the_times_of_what_they_show(
     assert bounds(call)[0] <= bounds(first)[0]
     assert bounds(call)[1] >= bounds(second)[1]
     took = (bounds(call)[1] - bounds(call)[0]) / 1e9
-    assert took == pytest.approx(session.call.elapsed, abs=1e-2)
+    assert took == pytest.approx(session.call.elapsed, abs=0.5)
 
 
 async def test_a_retried_call_is_no_error(bench: Bench, order: PaymentLinkSessionRequest) -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import frame_async
 from frame_async.errors import ConfigurationError
-from frame_async.hidden import Hidden
 from frame_async.protocol.credentials import KEY_VARIABLE, Mode, check_api_key
+from frame_async.secret import Secret
 
 VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 PACKAGE = frame_async.__path__[0]
@@ -26,7 +26,7 @@ class Keys(StrEnum):
 def refusal(key: object, *source: str) -> ConfigurationError:
     """The error that a key is refused with."""
     with pytest.raises(ConfigurationError) as caught:
-        check_api_key(Hidden(key), *source)
+        check_api_key(Secret(key), *source)
     return caught.value
 
 
@@ -61,7 +61,7 @@ def shown_by(error: BaseException) -> str:
 )
 def test_the_prefix_tells_the_mode(key: str, mode: Mode) -> None:
     """A published prefix tells the mode; any other key may be a restricted one."""
-    assert check_api_key(Hidden(key)) is mode
+    assert check_api_key(Secret(key)) is mode
 
 
 def test_modes_have_names_for_people() -> None:
@@ -124,7 +124,7 @@ def test_other_shapes_are_refused(key: str) -> None:
         ([], "list"),
         (["sk_sandbox_SECRET"], "list"),
         ({"key": "sk_sandbox_SECRET"}, "dict"),
-        (Hidden("sk_sandbox_SECRET"), "Hidden"),
+        (Secret("sk_sandbox_SECRET"), "Secret"),
     ],
 )
 def test_other_types_are_refused_by_name(key: Any, name: str) -> None:
@@ -153,7 +153,7 @@ def test_a_refused_key_never_shows(key: object) -> None:
 
 def test_the_mode_never_shows_the_key() -> None:
     """What comes back of an accepted key is its mode alone."""
-    assert "abc" not in repr(check_api_key(Hidden("sk_sandbox_abc")))
+    assert "abc" not in repr(check_api_key(Secret("sk_sandbox_abc")))
 
 
 @given(st.text(alphabet=VISIBLE, min_size=1, max_size=512))
@@ -162,7 +162,7 @@ def test_every_visible_ascii_text_of_no_forbidden_kind_is_accepted(key: str) -> 
     if key.startswith(("pk_", "whsec_")):
         refusal(key)
     else:
-        assert check_api_key(Hidden(key)) in Mode
+        assert check_api_key(Secret(key)) in Mode
 
 
 ANYTHING = st.one_of(
@@ -173,7 +173,7 @@ ANYTHING = st.one_of(
 def mode_of(key: object) -> Mode | None:
     """The mode of a key, or None when it is refused."""
     try:
-        return check_api_key(Hidden(key))
+        return check_api_key(Secret(key))
     except ConfigurationError:
         return None
 

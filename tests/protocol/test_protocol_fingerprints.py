@@ -62,3 +62,12 @@ def test_no_fields_at_all() -> None:
     empty = make_fingerprint({})
     assert differing_fields(empty, empty) == ()
     assert differing_fields(empty, make_fingerprint({"a": b"", "b": b""})) == ("a", "b")
+
+
+def test_a_fingerprint_stays_the_same_in_every_version() -> None:
+    """Stores keep fingerprints for days, and versions change meanwhile: two are written down."""
+    plain = make_fingerprint({"b": b"2", "a": b"1"})
+    assert plain == "3670379e12b30f5419c5b0de96367886:a b:83dcefb71ad5be0d"
+    paid = make_fingerprint({"line_items": b"x", "payment_method_data": b"card", "account": b""})
+    names, sums = "account line_items payment_method_data", "000000008cdc16834680258f"
+    assert paid == f"9b932d823b49eba5d7417d101ad73218:{names}:{sums}"

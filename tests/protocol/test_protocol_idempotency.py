@@ -1,5 +1,6 @@
-"""Idempotency keys: how one is minted, and which of a caller's own are accepted."""
+"""Idempotency keys: how one is made, and which of a caller's own are accepted."""
 
+import hashlib
 import uuid
 from enum import StrEnum
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_async.errors import UsageError, ValidationError
-from frame_async.protocol.idempotency import LONGEST_KEY, check_key, mint
+from frame_async.protocol.idempotency import LONGEST_KEY, IdempotencyKey, check_key, mint
 
 VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -197,3 +198,41 @@ def test_the_longest_key_has_255_characters() -> None:
     """The published limit is the one that is checked."""
     assert LONGEST_KEY == 255
     assert check_key("x" * LONGEST_KEY) == "x" * LONGEST_KEY
+
+
+@pytest.mark.parametrize(
+    ("parts", "joined"),
+    [
+        (("orders", "42"), "6:orders2:42"),
+        (("orders", 42), "6:orders2:42"),
+        (("42", "orders"), "2:426:orders"),
+        (("orders4", "2"), "7:orders41:2"),
+        (("",), "0:"),
+        (("ä", -1), "2:ä2:-1"),
+        ((OrderKey.FIRST,), "7:order-1"),
+    ],
+)
+def test_a_derived_key_stands_for_its_parts(parts: tuple[str | int, ...], joined: str) -> None:
+    """It is ``frame-`` and 40 digits of the SHA-256 of the parts, each after its length."""
+    key = IdempotencyKey.derive(*parts)
+    assert key == f"frame-{hashlib.sha256(joined.encode()).hexdigest()[:40]}"
+    assert check_key(key) == key
+
+
+def test_a_derived_key_stays_the_same_in_every_version() -> None:
+    """Keys derived years ago must be found again, so one is written down."""
+    key = "frame-7f20c4087d4d65969b7c5c0296711443eb67b31f"
+    assert IdempotencyKey.derive("orders", 42) == key
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(), (None,), ("a", None), (1.0,), (True,), ("a", False), (b"a",), ("\ud800",), (["a"],)],
+)
+def test_what_no_key_is_derived_of(parts: tuple[Any, ...]) -> None:
+    """No parts, or one that is neither text nor an integer, are refused, with the remedy."""
+    with pytest.raises(ValidationError) as caught:
+        IdempotencyKey.derive(*parts)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.rule) == ("parts", "must be strings or integers")
+    assert problem.fix == 'pass strings or integers, such as derive("orders", "42")'

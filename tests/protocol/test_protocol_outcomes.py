@@ -338,6 +338,24 @@ def test_what_attempts_prove_together(outcomes: list[Outcome], together: Outcome
     assert sum_up(outcomes) is together
 
 
+@pytest.mark.parametrize("doubts", [1, 2])
+@pytest.mark.parametrize(
+    ("outcomes", "together"),
+    [
+        ([], UNKNOWN),
+        ([NOT_SENT], UNKNOWN),
+        ([REFUSED], UNKNOWN),
+        ([UNKNOWN], UNKNOWN),
+        ([REFUSED, CREATED], CREATED),
+    ],
+)
+def test_doubts_of_earlier_calls_outweigh_what_came_after(
+    outcomes: list[Outcome], together: Outcome, doubts: int
+) -> None:
+    """Where earlier calls with the key left doubts, only a session in hand is certain."""
+    assert sum_up(outcomes, doubts) is together
+
+
 @given(st.lists(st.sampled_from([REFUSED, NOT_SENT, UNKNOWN]), max_size=7))
 def test_nothing_created_is_said_only_without_doubt(outcomes: list[Outcome]) -> None:
     """Without a session, the sum is UNKNOWN exactly when one of the attempts is."""

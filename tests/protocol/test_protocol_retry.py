@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_async.calls import Outcome
-from frame_async.errors import ConfigurationError
+from frame_async.errors import ConfigurationError, ValidationError
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.outcomes import Ending, Evidence, Phase, judge
 from frame_async.protocol.retry import (
@@ -19,6 +19,7 @@ from frame_async.protocol.retry import (
     RetryPlan,
     RetryPolicy,
     Step,
+    check_retry,
 )
 
 FINAL, SOON = Reaction.FINAL, Reaction.SOON
@@ -83,7 +84,7 @@ def plan(policy: RetryPolicy | None = None, **changes: Any) -> RetryPlan:
         pytest.param(Evidence(Phase.DONE, status=999), BACKOFF, FINAL, id="999"),
         pytest.param(Evidence(Phase.SEND, Ending.TIMED_OUT), BACKOFF, FINAL, id="no answer"),
         pytest.param(Evidence(Phase.SEND, Ending.DISCONNECTED), BACKOFF, FINAL, id="broken"),
-        pytest.param(Evidence(Phase.SEND, Ending.GARBLED), BACKOFF, FINAL, id="not HTTP"),
+        pytest.param(Evidence(Phase.SEND, Ending.GARBLED), FINAL, FINAL, id="not HTTP"),
         pytest.param(Evidence(Phase.SEND, Ending.FAILED), BACKOFF, FINAL, id="unforeseen"),
         pytest.param(Evidence(Phase.GATE, Ending.TIMED_OUT), SOON, SOON, id="queued"),
         pytest.param(Evidence(Phase.CONNECT, Ending.NO_CONNECTION), SOON, SOON, id="refused"),
@@ -276,6 +277,22 @@ def test_a_policy_can_not_change() -> None:
         cast("Any", RetryPolicy()).max_retries = 7
     with pytest.raises(TypeError):
         cast("Any", RetryPolicy)(7)
+
+
+def test_a_policy_is_taken_as_it_is() -> None:
+    """A policy that is passed to a call is the one that counts."""
+    policy = RetryPolicy(max_retries=1)
+    assert check_retry(policy) is policy
+
+
+@pytest.mark.parametrize("retry", [None, 3, True, "retry", {"max_retries": 3}, RetryPolicy])
+def test_anything_else_is_no_policy(retry: object) -> None:
+    """What is no policy is refused before anything is sent, with the remedy."""
+    with pytest.raises(ValidationError) as caught:
+        check_retry(retry)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.rule) == ("retry", "must be a RetryPolicy")
+    assert problem.fix == "pass RetryPolicy(max_retries=...)"
 
 
 # --- budget

@@ -40,6 +40,17 @@ def test_an_event_is_read() -> None:
     assert event.extra == {"object": "event", "api_version": "2026-01"}
 
 
+@pytest.mark.parametrize("load", [load_event, load_redirect])
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"[]", "list"), (b'"x"', "str"), (b"null", "NoneType")]
+)
+def test_what_is_no_object_is_refused(load: Any, data: bytes, kind: str) -> None:
+    """JSON that is no object is neither an event nor a redirect, and is called what it is."""
+    with pytest.raises(UnreadableError) as caught:
+        load(data)
+    assert [problem.rule for problem in caught.value.problems] == [f"is a JSON {kind}"]
+
+
 def test_the_least_event() -> None:
     """An id and a type make an event."""
     assert load_event(b'{"id":"evt_1","type":"t"}') == Event(id="evt_1", type="t")

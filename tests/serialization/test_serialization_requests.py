@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from enum import Enum, IntEnum, StrEnum
+from traceback import TracebackException
 from types import MappingProxyType
 from typing import Any
 
@@ -13,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import frame_async
 from frame_async.errors import Problem, ValidationError
 from frame_async.models import (
-    NOT_GIVEN,
     BankAccount,
     Card,
     LineItem,
@@ -24,9 +25,10 @@ from frame_async.models import (
 )
 from frame_async.models.requests import REQUEST_FIELDS
 from frame_async.protocol.fingerprints import make_fingerprint
-from frame_async.serialization import dump, dump_fields, load_request
+from frame_async.serialization import dump, dump_fields, dump_json, load_request
 from frame_async.serialization._json import encode
 
+PACKAGE = frame_async.__path__[0]
 ITEM: dict[str, Any] = {"product": "p", "quantity_minimum": 1, "quantity_maximum": 5}
 FULL: dict[str, Any] = {
     "line_items": [ITEM, {"product": "q"}],
@@ -162,6 +164,7 @@ def test_string_subclasses_are_sent_as_strings(url: Any) -> None:
     made = request(success_url=url, payment_method_data={"a": [url]})
     assert read(dump(made))["success_url"] == "https://shop.example/"
     assert read(dump(made))["payment_method_data"] == {"a": ["https://shop.example/"]}
+    assert dump_fields(made)[1]["success_url"] == b"https://shop.example/"
 
 
 @pytest.mark.parametrize(
@@ -263,9 +266,14 @@ def test_the_order_of_fields_does_not_matter(given: dict[str, Any], chance: Any)
 
 @given(given=requests)
 def test_absent_fields_do_not_matter(given: dict[str, Any]) -> None:
-    """A field given as `NOT_GIVEN` has the fingerprint of a field that isn't there."""
-    absent = {name: NOT_GIVEN for name in REQUEST_FIELDS if name not in given}
-    one, other = load_request(given), load_request(given | absent)
+    """A field given as None is the same request, body and fingerprint as without it."""
+    absent: dict[str, Any] = {name: None for name in REQUEST_FIELDS if name not in given}
+    items = [
+        {"quantity_minimum": None, "quantity_maximum": None} | item for item in given["line_items"]
+    ]
+    one, other = load_request(given), load_request(given | absent | {"line_items": items})
+    assert one == other
+    assert dump(one) == dump(other)
     assert fingerprint(one) == fingerprint(other)
 
 
@@ -396,7 +404,9 @@ def test_everything_wrong_comes_at_once() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("given", [{}, {"line_items": []}, {"line_items": ()}])
+@pytest.mark.parametrize(
+    "given", [{}, {"line_items": []}, {"line_items": ()}, {"line_items": None}]
+)
 def test_no_line_item(given: Any) -> None:
     """A mapping without line items is refused like a request without them."""
     assert [(p.path, p.rule) for p in problems(given)] == [
@@ -404,7 +414,7 @@ def test_no_line_item(given: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["p", {"product": "p"}, None, 3])
+@pytest.mark.parametrize("value", ["p", {"product": "p"}, 3])
 def test_line_items_that_are_no_list(value: Any) -> None:
     """Line items of another type are refused by the name of the type."""
     (problem,) = problems({"line_items": value})
@@ -455,3 +465,30 @@ def test_a_mapping_is_right_or_raises_one_kind_of_error(
     assert refusal is None or refusal.problems
     assert refusal is None or len(refusal.message.splitlines()) == 1
     read(body)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"payment_method_data": {"type": "card", "card_number": "4242"}, "line_items": 5},
+        {"payment_method_date": {"type": "card", "card_number": "4242"}, "line_items": [ITEM]},
+        [{"card_number": "4242"}],
+        "4242",
+    ],
+    ids=["data", "misspelt", "list", "text"],
+)
+def test_a_refused_mapping_shows_no_card(given: Any) -> None:
+    """Neither the message nor a traceback with local variables shows payment method data."""
+    with pytest.raises(ValidationError) as caught:
+        load_request(given)
+    told = TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [frame for frame in told.stack if frame.filename.startswith(PACKAGE)]
+    assert ours
+    assert "4242" not in "\n".join([str(caught.value), *(str(frame.locals) for frame in ours)])
+
+
+def test_json_in_the_order_given() -> None:
+    """Results are written compact, in UTF-8 and in their own order."""
+    assert dump_json({"b": 1, "a": [None, "é", New.URL]}) == (
+        '{"b":1,"a":[null,"é","https://shop.example/"]}'.encode()
+    )

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 from attrs import fields
-from cattrs.errors import ClassValidationError
 from hypothesis import given
 from hypothesis import strategies as st
+from support.growth import growth
 
 from frame_async.calls import Call, Outcome
 from frame_async.errors import Problem, UnreadableError
 from frame_async.models import PaymentLinkSession
 from frame_async.serialization import load_json, load_session, salvage_id
-from frame_async.serialization._converter import converter
 
 CALL = Call(idempotency_key="key", outcome=Outcome.CREATED)
 EXAMPLE = b"""{
@@ -127,6 +126,34 @@ def test_unknown_fields_are_kept() -> None:
 
 
 # --- times ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_each_time_is_its_own(kind: type) -> None:
+    """A session that was changed after it was created has three different times."""
+    seconds = {"expires": 1_781_202_281, "created": 1_781_115_881, "updated": 1_781_115_882}
+    wanted = {name: datetime.fromtimestamp(at, UTC) for name, at in seconds.items()}
+    written = {
+        name: at.isoformat() if kind is str else kind(seconds[name]) for name, at in wanted.items()
+    }
+    session = load(**written)
+    assert {name: getattr(session, name) for name in TIMES} == wanted
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone is the machine's here")
+@pytest.mark.parametrize("name", TIMES)
+def test_a_time_without_an_offset_is_utc_everywhere(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no offset is written it is UTC, whatever the machine's own time zone is."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        session = load(**{name: "2026-06-10T18:24:41"})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert getattr(session, name) == datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -341,26 +368,6 @@ def test_extra_holds_all_that_is_unknown(extra: dict[str, Any]) -> None:
         assert "NaN" in json.dumps(extra) or "Infinity" in json.dumps(extra)
 
 
-likely = st.none() | st.booleans() | st.integers(-9, 10**12) | st.floats(0, 1e11) | st.text()
-
-
-@given(
-    value=st.fixed_dictionaries(
-        {"id": st.text()}, optional={name: likely for name in KNOWN if name != "id"}
-    )
-)
-def test_cattrs_reads_the_same(value: dict[str, Any]) -> None:
-    """The quick reader takes what cattrs takes, to the same session, and refuses the rest."""
-    text = json.dumps(value).encode()
-    result = outcome(text)
-    try:
-        expected = converter().structure(load_json(text, "session"), PaymentLinkSession)
-    except ClassValidationError:
-        assert isinstance(result, UnreadableError)
-    else:
-        assert result == expected
-
-
 # --- salvaging -----------------------------------------------------------------------
 
 
@@ -414,10 +421,8 @@ def test_no_id_is_salvaged(data: bytes) -> None:
 
 @pytest.mark.parametrize("piece", [b'\\"', b'"', b"{", b"a", b'"id":', b"\\", b' "\\', b"[,"])
 def test_salvaging_is_quick(piece: bytes) -> None:
-    """A body made to keep a regular expression busy is searched in well under a second."""
-    began = time.perf_counter()
-    salvage_id(b'{"' + piece * 50_000)
-    assert time.perf_counter() - began < 0.5
+    """A body made to keep a regular expression busy is searched in linear time."""
+    assert growth(lambda parts: salvage_id(b'{"' + piece * 3_000 * parts)) < 64
 
 
 @given(data=st.binary(), values=st.dictionaries(st.sampled_from(KNOWN), anything))

@@ -22,10 +22,11 @@ from support.stores import BACKENDS, store_url
 
 from frame_async import FrameClient, Lane, PaymentLinkSessionRequest, RateLimit
 from frame_async.emulator import Emulator
+from frame_async.engine.clock import SystemClock
+from frame_async.engine.limiter import RateLimiter
+from frame_async.engine.slots import NoSlotError
 from frame_async.errors import CallInFlightError, StoreError
 from frame_async.stores import Store, Window
-from frame_async.transport.clock import SystemClock
-from frame_async.transport.line import Line, NoPlaceError
 
 KEY = "order-42"
 
@@ -69,13 +70,13 @@ async def test_a_crowd_asks_one_by_one(kind: str, address: str) -> None:
         return await enter(*arguments)
 
     store.enter = counted  # type: ignore[assignment,method-assign]
-    line = Line(store, Window("w", RateLimit(30)), SystemClock())
-    deadline = time.monotonic() + 30
-    crowd = (line.enter(f"t{n}", Lane.INTERACTIVE, 1.0, deadline) for n in range(2000))
+    limiter = RateLimiter(store, Window("w", RateLimit(30)), SystemClock())
+    deadline = time.monotonic() + 50
+    crowd = (limiter.acquire(f"t{n}", Lane.INTERACTIVE, 1.0, deadline) for n in range(2000))
     ended = await asyncio.gather(*crowd, return_exceptions=True)
-    line.close()
+    limiter.close()
     assert ended.count(None) == 30
-    assert all(isinstance(one, NoPlaceError) for one in ended if one is not None)
+    assert all(isinstance(one, NoSlotError) for one in ended if one is not None)
     assert time.monotonic() < deadline, "they heard it when it was too late anyway"
     assert most < 300 or not store.shared
     await store.aclose()

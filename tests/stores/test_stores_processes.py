@@ -7,15 +7,16 @@ import random
 import time
 from collections import Counter
 
+import pytest
 from attrs import define, field
 from support.faults import FaultServer, Wire, framed, refusal
 from support.rates import CountingServer
 from support.store_workers import CALL_TIMEOUT, command, started, told
 from support.stores import BACKENDS
 
+from frame_async.engine.attempts import HOLD_MARGIN
 from frame_async.protocol.window import Lane, RateLimit
 from frame_async.stores import Done, InFlight, Window
-from frame_async.transport.delivery import HOLD_MARGIN
 
 PROCESSES = 4
 
@@ -73,6 +74,7 @@ class Gate:
         return (cycles * limit + missed) / (rounds * limit)
 
 
+@pytest.mark.alone
 async def test_the_window_is_one_for_all(shared_kind: str, shared_address: str) -> None:
     """Four processes with jitter, mad clocks and a kill -9 meet no 429, and fill the window.
 
@@ -100,20 +102,19 @@ async def test_the_window_is_one_for_all(shared_kind: str, shared_address: str) 
 
 async def test_slots_of_the_dead_are_given_up(shared_kind: str, shared_address: str) -> None:
     """The slots of a process that was killed are free again after hold and period."""
-    limit, period, hold = 3, 0.5, 1.5
+    limit, period, hold = 3, 0.5, 2.5
     window = Window("w", RateLimit(limit, period))
     store = BACKENDS[shared_kind].open(shared_address, None)
     with started([command("hold", shared_kind, shared_address, limit, period, hold)]) as (worker,):
         assert worker.stdout is not None
-        await asyncio.to_thread(worker.stdout.readline)
-        since = time.monotonic()
+        since = float(await asyncio.to_thread(worker.stdout.readline))
         worker.kill()
     waits: list[float] = []
-    while wait := await store.enter(window, "mine", Lane.INTERACTIVE, 30):
-        waits.append(wait)
-        await asyncio.sleep(0.02)
-    # The first of the slots was taken a little before all were.
-    assert 0.6 * (hold + period) < time.monotonic() - since < hold + period + 1
+    async with asyncio.timeout(30):
+        while wait := await store.enter(window, "mine", Lane.INTERACTIVE, 30):
+            waits.append(wait)
+            await asyncio.sleep(0.02)
+    assert time.time() - since >= hold + period - 0.001
     assert max(waits) <= period + 0.001
     await store.aclose()
 

@@ -62,7 +62,7 @@ def raw(url: str) -> Iterator[Any]:
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[RedisStore]:
     """A store on the empty server."""
-    store = RedisStore(url)
+    store = RedisStore(url, timeout=30)
     yield store
     await store.aclose()
 
@@ -234,12 +234,14 @@ class TestTrouble:
         store = RedisStore(redis_url(own), timeout=0.5)
         await store.claim("k", "a=1", 60)
         own.freeze()
-        started = time.monotonic()
-        for _ in range(3):
-            calls = (store.claim(f"{n}", "a=1", 60) for n in range(40))
+        taken: list[float] = []
+        for size in (1, 40, 40):
+            started = time.monotonic()
+            calls = (store.claim(f"{n}", "a=1", 60) for n in range(size))
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(answer, StoreError) for answer in answers)
-        assert time.monotonic() - started < 3 * 0.5 + 0.7
+            taken.append(time.monotonic() - started)
+        assert max(taken) < 3 * min(taken), "they waited one after the other"
         assert "no answer within 0.5 s" in str(answers[0])
         own.thaw()
         await asyncio.sleep(1.2)
@@ -270,11 +272,10 @@ class TestTrouble:
     async def test_a_wrong_password_is_said_at_once(self, url: str) -> None:
         """A password that the server refuses fails at once, and isn't shown."""
         place = url.partition("@")[2]
-        store = RedisStore(f"redis://:wr0ng@{place}", timeout=5)
-        started = time.monotonic()
+        store = RedisStore(f"redis://:wr0ng@{place}", timeout=600)
         with pytest.raises(StoreError, match="password") as caught:
-            await store.claim("k", "a=1", 60)
-        assert time.monotonic() - started < 2
+            async with asyncio.timeout(30):  # it can't get better by trying again
+                await store.claim("k", "a=1", 60)
         assert_tells_no_secret(caught.value)
         await store.aclose()
 
@@ -325,7 +326,7 @@ class TestTrouble:
 
     async def test_a_closed_store_says_so(self, url: str) -> None:
         """After closing, every operation raises a `StoreError`, also if it never connected."""
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         await store.aclose()
         with pytest.raises(StoreError, match="is closed"):
             await store.claim("k", "a=1", 60)
@@ -334,7 +335,7 @@ class TestTrouble:
 
     async def test_closing_waits_for_answers(self, url: str) -> None:
         """What was on its way when the store was closed gets its answer, or an error."""
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         calls = [asyncio.create_task(store.claim(f"{n}", "a=1", 60)) for n in range(20)]
         await asyncio.sleep(0.01)
         await store.aclose()
@@ -347,7 +348,7 @@ class TestLoopsAndProcesses:
 
     def test_one_loop_after_another(self, url: str) -> None:
         """A second event loop gets a connection of its own; the first one's was closed."""
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         assert isinstance(asyncio.run(store.claim("k", "a=1", 60)), Claimed)
         assert isinstance(asyncio.run(store.claim("k", "a=1", 60)), InFlight)
         asyncio.run(store.aclose())
@@ -367,7 +368,7 @@ class TestLoopsAndProcesses:
 
     def test_loops_side_by_side(self, url: str) -> None:
         """Event loops in several threads use one store at once, and one closes it for all."""
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         answers: list[object] = []
         everybody = threading.Barrier(4)
 
@@ -405,7 +406,7 @@ class TestLoopsAndProcesses:
         async def asked() -> list[object]:
             return [await store.claim("k", "a=1", 60), await store.claim("child", "a=1", 60)]
 
-        store = RedisStore(url)
+        store = RedisStore(url, timeout=30)
         asyncio.run(parent(store))
 
 
@@ -432,11 +433,10 @@ class TestTLS:
         (trustme.CA() if fault == "authority" else authority).cert_pem.write_to_path(trusted)
         name = "localhost" if fault == "authority" else "other.example"
         async with tls_before(valkey_server(), certified(authority, name)) as port:
-            store = RedisStore(f"{tls_url(port)}?ssl_ca_certs={trusted}", timeout=30)
-            started = time.monotonic()
+            store = RedisStore(f"{tls_url(port)}?ssl_ca_certs={trusted}", timeout=600)
             with pytest.raises(StoreError, match="certificate verify failed") as caught:
-                await store.claim("k", "a=1", 60)
-            assert time.monotonic() - started < 15, "it can't get better by trying again"
+                async with asyncio.timeout(30):  # it can't get better by trying again
+                    await store.claim("k", "a=1", 60)
             assert_tells_no_secret(caught.value)
             await store.aclose()
 

@@ -93,6 +93,7 @@ def test_the_quicker_window_says_the_same(seed: int) -> None:
             theirs.leave(token, now, sent=sent)
 
 
+@pytest.mark.alone
 def test_four_real_processes_do_as_simulated() -> None:
     """Four processes on one Redis get the share that was simulated, for as many operations.
 

@@ -13,10 +13,10 @@ from support.faults import session_body
 from support.rates import CountingServer, Delay
 
 from frame_async import FrameClient
+from frame_async.engine.exchange import Exchange, Head, Trail
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.window import LIVE
 from frame_async.stores import MemoryStore
-from frame_async.transport.exchange import Exchange, Head, Trail
 
 T = TypeVar("T")
 
@@ -79,7 +79,8 @@ def simulated(
         "sk_sandbox_simulated", store=store, clock=clock, rate_limit=LIVE, max_in_flight=1000
     )
 
-    async def post(_body: object, _headers: object, _timeout: float, trail: Trail) -> Exchange:
+    async def send(*arguments: Any) -> Exchange:
+        trail: Trail = arguments[-1]
         trail.admitted = trail.handed = trail.sent = clock.monotonic()
         await asyncio.sleep(there())
         status = 201 if server.admit(clock.monotonic()) else 429
@@ -88,5 +89,5 @@ def simulated(
         trail.head = Head(status)
         return trail.end(Ending.COMPLETE, body=session_body("pls_1"))
 
-    client._session.post = post  # type: ignore[assignment,method-assign]
+    client._http.send = send  # type: ignore[assignment,method-assign]
     return client

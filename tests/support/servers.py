@@ -37,7 +37,7 @@ PASSWORD: Final = "pa55/w@rd-öf-the-store"
 """Of both servers: with characters that a URL must encode."""
 ENCODED_PASSWORD: Final = "pa55%2Fw%40rd-%C3%B6f-the-store"
 
-_PATIENCE: Final = 20.0
+_PATIENCE: Final = 60.0
 
 
 def free_port() -> int:
@@ -184,7 +184,7 @@ def empty_redis() -> str:
     return url
 
 
-def open_redis(url: str, timeout: float = 10) -> Store:
+def open_redis(url: str, timeout: float = 60) -> Store:
     """A store on a Redis or Valkey server."""
     from frame_async.stores.redis import RedisStore
 
@@ -252,7 +252,7 @@ def empty_postgres() -> str:
     return url
 
 
-def open_postgres(url: str, timeout: float = 10) -> Store:
+def open_postgres(url: str, timeout: float = 60) -> Store:
     """A store on a PostgreSQL server."""
     from frame_async.stores.postgres import PostgresStore
 
@@ -283,10 +283,10 @@ def without_frames_of_tests(error: BaseException) -> BaseException:
 
 
 def ends(work: Callable[[], object]) -> bool:
-    """Whether some work ends within ten seconds, however it ends."""
+    """Whether some work ends within half a minute, however it ends."""
     thread = threading.Thread(target=lambda: suppressing(work), daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(30)
     return not thread.is_alive()
 
 

@@ -1,6 +1,6 @@
 """Workers by the thousand before one shared rate window, as events in simulated time.
 
-What a worker does is what `transport/line.py` does, without its event loop; the window is
+What a worker does is what `engine/limiter.py` does, without its event loop; the window is
 the library's own. The store is a queue: each operation travels there, waits for those before
 it, is served, and travels back. `support.fleets_loop` has the same fleet with real lines,
 for tests that the two agree.
@@ -18,8 +18,8 @@ from typing import Final
 from attrs import define, field, frozen
 from support.appointing import AppointingWindow
 
+from frame_async.engine.limiter import _MOST_AT_A_TIME
 from frame_async.protocol.window import LIVE, Lane, RateLimit, RollingWindow
-from frame_async.transport.line import _MOST_AT_A_TIME
 
 HOLD: Final = 16.0
 """Seconds that a place is held if it is never left, with a client's defaults."""
@@ -231,7 +231,7 @@ class _Waiter:
 
 @define(eq=False)
 class _Worker:
-    """A `Line` and its callers."""
+    """A `RateLimiter` and its callers."""
 
     number: int
     waiting: deque[_Waiter] = field(factory=deque[_Waiter])

@@ -12,10 +12,10 @@ from support.appointing import AppointingStore
 from support.rates_loop import LoopClock, virtually
 from support.simulated_fleets import HOLD, Fleet, Tally, fill
 
+from frame_async.engine.limiter import RateLimiter
 from frame_async.errors import StoreError
 from frame_async.protocol.window import Lane
 from frame_async.stores import Window
-from frame_async.transport.line import Line
 
 T = TypeVar("T")
 
@@ -66,12 +66,12 @@ def simulate_lines(fleet: Fleet, warm_up: float, until: float) -> Tally:
     """As `support.simulated_fleets.simulate`."""
     tally, chance, tokens = Tally(fleet), random.Random(fleet.seed), count()
 
-    async def call(line: Line, number: int) -> None:
+    async def call(limiter: RateLimiter, number: int) -> None:
         """One caller, who calls again as soon as there is an answer."""
         while True:
             token = f"{next(tokens)}"
             try:
-                await line.enter(token, fleet.lane, HOLD, 1e9)
+                await limiter.acquire(token, fleet.lane, HOLD, 1e9)
             except StoreError:
                 tally.errors += 1
                 await asyncio.sleep(fleet.pause * chance.uniform(0.5, 1.5))
@@ -79,25 +79,25 @@ def simulate_lines(fleet: Fleet, warm_up: float, until: float) -> Tally:
             await asyncio.sleep(chance.uniform(*fleet.latency))
             tally.calls.append((asyncio.get_running_loop().time(), number))
             with suppress(StoreError):  # the place then stays taken until it is given up
-                await line.leave(token, sent=True)
+                await limiter.release(token, sent=True)
 
-    async def work(line: Line, number: int) -> None:
+    async def work(limiter: RateLimiter, number: int) -> None:
         await asyncio.sleep(chance.uniform(0, fleet.start))
-        await asyncio.gather(*(call(line, number) for _ in range(fleet.callers)))
+        await asyncio.gather(*(call(limiter, number) for _ in range(fleet.callers)))
 
     async def run() -> None:
         store, window = DistantStore(tally, chance), Window("w", fleet.limit)
         if fleet.spread:
             fill(store._window(window), fleet.lane)
-        lines = [Line(store, window, LoopClock()) for _ in range(fleet.workers)]
-        tasks = [asyncio.create_task(work(line, n)) for n, line in enumerate(lines)]
+        limiters = [RateLimiter(store, window, LoopClock()) for _ in range(fleet.workers)]
+        tasks = [asyncio.create_task(work(line, n)) for n, line in enumerate(limiters)]
         await asyncio.sleep(warm_up)
         tally.mark()
         await asyncio.sleep(until - warm_up)
         for task in tasks:
             task.cancel()
-        for line in lines:
-            line.close()
+        for limiter in limiters:
+            limiter.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     virtually(run)

@@ -82,11 +82,12 @@ async def calls(kind: str, address: str, url: str, limit: int, period: float, ca
 
 
 async def hold(store: Store, limit: int, period: float, seconds: float) -> None:
-    """Take all slots, and never leave."""
+    """Take all slots, never leave, and say when the first was taken."""
     window = Window("w", RateLimit(limit, period))
+    began = time.time()
     for number in range(limit):
         assert not await store.enter(window, f"{number}", Lane.INTERACTIVE, seconds)
-    say("in")
+    say(f"{began}")
     await asyncio.sleep(600)
 
 

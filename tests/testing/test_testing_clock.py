@@ -16,8 +16,8 @@ def test_it_is_as_far_ahead_as_it_was_moved() -> None:
     clock.advance(3600)
     clock.advance(0.5)
     assert clock.ahead == 3600.5
-    assert clock.time() - time.time() == pytest.approx(3600.5, abs=5)
-    assert clock.monotonic() - time.monotonic() == pytest.approx(3600.5, abs=5)
+    assert clock.time() - time.time() == pytest.approx(3600.5, abs=60)
+    assert clock.monotonic() - time.monotonic() == pytest.approx(3600.5, abs=60)
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan")])
@@ -30,7 +30,7 @@ def test_it_is_never_set_back(seconds: float) -> None:
 async def test_sleeping_takes_no_time() -> None:
     """A day's sleep is over at once, and then it is a day later."""
     clock = VirtualClock()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await clock.sleep(86_400)
     assert clock.ahead == 86_400
     await clock.sleep(-1)

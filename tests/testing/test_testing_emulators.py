@@ -47,7 +47,7 @@ def post(emulator: EmulatorThread, body: Any) -> int:
         headers={"Authorization": f"Bearer {emulator.api_key}", "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -72,7 +72,7 @@ def test_without_any_event_loop() -> None:
         url = emulator.base_url
     assert threading.active_count() == before
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(url, timeout=10)
+        urllib.request.urlopen(url, timeout=30)
     gc.collect()
 
 

@@ -18,9 +18,15 @@ from frame_async import (
     RequestRefusedError,
     RetryPolicy,
 )
-from frame_async.redirects import Redirect, RedirectScheme, RedirectSigner
 from frame_async.testing import EmulatorThread, VirtualClock, connect
-from frame_async.webhooks import Event, Turn, WebhookReceiver
+from frame_async.webhooks import (
+    Event,
+    Redirect,
+    RedirectScheme,
+    RedirectSigner,
+    Turn,
+    WebhookReceiver,
+)
 
 
 async def the_readme() -> None:

@@ -22,8 +22,7 @@ from frame_async.integrations.fastapi import (
     verified_redirect,
     webhook_router,
 )
-from frame_async.redirects import Redirect, RedirectSigner
-from frame_async.webhooks import Event, Turn, WebhookReceiver
+from frame_async.webhooks import Event, Redirect, RedirectSigner, Turn, WebhookReceiver
 
 
 async def a_handler(

@@ -10,8 +10,7 @@ from quart.typing import ResponseReturnValue
 
 from frame_async import FrameClient, PaymentLinkSession, PaymentLinkSessionRequest
 from frame_async.integrations import aiohttp_web, litestar, quart
-from frame_async.redirects import Redirect, RedirectSigner
-from frame_async.webhooks import Event, Turn, WebhookReceiver
+from frame_async.webhooks import Event, Redirect, RedirectSigner, Turn, WebhookReceiver
 
 
 async def act(event: Event, turn: Turn) -> str:

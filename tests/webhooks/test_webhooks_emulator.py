@@ -5,29 +5,28 @@ import pytest
 from support.signing import SECRET
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
-from frame_async.desk import Arrival, Desk
 from frame_async.emulator import Emulator
-from frame_async.redirects import RedirectResult, RedirectSigner
 from frame_async.stores import MemoryStore
-from frame_async.webhooks import EventType, WebhookReceiver
+from frame_async.webhooks import EventType, RedirectResult, RedirectSigner, WebhookReceiver
+from frame_async.webhooks.listen import Arrival, Listener
 
 CARD = {"email": "ada@mail.example", "card_expiry": "12/34", "card_cvc": "123"}
 
 
 async def test_the_emulators_webhooks_are_genuine() -> None:
     """An event of the emulator's comes in, verifies, and names its session and reference."""
-    told: list[Arrival] = []
+    arrivals: list[Arrival] = []
     order = PaymentLinkSessionRequest(
         client_reference_id="order-42", line_items=[LineItem(product="prod_1")]
     )
     async with (
-        Desk(WebhookReceiver(SECRET), None, told.append) as desk,
-        Emulator(limit=None, webhooks=[(desk.url, SECRET)]) as emulator,
+        Listener(WebhookReceiver(SECRET), None, arrivals.append) as listener,
+        Emulator(limit=None, webhooks=[(listener.url, SECRET)]) as emulator,
         FrameClient(emulator.api_key, base_url=emulator.base_url) as frame,
     ):
         session = await frame.payment_link_sessions.create(order)
         await emulator.webhooks.settled()
-    (arrival,) = told
+    (arrival,) = arrivals
     event = arrival.event
     assert event is not None
     assert (arrival.status, event.type) == (200, EventType.PAYMENT_LINK_CREATED)
@@ -37,7 +36,7 @@ async def test_the_emulators_webhooks_are_genuine() -> None:
 
 async def test_a_payment_comes_back_twice() -> None:
     """A paid session brings the payer back with a genuine hint, and a webhook with the truth."""
-    told: list[Arrival] = []
+    arrivals: list[Arrival] = []
     receiver = WebhookReceiver(SECRET, store=MemoryStore())
     order = PaymentLinkSessionRequest(
         client_reference_id="order-42",
@@ -45,8 +44,8 @@ async def test_a_payment_comes_back_twice() -> None:
         line_items=[LineItem(product="prod_1")],
     )
     async with (
-        Desk(receiver, None, told.append) as desk,
-        Emulator(limit=None, webhooks=[(desk.url, SECRET)]) as emulator,
+        Listener(receiver, None, arrivals.append) as listener,
+        Emulator(limit=None, webhooks=[(listener.url, SECRET)]) as emulator,
         FrameClient(emulator.api_key, base_url=emulator.base_url) as frame,
         aiohttp.ClientSession() as browser,
     ):
@@ -61,7 +60,7 @@ async def test_a_payment_comes_back_twice() -> None:
     assert back.endswith("#top")
     assert (hint.session, hint.client_reference_id) == (session.id, "order-42")
     assert hint.result == RedirectResult.PAID
-    events = {a.event.type: a.event for a in told if a.event is not None}
+    events = {a.event.type: a.event for a in arrivals if a.event is not None}
     truth = events[EventType.TRANSFER_SUCCEEDED]
     assert (truth.session_id, truth.client_reference_id) == (session.id, "order-42")
     turns = []
@@ -74,13 +73,13 @@ async def test_a_payment_comes_back_twice() -> None:
 @pytest.mark.parametrize("number", ["4726846912498186", "4726840306461785"])
 async def test_a_decline_is_told(number: str) -> None:
     """A declined card brings a genuine event of a failed transfer."""
-    told: list[Arrival] = []
+    arrivals: list[Arrival] = []
     order = PaymentLinkSessionRequest(
         client_reference_id="order-42", line_items=[LineItem(product="prod_1")]
     )
     async with (
-        Desk(WebhookReceiver(SECRET), None, told.append) as desk,
-        Emulator(limit=None, webhooks=[(desk.url, SECRET)]) as emulator,
+        Listener(WebhookReceiver(SECRET), None, arrivals.append) as listener,
+        Emulator(limit=None, webhooks=[(listener.url, SECRET)]) as emulator,
         FrameClient(emulator.api_key, base_url=emulator.base_url) as frame,
         aiohttp.ClientSession() as browser,
     ):
@@ -89,6 +88,6 @@ async def test_a_decline_is_told(number: str) -> None:
         form = {**CARD, "card_number": number}
         await browser.post(session.url, data=form, allow_redirects=False)
         await emulator.webhooks.settled()
-    types = [a.event.type for a in told if a.event is not None]
+    types = [a.event.type for a in arrivals if a.event is not None]
     assert EventType.TRANSFER_FAILED in types
     assert EventType.TRANSFER_SUCCEEDED not in types

@@ -245,7 +245,7 @@ class Metronome:
 
 async def until(met: Any) -> None:
     """Wait for something that another task or thread brings about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not met():  # noqa: ASYNC110  # what it waits for sets no event
             await asyncio.sleep(0.001)
 

@@ -25,8 +25,14 @@ from frame_async.integrations.django import (
     redirect_of,
     webhook_view,
 )
-from frame_async.redirects import RedirectResult, RedirectSigner
-from frame_async.webhooks import Event, EventType, Turn, WebhookReceiver
+from frame_async.webhooks import (
+    Event,
+    EventType,
+    RedirectResult,
+    RedirectSigner,
+    Turn,
+    WebhookReceiver,
+)
 
 HOME = os.environ["SHOP_URL"]
 STORE = os.environ.get("SHOP_STORE", "sqlite:///frame.sqlite")

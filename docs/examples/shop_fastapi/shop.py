@@ -20,8 +20,15 @@ from frame_async.integrations.fastapi import (
     unless_abandoned,
     webhook_router,
 )
-from frame_async.redirects import Redirect, RedirectResult, RedirectSigner
-from frame_async.webhooks import Event, EventType, Turn, WebhookReceiver
+from frame_async.webhooks import (
+    Event,
+    EventType,
+    Redirect,
+    RedirectResult,
+    RedirectSigner,
+    Turn,
+    WebhookReceiver,
+)
 
 HOME = os.environ["SHOP_URL"]
 STORE = os.environ.get("SHOP_STORE", "sqlite:///frame.sqlite")

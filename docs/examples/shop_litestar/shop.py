@@ -21,8 +21,14 @@ from frame_async.integrations.litestar import (
     unless_abandoned,
     webhook_route,
 )
-from frame_async.redirects import RedirectResult, RedirectSigner
-from frame_async.webhooks import Event, EventType, Turn, WebhookReceiver
+from frame_async.webhooks import (
+    Event,
+    EventType,
+    RedirectResult,
+    RedirectSigner,
+    Turn,
+    WebhookReceiver,
+)
 
 HOME = os.environ["SHOP_URL"]
 STORE = os.environ.get("SHOP_STORE", "sqlite:///frame.sqlite")

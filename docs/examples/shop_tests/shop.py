@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
 from frame_async.errors import EventInFlightError, RedirectError, StoreError, WebhookError
-from frame_async.redirects import RedirectSigner
-from frame_async.webhooks import Event, EventType, WebhookReceiver
+from frame_async.webhooks import Event, EventType, RedirectSigner, WebhookReceiver
 
 
 class Shop:

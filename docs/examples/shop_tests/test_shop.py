@@ -7,8 +7,8 @@ import pytest
 from shop import Shop
 
 from frame_async import LineItem, PaymentLinkSessionRequest
-from frame_async.redirects import Redirect, RedirectSigner
 from frame_async.testing import signed_webhook
+from frame_async.webhooks import Redirect, RedirectSigner
 
 SECRET = "whsec_0123456789abcdef0123456789abcdef"
 

@@ -4,6 +4,6 @@ None of it is Frame's, none of it is in the ledger, and no web page from elsewhe
 at it.
 """
 
-from .desk import Desk, is_aside
+from .api import AdminApi, is_admin_path
 
-__all__ = ["Desk", "is_aside"]
+__all__ = ["AdminApi", "is_admin_path"]

@@ -1,36 +1,38 @@
 """The pages for people: the dashboard and the document, each one file with nothing outside.
 
 Style and script stand in the page, and the policy names them by their digests: nothing
-else runs, whatever a request made it show.
+else runs, whatever a request made it show. The document is made into HTML here, so that
+its page needs no script.
 """
 
+import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
+from html import escape
 from importlib.resources import files
+from typing import Any
 
-from frame_async.emulator.answers import Answer
-from frame_async.emulator.openapi import answer_document
-
-from .document_page import document_html
+from frame_async.emulator.api.answers import ApiAnswer
+from frame_async.emulator.api.openapi import answer_document, document
 
 _FOLDER = files("frame_async.emulator.admin").joinpath("assets")
 
 
 @cache
-def dashboard() -> Answer:
+def dashboard() -> ApiAnswer:
     """Answer with the dashboard."""
     return _page(_asset("dashboard.html"), "dashboard.css", "dashboard.js")
 
 
 @cache
-def documentation() -> Answer:
+def documentation() -> ApiAnswer:
     """Answer with the API's document as a page."""
     return _page(_asset("docs.html").replace("{{ document }}", document_html()), "docs.css", "")
 
 
-PAGES: Mapping[str, Callable[[], Answer]] = {
+PAGES: Mapping[str, Callable[[], ApiAnswer]] = {
     "/": dashboard,
     "/docs": documentation,
     "/openapi.json": answer_document,
@@ -38,7 +40,7 @@ PAGES: Mapping[str, Callable[[], Answer]] = {
 """What answers each page's path."""
 
 
-def _page(html: str, style: str, script: str) -> Answer:
+def _page(html: str, style: str, script: str) -> ApiAnswer:
     """Put style and script into a page, and allow these and nothing else."""
     common, own = _asset("common.css"), _asset(style)
     styles, scripts = common + own, _asset(script) if script else ""
@@ -51,7 +53,7 @@ def _page(html: str, style: str, script: str) -> Answer:
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )
     headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
-    return Answer(200, html.encode(), headers)
+    return ApiAnswer(200, html.encode(), headers)
 
 
 def _asset(name: str) -> str:
@@ -60,3 +62,121 @@ def _asset(name: str) -> str:
 
 def _digest(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def document_html() -> str:
+    """Return the document's content as HTML."""
+    return "".join(_parts())
+
+
+def _parts() -> Iterator[str]:
+    whole = document()
+    yield f"<p>{_prose(whole['info']['description'])}</p>"
+    for path, methods in whole["paths"].items():
+        for method, operation in methods.items():
+            yield from _operation(path, method, operation, whole["components"]["schemas"])
+
+
+def _operation(
+    path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]
+) -> Iterator[str]:
+    body = operation["requestBody"]["content"]["application/json"]
+    yield f'<h2 id="call">{escape(operation["summary"])}</h2>'
+    yield f'<p class="call"><span class="method">{method.upper()}</span> '
+    yield f"<code>{escape(path)}</code></p><p>{_prose(operation['description'])}</p>"
+    yield '<h3 id="request">Request</h3>'
+    yield "<p>Headers: <code>Authorization: Bearer sk_sandbox_…</code> and "
+    yield "<code>Content-Type: application/json</code>.</p>"
+    for parameter in operation["parameters"]:
+        yield f"<p><code>{escape(parameter['name'])}</code> (optional header): "
+        yield f"{_prose(parameter['description'])}</p>"
+    yield _fields(schemas["PaymentLinkSessionRequest"], "Fields of the body")
+    yield "<h4>Line items</h4>"
+    items = schemas["PaymentLinkSessionRequest"]["properties"]["line_items"]
+    yield _fields(items["items"], "Fields of one line item")
+    methods = schemas["PaymentLinkSessionRequest"]["properties"]["payment_method_data"]["oneOf"]
+    for each in methods:
+        kind = escape(each["properties"]["type"]["const"])
+        yield f"<h4>Payment method data: <code>{kind}</code></h4>"
+        yield _fields(each, f"Fields of payment method data of type {kind}")
+    yield f"<h4>Example</h4>{_code(body['example'])}"
+    yield '<h3 id="answers">Answers</h3>'
+    yield from _answers(operation["responses"])
+    yield '<h3 id="session">The session</h3>'
+    yield _fields({**schemas["PaymentLinkSession"], "required": []}, "Fields of a session")
+    yield '<h3 id="errors">Errors</h3>'
+    yield "<p>Every refusal has the same form:</p>"
+    yield _code(
+        {
+            "error": {
+                "type": "validation_error",
+                "message": "The payment link session is not valid.",
+                "errors": {"line_items": {"0": {"product": ["must be filled"]}}},
+            }
+        }
+    )
+
+
+def _answers(responses: Mapping[str, Any]) -> Iterator[str]:
+    yield '<div class="scroll" tabindex="0" role="region" aria-label="Answers"><table>'
+    yield "<thead><tr><th>Status</th><th>Meaning</th></tr></thead><tbody>"
+    for code, response in responses.items():
+        kind = "good" if code.startswith("2") else "bad"
+        yield f'<tr><td><span class="code {kind}">{code}</span></td>'
+        yield f"<td>{_prose(response['description'])}{_headers(response)}</td></tr>"
+    yield "</tbody></table></div>"
+
+
+def _headers(response: Mapping[str, Any]) -> str:
+    shown = [name for name in response["headers"] if name != "X-Request-Id"]
+    return "".join(
+        f"<br><code>{escape(name)}</code>: {_prose(response['headers'][name]['description'])}"
+        for name in shown
+    )
+
+
+def _fields(schema: Mapping[str, Any], label: str) -> str:
+    described = any("description" in field for field in schema["properties"].values())
+    rows = "".join(
+        f"<tr><td><code>{escape(name)}</code>"
+        f"{' <b>required</b>' if name in schema.get('required', ()) else ''}</td>"
+        f"<td>{escape(_kind(field))}</td>"
+        f"{'<td>' + _prose(field.get('description', '')) + '</td>' if described else ''}</tr>"
+        for name, field in schema["properties"].items()
+    )
+    head = (
+        f"<thead><tr><th>Field</th><th>Type</th>{'<th>Rule</th>' if described else ''}</tr></thead>"
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f"<table>{head}<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Say in a few words what values a schema takes."""
+    if "const" in schema:
+        return f'"{schema["const"]}"'
+    if "enum" in schema:
+        return " or ".join(f'"{value}"' for value in schema["enum"])
+    if options := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(dict.fromkeys(_kind(option) for option in options))
+    kind = schema.get("type", "any")
+    words = " or ".join([kind] if isinstance(kind, str) else kind)
+    if "minimum" in schema:
+        bounds = f"from {schema['minimum']}"
+        bounds += f" to {schema['maximum']}" if "maximum" in schema else " up"
+        words += f", {bounds}"
+    if "default" in schema:
+        words += f"; {schema['default']} if absent"
+    return "HTTP(S) URL" if schema.get("format") == "uri" else words
+
+
+def _prose(text: str) -> str:
+    """Escape text, with its backticks as code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))
+
+
+def _code(value: object) -> str:
+    return f'<pre tabindex="0"><code>{escape(json.dumps(value, indent=2))}</code></pre>'

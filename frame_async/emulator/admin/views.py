@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from frame_async.emulator.books import Books
-from frame_async.emulator.faults import ACTIONS, Fault
-from frame_async.emulator.ledger import LedgerEntry
-from frame_async.emulator.sessions import Session
-from frame_async.emulator.webhook_desk import Delivery, Endpoint, WebhookDesk
+from frame_async.emulator.faults.rules import ACTIONS, Fault
+from frame_async.emulator.state.emulator_state import EmulatorState
+from frame_async.emulator.state.ledger import LedgerEntry
+from frame_async.emulator.state.sessions import Session
+from frame_async.emulator.webhooks.deliveries import Delivery, Endpoint
+from frame_async.emulator.webhooks.sending import Webhooks
 
 _SHOWN = 50
 
@@ -62,9 +63,9 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def limits_view(books: Books) -> dict[str, Any]:
+def limits_view(state: EmulatorState) -> dict[str, Any]:
     """Show the rate limit."""
-    windows = books.windows
+    windows = state.windows
     return {
         "limit": windows.limit,
         "period": windows.period,
@@ -72,40 +73,40 @@ def limits_view(books: Books) -> dict[str, Any]:
     }
 
 
-def clock_view(books: Books) -> dict[str, Any]:
+def clock_view(state: EmulatorState) -> dict[str, Any]:
     """Show the emulator's time."""
-    return {"now": books.clock(), "offset": books.clock.offset}
+    return {"now": state.clock(), "offset": state.clock.offset}
 
 
-def snapshot(books: Books, reference: str | None = None) -> dict[str, Any]:
+def snapshot(state: EmulatorState, reference: str | None = None) -> dict[str, Any]:
     """Show everything that the dashboard shows, as it is now.
 
     With a reference, only the requests and sessions of that one.
     """
-    now = books.clock()
-    sessions = islice(books.sessions.newest(reference), _SHOWN)
+    now = state.clock()
+    sessions = islice(state.sessions.newest(reference), _SHOWN)
     return {
-        "clock": clock_view(books),
-        "limits": limits_view(books),
-        "settings": _settings(books),
-        "counts": _counts(books),
-        "usage": _usage(books, now),
-        "warnings": dict(books.ledger.unknown_fields.most_common(20)),
-        "requests": [_request(each) for each in islice(entries(books, reference), _SHOWN)],
+        "clock": clock_view(state),
+        "limits": limits_view(state),
+        "settings": _settings(state),
+        "counts": _counts(state),
+        "usage": _usage(state, now),
+        "warnings": dict(state.ledger.unknown_fields.most_common(20)),
+        "requests": [_request(each) for each in islice(entries(state, reference), _SHOWN)],
         "sessions": [session_view(each, now) for each in sessions],
-        "faults": [fault_view(each, now) for each in books.faults.all()],
+        "faults": [fault_view(each, now) for each in state.faults.all()],
         "fault_kinds": _KINDS,
-        "webhooks": None if books.webhooks is None else _webhooks(books.webhooks),
+        "webhooks": None if state.webhooks is None else _webhooks(state.webhooks),
     }
 
 
 def entries(
-    books: Books, reference: str | None = None, before: int | None = None
+    state: EmulatorState, reference: str | None = None, before: int | None = None
 ) -> Iterator[LedgerEntry]:
     """Return the ledger's entries, newest first, of one reference or from before one only."""
     return (
         entry
-        for entry in books.ledger.newest(before)
+        for entry in state.ledger.newest(before)
         if reference is None or entry.client_reference_id == reference
     )
 
@@ -122,22 +123,22 @@ def _request(entry: LedgerEntry) -> dict[str, Any]:
     return shown
 
 
-def _settings(books: Books) -> dict[str, Any]:
+def _settings(state: EmulatorState) -> dict[str, Any]:
     return {
-        "latency": str(books.latency),
-        "idempotency": books.idempotency is not None,
-        "seed": books.chances.seed,
-        "ledger_limit": books.ledger.limit,
-        "session_limit": books.sessions.limit,
+        "latency": str(state.latency),
+        "idempotency": state.idempotency is not None,
+        "seed": state.randomness.seed,
+        "ledger_limit": state.ledger.limit,
+        "session_limit": state.sessions.limit,
     }
 
 
-def _counts(books: Books) -> dict[str, Any]:
+def _counts(state: EmulatorState) -> dict[str, Any]:
     return {
-        "requests": books.ledger.count,
-        "created": books.sessions.count,
-        "statuses": _by_name(books.ledger.statuses),
-        "faults_fired": sum(fault.fired for fault in books.faults.all()),
+        "requests": state.ledger.count,
+        "created": state.sessions.count,
+        "statuses": _by_name(state.ledger.statuses),
+        "faults_fired": sum(fault.fired for fault in state.faults.all()),
     }
 
 
@@ -145,9 +146,9 @@ def _by_name(statuses: Counter[int | None]) -> dict[str, int]:
     return {"none" if status is None else str(status): n for status, n in statuses.items()}
 
 
-def _usage(books: Books, now: float) -> dict[str, Any]:
-    steps, span = 120, books.usage.width * 600
-    series = books.usage.series(now, steps)
+def _usage(state: EmulatorState, now: float) -> dict[str, Any]:
+    steps, span = 120, state.usage.width * 600
+    series = state.usage.series(now, steps)
     return {
         "until": now,
         "step": span / steps,
@@ -159,10 +160,10 @@ def _usage(books: Books, now: float) -> dict[str, Any]:
     }
 
 
-def _webhooks(desk: WebhookDesk) -> dict[str, Any]:
+def _webhooks(webhooks: Webhooks) -> dict[str, Any]:
     return {
-        "endpoints": [endpoint_view(each) for each in desk.endpoints()],
-        "deliveries": newest(desk.deliveries(), _SHOWN),
+        "endpoints": [endpoint_view(each) for each in webhooks.endpoints()],
+        "deliveries": newest(webhooks.deliveries(), _SHOWN),
     }
 
 

@@ -1,4 +1,4 @@
-"""The form of the checkout page: what a payer sent, and what is wrong with it.
+"""The form of the checkout page: what a payer sent, what is wrong with it, and what to show again.
 
 Card and bank account numbers are looked up here and go no further.
 """
@@ -10,21 +10,15 @@ from typing import TypeAlias
 from urllib.parse import parse_qsl
 
 from aiohttp import web
-from attrs import define, field
+from attrs import define, field, frozen
 
-from frame_async.emulator.answers import bad_request
-from frame_async.emulator.bodies import read_body
-from frame_async.emulator.instruments import (
-    BANK_ACCOUNTS,
-    CARDS,
-    ROUTING_NUMBER,
-    SUCCEEDS,
-    Behaviour,
-)
-from frame_async.emulator.orders import Method, Order
-from frame_async.emulator.sessions import Session
+from frame_async.emulator.api.answers import bad_request
+from frame_async.emulator.api.bodies import read_body
+from frame_async.emulator.state.orders import Method, Order
+from frame_async.emulator.state.sessions import Session
 
 from .catalog import choice_of, product_of
+from .instruments import BANK_ACCOUNTS, CARDS, ROUTING_NUMBER, SUCCEEDS, Behaviour
 
 Values: TypeAlias = Mapping[str, str]
 """The fields of a form by name."""
@@ -198,3 +192,22 @@ class Entry:
     def _is_past(self, month: int, year: int) -> bool:
         today = datetime.fromtimestamp(self.now, UTC)
         return (year, month) < (today.year, today.month)
+
+
+@frozen
+class Entered:
+    """One state of the form."""
+
+    session: Session
+    """The session that is paid."""
+    values: Values = field(converter=shown, repr=False)
+    """The fields, except those of a card or an account, which are never shown again."""
+    errors: Values = field(factory=dict[str, str])
+    """What is wrong, by field."""
+    declined: str | None = None
+    """Why the payment was declined, in words for the payer."""
+
+    @property
+    def quantities(self) -> tuple[int, ...]:
+        """How many of each line item."""
+        return quantities_of(self.session, self.values)

@@ -1,16 +1,22 @@
-"""The frame around every page, and the pages that only say how things stand."""
+"""The frame around every page, and the pages that only say how things stand.
 
+Nothing is loaded, the one style and the one script are allowed by their hashes, and
+forms go to the page itself and, when the session names a place to go to, on from there.
+"""
+
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.resources import files
 
-from frame_async.emulator.answers import Answer
-from frame_async.emulator.orders import Challenge
-from frame_async.emulator.sessions import Session
+from frame_async.emulator.api.answers import ApiAnswer
+from frame_async.emulator.state.orders import Challenge
+from frame_async.emulator.state.sessions import Session
 
 from .catalog import money
-from .icons import FAVICON, ICONS
+from .elements import FAVICON, ICONS
 from .markup import NOTHING, Markup, attributes, html
-from .policy import SCRIPT, STYLE, headers_for
 
 
 def page(
@@ -20,7 +26,7 @@ def page(
     status: int = 200,
     session: Session | None = None,
     script: bool = False,
-) -> Answer:
+) -> ApiAnswer:
     """Make a whole page; with a session it may send forms for it."""
     content = html(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -36,10 +42,10 @@ def page(
         body=body,
         script=html("<script>{code}</script>", code=Markup(SCRIPT)) if script else None,
     )
-    return Answer(status, content.encode(), headers_for(session))
+    return ApiAnswer(status, content.encode(), headers_for(session))
 
 
-def standing_page(session: Session, onward: str | None) -> Answer:
+def standing_page(session: Session, onward: str | None) -> ApiAnswer:
     """Make the page of a session that is not open any more; `onward` is where to go from it."""
     if session.payment_status in _PAYMENTS:
         return _receipt(session, onward)
@@ -64,19 +70,19 @@ def standing_page(session: Session, onward: str | None) -> Answer:
     )
 
 
-def missing_page() -> Answer:
+def missing_page() -> ApiAnswer:
     """Make the page for an address with no session."""
     text = html("<p>Check that the address is complete, or ask the shop for a new link.</p>")
     return _card("unknown", "No such payment link session", text, NOTHING, status=404)
 
 
-def foreign_page() -> Answer:
+def foreign_page() -> ApiAnswer:
     """Make the page for a form that another site has sent."""
     text = html("<p>This form was sent from another site. Open the payment link itself.</p>")
     return _card("unknown", "Nothing was done", text, NOTHING, status=403)
 
 
-def challenge_page(session: Session, challenge: Challenge) -> Answer:
+def challenge_page(session: Session, challenge: Challenge) -> ApiAnswer:
     """Make the page of a 3-D Secure challenge, which a payer's bank would show."""
     body = html(
         '<main class="notice bank"><p class="bank-name">{icon}Test Bank<span>3-D Secure</span></p>'
@@ -111,7 +117,7 @@ _PAYMENTS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _receipt(session: Session, onward: str | None) -> Answer:
+def _receipt(session: Session, onward: str | None) -> ApiAnswer:
     kind, order = session.payment_status, session.order
     title, text = _PAYMENTS[kind]
     facts = html(
@@ -146,7 +152,7 @@ def _onward(words: str, url: str | None) -> Markup:
     )
 
 
-def _card(kind: str, title: str, text: Markup, onward: Markup, *, status: int = 200) -> Answer:
+def _card(kind: str, title: str, text: Markup, onward: Markup, *, status: int = 200) -> ApiAnswer:
     body = html(
         '<main class="notice {kind}">{icon}<h1>{title}</h1>{text}{onward}</main>',
         kind=kind,
@@ -156,3 +162,47 @@ def _card(kind: str, title: str, text: Markup, onward: Markup, *, status: int = 
         onward=onward,
     )
     return page(title, body, status=status)
+
+
+def _asset(name: str) -> str:
+    return files("frame_async.emulator.checkout").joinpath(name).read_text("utf-8").strip()
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+STYLE = _asset("checkout.css")
+"""The text of the pages' style element."""
+
+SCRIPT = _asset("checkout.js")
+"""The text of the checkout form's script element."""
+
+_POLICY = (
+    f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; "
+    "img-src data:; base-uri 'none'; frame-ancestors 'none'; form-action "
+)
+
+
+def headers_for(session: Session | None = None) -> Mapping[str, str]:
+    """Return the headers of a page; with a session its forms may be sent."""
+    targets = "'none'" if session is None else _form_targets(session)
+    return {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": _POLICY + targets,
+        "X-Content-Type-Options": "nosniff",
+        # Not no-referrer, for then a browser says of its own form: Origin: null.
+        "Referrer-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+
+
+def _form_targets(session: Session) -> str:
+    """Return where the forms of a session may lead.
+
+    Browsers apply ``form-action`` to every redirect that follows, not only to the first.
+    A shop whose ``success_url`` leads on to another host (its own login, or ``www``)
+    would lose its payers if only the origin of that address were named.
+    """
+    leaves = session.success_url is not None or session.cancel_url is not None
+    return "'self' http: https:" if leaves else "'self'"

@@ -116,7 +116,7 @@ async def watch(emulator: Emulator, shop: Shop) -> AsyncIterator[Watch]:
 async def page(browser: Browser, watch: Watch) -> AsyncIterator[Page]:
     """A page in a fresh profile."""
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     watch.on(context)
     yield await context.new_page()
     await context.close()
@@ -126,7 +126,7 @@ async def page(browser: Browser, watch: Watch) -> AsyncIterator[Page]:
 async def plain_page(browser: Browser, watch: Watch) -> AsyncIterator[Page]:
     """A page of a browser that runs no scripts."""
     context = await browser.new_context(java_script_enabled=False)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     watch.on(context)
     yield await context.new_page()
     await context.close()

@@ -16,7 +16,7 @@ from support.shops import read_payload
 
 from frame_async.emulator import Emulator
 from frame_async.emulator.checkout.catalog import Choice, choice_of, money, product_of
-from frame_async.emulator.instruments import CARDS, words_for
+from frame_async.emulator.checkout.instruments import CARDS, words_for
 
 PATH = "/v1/payment_link_sessions"
 CARD = {"card_number": "4242424242424242", "card_expiry": "12/34", "card_cvc": "123"}

@@ -221,7 +221,7 @@ async def test_bank_payment_takes_its_time(
 async def until_delivered(emulator: Emulator, shop: Shop, name: str) -> None:
     import asyncio
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not any(  # noqa: ASYNC110 - the emulator has no event to wait for
             one.event_type == name for one in emulator.webhooks.deliveries()
         ):

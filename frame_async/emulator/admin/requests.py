@@ -1,0 +1,128 @@
+"""Requests to the admin API: who may make them, and what they say, with every mistake named.
+
+Programs on this machine may, and the emulator's own pages.
+There is no key, so a web page that the developer happens to have open must not get in.
+A page at another address is known by what browsers say of it (``Sec-Fetch-Site`` and
+``Origin``), and one whose name was made to point here (DNS rebinding) by its name: only
+addresses and ``localhost`` are taken for ``Host``, as no stranger can own those.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from frame_async.emulator.api.answers import RefusedError, error_answer
+from frame_async.emulator.api.bodies import decode_object, read_body
+
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^][:/@\s]+))(?::[0-9]{1,5})?", re.ASCII)
+_OWN = ("same-origin", "none")  # the emulator's pages, and what a person typed
+
+
+def refuse_strangers(
+    request: web.BaseRequest, own_host: str, *, remote: bool, is_page: bool
+) -> None:
+    """Let a request through, or not.
+
+    Args:
+        request: The request.
+        own_host: The name that the emulator was told to listen on.
+        remote: Whether other machines may reach it; then names without a dot are taken
+            too, as containers have them.
+        is_page: Whether it asks for a page to look at, which links elsewhere may lead to.
+
+    Raises:
+        RefusedError: 403, with what is wrong.
+    """
+    hosts = request.headers.getall("Host", ())
+    if len(hosts) != 1 or not _is_own(_name_of(hosts[0]), own_host, remote=remote):
+        raise _stranger("Host must be an address or localhost: other names can be anybody's.")
+    origin = request.headers.get("Origin")
+    if origin is not None and not _same_place(origin, hosts[0]):
+        raise _stranger("Pages from elsewhere may not use the emulator's admin API.")
+    followed_a_link = is_page and request.headers.get("Sec-Fetch-Mode") == "navigate"
+    if request.headers.get("Sec-Fetch-Site", "none") not in _OWN and not followed_a_link:
+        raise _stranger("Pages from elsewhere may not use the emulator's admin API.")
+
+
+def _name_of(host: str) -> str:
+    """Return a ``Host`` header without its port; empty when it is none."""
+    parts = _HOST.fullmatch(host)
+    return (parts[1] or parts[2]).lower().removesuffix(".") if parts else ""
+
+
+def _is_own(name: str, own_host: str, *, remote: bool) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    if remote and name and (name == own_host.lower() or "." not in name):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return remote and name == "host.docker.internal"
+    return True
+
+
+def _same_place(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def _stranger(message: str) -> RefusedError:
+    return RefusedError(error_answer(403, "permission_error", message))
+
+
+_MOST = 500
+
+
+def wrong(field: str, message: str) -> RefusedError:
+    """Make the refusal (422) of one field."""
+    text = f"{field} {message}"
+    return RefusedError(error_answer(422, "validation_error", text, {field: [message]}))
+
+
+def not_found(what: str) -> RefusedError:
+    """Make the refusal (404) of something that is not there."""
+    return RefusedError(error_answer(404, "invalid_request_error", f"There is no such {what}."))
+
+
+async def read_object(request: web.BaseRequest, allowed: Collection[str]) -> dict[str, Any]:
+    """Read a JSON object with no fields but these; no body at all is an empty object.
+
+    Raises:
+        RefusedError: With what is wrong.
+    """
+    if not request.body_exists:
+        return {}
+    body = decode_object(await read_body(request))
+    for name in body:
+        if name not in allowed:
+            known = ", ".join(sorted(allowed))
+            raise wrong("body", f"has a field that is not known here; known are: {known}")
+    return body
+
+
+def page_size(query: Mapping[str, str]) -> int:
+    """Return ``limit`` of a query: how many things to list, 1 to 500, 50 when not given."""
+    return whole(query, "limit", least=1, most=_MOST) or 50
+
+
+def whole(query: Mapping[str, str], name: str, least: int, most: int) -> int | None:
+    """Return a whole number of a query, if it is there.
+
+    Raises:
+        RefusedError: It is no number between the bounds.
+    """
+    text = query.get(name)
+    if text is None:
+        return None
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else least - 1
+    if not least <= number <= most:
+        raise wrong(name, f"must be a whole number from {least} to {most}")
+    return number

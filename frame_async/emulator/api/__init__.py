@@ -1,0 +1,1 @@
+"""Frame's API as the emulator reads it: requests, rules and answers."""

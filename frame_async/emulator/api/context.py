@@ -1,0 +1,92 @@
+"""One request on its way through the emulator, and what is noted about it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from attrs import define, field
+
+from frame_async.emulator.faults.rules import Fault
+from frame_async.emulator.faults.wire import USUAL, WireBehaviour, behaviour_of
+from frame_async.emulator.state.idempotency import RememberedKey
+from frame_async.emulator.state.ledger import FaultRecord, LedgerEntry
+
+from .answers import ApiAnswer
+from .keys import Key
+
+
+@define(eq=False)
+class RequestContext:
+    """A request on its way, and the notes that become its entry in the ledger."""
+
+    request: web.BaseRequest
+    """The request as aiohttp parsed it."""
+    received: float
+    """When its head was read, in seconds since the epoch."""
+    request_id: str
+    """A random UUID, sent back as ``X-Request-Id``."""
+    key: Key | None = field(init=False, default=None)
+    """What the ``Authorization`` header held, where one is asked for."""
+    body: Mapping[str, Any] | None = field(init=False, default=None)
+    """The body, redacted."""
+    unknown_fields: tuple[str, ...] = field(init=False, default=())
+    """Paths of the fields that Frame would ignore."""
+    status: int | None = field(init=False, default=None)
+    """The status decided on."""
+    session_id: str | None = field(init=False, default=None)
+    """The session in the answer."""
+    replayed: bool = field(init=False, default=False)
+    """Whether the answer repeats an earlier one."""
+    record: RememberedKey | None = field(init=False, default=None)
+    """The idempotency record that this request claimed and has to complete."""
+    latency: float = field(init=False, default=0.0)
+    """Seconds by which the answer is held back, beside a fault's."""
+    wire: WireBehaviour = field(init=False, default=USUAL)
+    """How it ends on the wire."""
+    fault: FaultRecord | None = field(init=False, default=None)
+    """What a fault does to it."""
+    _true_answer: ApiAnswer | None = field(init=False, default=None)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The ``Idempotency-Key`` header, heeded or not."""
+        return self.request.headers.get("Idempotency-Key")
+
+    def suffer(self, fault: Fault, answer: ApiAnswer) -> ApiAnswer:
+        """Let a fault end this exchange, whose answer would be `answer`, in its own way."""
+        self.wire, self.fault = behaviour_of(fault, answer, self.request_id)
+        return answer
+
+    def processed(self, answer: ApiAnswer) -> None:
+        """Note what the request itself came to, whatever a fault makes of it."""
+        self._true_answer = answer
+
+    def settle(self) -> None:
+        """Complete the idempotency record, if one was claimed: the answer is on its way."""
+        if self.record is not None:
+            self.record.session_id = self.session_id
+            self.record.answer = self._true_answer
+
+    def entry(self, sequence: int) -> LedgerEntry:
+        """Put the notes into an entry of the ledger."""
+        reference = self.body.get("client_reference_id") if self.body else None
+        headers = self.request.headers
+        return LedgerEntry(
+            sequence=sequence,
+            request_id=self.request_id,
+            received=self.received,
+            method=self.request.method,
+            path=self.request.path,
+            idempotency_key=headers.get("Idempotency-Key"),
+            client_reference_id=reference if isinstance(reference, str) else None,
+            body=self.body,
+            status=self.status,
+            session_id=self.session_id,
+            replayed=self.replayed,
+            unknown_fields=self.unknown_fields,
+            user_agent=headers.get("User-Agent"),
+            key_mode=self.key.mode if self.key else None,
+            key_suffix=self.key.suffix if self.key else "",
+            latency=self.latency,
+            fault=self.fault,
+        )

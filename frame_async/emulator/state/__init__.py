@@ -1,0 +1,1 @@
+"""What an emulator knows: sessions, ledger, windows and clock, and how they outlive a restart."""

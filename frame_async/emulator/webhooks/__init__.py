@@ -1,0 +1,1 @@
+"""Webhooks as Frame sends them: endpoints, deliveries, and where these may go."""

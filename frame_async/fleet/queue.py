@@ -1,0 +1,389 @@
+"""Rows of bulk runs as jobs of procrastinate: the task, its retries, and workers."""
+
+import asyncio
+import datetime as dt
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Literal, TypeVar
+
+import procrastinate
+from attrs import frozen
+from procrastinate import exceptions, jobs, manager
+
+from frame_async.engine.cancellation import bounded
+from frame_async.errors import ConfigurationError, StoreError
+from frame_async.fleet.runs import FleetRuns, Record, queue_of
+from frame_async.fleet.settings import FleetSettings, check_database
+from frame_async.fleet.work import FleetWork, NotNowError
+from frame_async.protocol.window import RateLimit
+from frame_async.secret import Secret
+from frame_async.stores import Store
+
+TASK: Final = "frame_async:create_session"
+"""The name of our task, as it is in procrastinate's tables."""
+
+logger: Final = logging.getLogger("frame_async.fleet")
+
+_SHORTEST_PAUSE: Final = 0.3
+_POLL: Final = 2.0
+_POOL: Final = 6
+_PATIENCE: Final = 5.0
+_NOBODY: Final = "frame"  # of a job that was deferred without a queue; ours all say theirs
+_NOT_FOUND: Final = "P0001"  # what procrastinate raises for a job that is done with
+_AWAY: Final = ("", "08", "53", "57")
+"""SQLSTATE classes of a server that is restarted or has no room; none if it said nothing."""
+
+T = TypeVar("T")
+
+
+@frozen
+class _Connected:
+    """The database of an app."""
+
+    app: procrastinate.App
+
+    async def fetch(self, statement: str, **values: Any) -> Sequence[Record]:
+        text: Any = statement
+        found: list[dict[str, Any]] = await _asked(
+            self.app.connector.execute_query_all_async(text, **values)
+        )
+        return found
+
+    async def run(self, statement: str, **values: Any) -> None:
+        text: Any = statement if values else statement.replace("%", "%%")
+        await _asked(self.app.connector.execute_query_async(text, **values))
+
+
+async def _asked(answer: Awaitable[T]) -> T:
+    """An answer of the database.
+
+    Raises:
+        StoreError: there is none; what psycopg says of it may hold more than it should.
+    """
+    try:
+        return await answer
+    except exceptions.ConnectorException as error:
+        why = _words(error)
+    except exceptions.AppNotOpen:
+        why = "it isn't open"
+    raise StoreError(f"the database of the queue can't answer: {why}")
+
+
+def _words(error: exceptions.ConnectorException) -> str:
+    diag = getattr(error.__cause__, "diag", None)
+    return getattr(diag, "message_primary", None) or type(error.__cause__ or error).__name__
+
+
+class _Again(procrastinate.BaseRetryStrategy):
+    """A row that is still open goes back to the queue, and so does one that was let go."""
+
+    def get_retry_decision(
+        self,
+        *,
+        exception: BaseException,
+        job: jobs.Job,  # noqa: ARG002  # procrastinate's
+    ) -> procrastinate.RetryDecision | None:
+        if isinstance(exception, NotNowError):
+            at = dt.datetime.now(dt.UTC)
+            return procrastinate.RetryDecision(
+                retry_at=at + dt.timedelta(seconds=exception.seconds)
+            )
+        if isinstance(exception, asyncio.CancelledError):
+            return procrastinate.RetryDecision()
+        return None
+
+
+class _Manager(manager.JobManager):
+    """Fetches a job of ours when there is a place in the window for it, and not before.
+
+    What a job has come to is said again and again where the database doesn't answer: a
+    worker that lives would otherwise keep it for ever.
+    """
+
+    def __init__(self, connector: Any, work: FleetWork, queue: str) -> None:
+        super().__init__(connector)
+        self._work = work
+        self._queue = queue
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> jobs.Job | None:
+        if list(queues or ()) != [self._queue]:
+            return await super().fetch_job(queues, worker_id)
+        if not await self._work.may_fetch():
+            return None
+        job: jobs.Job | None = None
+        try:
+            job = await super().fetch_job(queues, worker_id)
+        except exceptions.ConnectorException:
+            # A job may be ours without our knowledge. The worker ends, and begins again under
+            # another name; but not before its jobs can say what they have come to.
+            await self._until_it_answers()
+            raise
+        finally:
+            if job is None:
+                await bounded(self._work.done())
+        return job
+
+    async def _until_it_answers(self) -> None:
+        while not self._work.hurrying:
+            try:
+                await self.check_connection_async()
+            except exceptions.ConnectorException:
+                await asyncio.sleep(_SHORTEST_PAUSE)
+            else:
+                return
+
+    async def finish_job(self, job: jobs.Job, status: jobs.Status, delete_job: bool) -> None:
+        await self._persist(lambda: super(_Manager, self).finish_job(job, status, delete_job))
+
+    async def retry_job(self, job: jobs.Job, *args: Any, **options: Any) -> None:
+        await self._persist(lambda: super(_Manager, self).retry_job(job, *args, **options))
+
+    async def _persist(self, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await act()
+            except exceptions.ConnectorException as error:
+                state = getattr(error.__cause__, "sqlstate", None) or ""
+                if state == _NOT_FOUND:  # it was handed out again meanwhile, and is done
+                    return None
+                if self._work.hurrying or state[:2] not in _AWAY:
+                    raise
+            await asyncio.sleep(_SHORTEST_PAUSE)
+
+
+class Fleet:
+    """Runs on a database: enqueues their rows, works them off, knows how far they are.
+
+    Made by `open_fleet` or `register`.
+    """
+
+    def __init__(self, app: procrastinate.App, settings: FleetSettings) -> None:
+        self.app = app
+        """procrastinate's."""
+        self.runs = FleetRuns(_Connected(app))
+        """Runs, their progress and their results."""
+        self.halted = ""
+        """Why a worker ended before it was told to; empty when it didn't."""
+        self._settings = settings
+        self._work: FleetWork | None = None
+        self._store: Store | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        app.task(name=TASK, queue=_NOBODY, retry=_Again(), pass_context=True)(self._create)
+
+    @property
+    def work(self) -> FleetWork:
+        """What this process does with its rows; made when first needed."""
+        loop = asyncio.get_running_loop()
+        if self._work is None or self._loop is not loop:
+            self._work, self._store = self._settings.open(self.runs, self._halt)
+            self._loop = loop
+        return self._work
+
+    @property
+    def queue(self) -> str:
+        """The queue of procrastinate for this API key and address."""
+        return queue_of(self.work.client.scope)
+
+    async def prepare(self, *, apply_schema: bool = False) -> None:
+        """Create our tables; with ``apply_schema``, procrastinate's too, if they aren't there.
+
+        Raises:
+            StoreError: the database can't answer.
+            ConfigurationError: procrastinate's tables aren't there.
+        """
+        if not await _asked(self.app.check_connection_async()):
+            if not apply_schema:
+                raise ConfigurationError(
+                    "procrastinate's tables aren't there: run procrastinate schema --apply"
+                )
+            with suppress(exceptions.ConnectorException):  # somebody else is doing it
+                await self.app.schema_manager.apply_schema_async()
+            if not await _asked(self.app.check_connection_async()):
+                raise StoreError("procrastinate's tables can't be created")
+        await self.runs.prepare()
+
+    async def run_worker(
+        self, *, concurrency: int = 16, grace: float = 30.0, drain: bool = False
+    ) -> None:
+        """Work off rows until `stop` is called, or until there are none with ``drain``.
+
+        What goes wrong on the way to the database is waited for; what makes going on
+        senseless, such as an API key that isn't accepted, ends it, see `halted`.
+
+        Args:
+            concurrency: rows in hand at a time, at most.
+            grace: seconds that these get to finish after `stop`.
+            drain: whether to end when the queue is empty.
+        """
+        work, queue = self.work, self.queue
+        kept, self.app.job_manager = self.app.job_manager, _Manager(self.app.connector, work, queue)
+        beside = [asyncio.create_task(self._sweep(queue))]
+        if drain:
+            beside.append(asyncio.create_task(self._drain(queue)))
+        try:
+            await self.runs.set_limit(queue, self._settings.limit(work.client.mode))
+            while not work.stopping.is_set():
+                await self._live(queue, concurrency, grace)
+        finally:
+            self.app.job_manager = kept
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _live(self, queue: str, concurrency: int, grace: float) -> None:
+        """One worker of procrastinate, from its registration to its end."""
+        work, seconds = self.work, self._settings.stalled_after
+        running = asyncio.create_task(
+            self.app.run_worker_async(
+                queues=[queue],
+                concurrency=concurrency,
+                delete_jobs="successful",
+                install_signal_handlers=False,
+                fetch_job_polling_interval=min(_POLL, seconds / 3),
+                update_heartbeat_interval=seconds / 3,
+                stalled_worker_timeout=seconds,
+            )
+        )
+        stopping = asyncio.create_task(work.stopping.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        timer = asyncio.get_running_loop().call_later(grace, work.hurry)
+        if not work.stopping.is_set():
+            timer.cancel()  # it ended by itself
+        running.cancel()
+        await asyncio.wait({running})
+        timer.cancel()
+        if not running.cancelled() and (error := running.exception()) is not None:
+            logger.warning("the worker begins again: %s", type(error).__name__)
+            await work.pause(_SHORTEST_PAUSE * (1 + random.random()))  # noqa: S311  # no secret
+
+    async def _sweep(self, queue: str) -> None:
+        """Give back the jobs of workers that died, again and again."""
+        seconds = self._settings.stalled_after
+        jobs_of_all = manager.JobManager(self.app.connector)
+        while True:
+            # Not all at the same moment.
+            await asyncio.sleep(seconds / 3 * (0.5 + random.random()))  # noqa: S311  # no secret
+            try:
+                stalled = await jobs_of_all.get_stalled_jobs(
+                    queue=queue, seconds_since_heartbeat=seconds
+                )
+                for job in stalled:
+                    # Another worker may have done it meanwhile.
+                    with suppress(exceptions.ConnectorException):
+                        await jobs_of_all.retry_job(job)
+            except exceptions.ConnectorException as error:
+                logger.warning("stalled jobs were not looked for: %s", _words(error))
+
+    async def _drain(self, queue: str) -> None:
+        while True:
+            with suppress(StoreError):
+                if not await self.runs.has_open(queue):
+                    self.work.stop()
+                    return
+            await asyncio.sleep(_SHORTEST_PAUSE)
+
+    def stop(self, grace: float | None = None) -> None:
+        """Take no more rows; with a ``grace`` of 0, let go of those in hand as well."""
+        if grace == 0:
+            self.work.hurry()
+        else:
+            self.work.stop()
+
+    async def aclose(self) -> None:
+        """Let go of connections; call it when no worker runs any more."""
+        if self._work is not None:
+            with suppress(StoreError):
+                await self._work.permits.aclose()
+            await self._work.client.aclose()
+        if self._store is not None:
+            await self._store.aclose()
+        self._work = self._store = None
+
+    def _halt(self, why: str) -> None:
+        self.halted = self.halted or why
+
+    async def _create(self, context: procrastinate.JobContext, run: str, row: int) -> None:
+        try:
+            await self.work.work(run, row, first=context.job.attempts == 0)
+        except NotNowError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            logger.error("row %d of run %s failed: %s", row, run, name)  # noqa: TRY400  # no traceback
+            raise
+
+
+def register(
+    app: procrastinate.App,
+    store: str,
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    rate_limit: RateLimit | Literal["mode"] | None = "mode",
+    attempt_timeout: float = 15.0,
+    stalled_after: float = 30.0,
+) -> Fleet:
+    """Add our task to an app of your own.
+
+    Args:
+        app: yours, on the database that runs are enqueued in.
+        store: the URL of the store that all workers share: for idempotency keys and the
+            rate window; usually that of the same database.
+        api_key: as of `FrameClient`, and so are the next two.
+        base_url: the same.
+        rate_limit: the same.
+        attempt_timeout: seconds that one attempt may take, at most.
+        stalled_after: seconds without a sign of life after which a worker counts as dead.
+
+    Raises:
+        ConfigurationError: from the first use on, when an argument can't be used.
+    """
+    boxed_store, boxed_key = Secret(store), Secret(api_key)
+    del store, api_key  # a traceback may show variables
+    settings = FleetSettings(
+        store=boxed_store,
+        api_key=boxed_key,
+        base_url=base_url,
+        rate_limit=rate_limit,
+        attempt_timeout=attempt_timeout,
+        stalled_after=stalled_after,
+    )
+    return Fleet(app, settings)
+
+
+@asynccontextmanager
+async def open_fleet(
+    url: str, *, store: str | None = None, **settings: Any
+) -> AsyncGenerator[Fleet]:
+    """A fleet on a database, with an app of its own; tables are created when they aren't there.
+
+    Args:
+        url: ``postgresql://...``
+        store: the store's, if it is another one.
+        settings: as of `register`.
+
+    Raises:
+        StoreError: the database can't answer.
+        ConfigurationError: an argument can't be used.
+    """
+    boxed, chosen, secret = Secret(url), Secret(store or url), Secret(settings)
+    del url, store, settings  # a traceback may show variables
+    await check_database(boxed)
+    connector = procrastinate.PsycopgConnector(
+        conninfo=boxed.reveal(),
+        min_size=0,
+        max_size=_POOL,
+        timeout=_PATIENCE,
+        kwargs={"connect_timeout": 5, "fallback_application_name": "frame_async"},
+    )
+    fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **secret.reveal())
+    await fleet.app.open_async()
+    try:
+        await fleet.prepare(apply_schema=True)
+        yield fleet
+    finally:
+        await fleet.aclose()
+        await fleet.app.close_async()
