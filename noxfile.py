@@ -24,7 +24,7 @@ PINS = ("-c", ".ci/constraints.txt")
 # database servers, crashes and pages don't.
 WIRED = ["tests/models", "tests/serialization", "tests/resources", "tests/engine"]
 BESIDE = [
-    *("tests/redirects", "tests/webhooks", "tests/testing"),
+    *("tests/webhooks", "tests/testing"),
     *("tests/cli/test_cli.py", "tests/integrations"),
     *(f"tests/stores/test_stores_{name}.py" for name in ("client", "redis", "postgres")),
 ]
