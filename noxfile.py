@@ -24,7 +24,7 @@ PINS = ("-c", ".ci/constraints.txt")
 # database servers, crashes and pages don't.
 WIRED = ["tests/models", "tests/serialization", "tests/resources", "tests/engine"]
 BESIDE = [
-    *("tests/protocol", "tests/redirects", "tests/webhooks", "tests/testing"),
+    *("tests/webhooks", "tests/testing"),
     *("tests/cli/test_cli.py", "tests/integrations"),
     *(f"tests/stores/test_stores_{name}.py" for name in ("client", "redis", "postgres")),
 ]
@@ -96,7 +96,7 @@ def lowest(session: nox.Session) -> None:
     wrong = [f"{name} {floor}: {found[name]}" for name, floor in floors() if found[name] != floor]
     if wrong:
         session.error(f"declared, and not what goes with the rest: {', '.join(wrong)}")
-    session.run("pytest", "-q", *QUICK, *WIRED, *BESIDE, *session.posargs)
+    session.run("pytest", "-q", *QUICK, *WIRED, "tests/protocol", *BESIDE, *session.posargs)
 
 
 @nox.session(venv_backend="uv")

@@ -3,13 +3,12 @@
 The log of each is printed, and at the end what was skipped and why, and a table of results.
 """
 
-import os
 import re
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -59,14 +58,13 @@ class Result(NamedTuple):
         return lines[-1] if lines else ""
 
 
-def run(name: str, command: Sequence[str], env: Mapping[str, str], *, show: bool = False) -> Result:
+def run(name: str, command: Sequence[str], *, show: bool = False) -> Result:
     """Run one command to its end; its output goes to its log, and to ours if it is to show."""
     began = time.monotonic()
     log = LOGS / re.sub(r"\W+", "-", name).strip("-")
     with (
         subprocess.Popen(
             command,
-            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -88,15 +86,11 @@ def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     found = COMMAND.search(Path("README.md").read_text())
     assert found, "the README has no test command"
-    # With the pins that the command names, and none of this machine's, as its readers have it.
-    env = {key: value for key, value in os.environ.items() if key != "PIP_CONSTRAINT"}
     print("+", found[1], flush=True)
-    results = [run("README", ["bash", "-c", found[1]], env, show=True)]
+    results = [run("README", ["bash", "-c", found[1]], show=True)]
 
     with ThreadPoolExecutor(2) as pool:
-        pending = [
-            pool.submit(run, name, ["nox", "--session", *name.split()], env) for name in SESSIONS
-        ]
+        pending = [pool.submit(run, name, ["nox", "--session", *name.split()]) for name in SESSIONS]
         for future in pending:
             result = future.result()
             print(f"\n===== {result.name}\n{result.log}", flush=True)
