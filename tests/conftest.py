@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
@@ -30,17 +31,15 @@ settings.register_profile(
 )
 settings.load_profile("patient")
 
+if sys.platform != "win32":
+    import fcntl
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 TURNS = "FRAME_ASYNC_TURNS"
 """The variable that tells workers of a run the folder of its locks."""
 WORKERS_PER_CORE = 2
 """More than one, because many tests wait: for a browser, a server, a lease to lapse."""
-
-try:
-    import fcntl
-except ImportError:  # on Windows, where nobody waits for a turn
-    fcntl = None  # type: ignore[assignment]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -88,7 +87,7 @@ def pytest_asyncio_loop_factories(
 @contextmanager
 def locked(name: str, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock that is one for all workers of this run."""
-    if fcntl is None or TURNS not in os.environ:
+    if sys.platform == "win32" or TURNS not in os.environ:
         yield
         return
     with Path(os.environ[TURNS], name).open("w") as file:

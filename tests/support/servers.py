@@ -238,10 +238,10 @@ def postgres_server() -> Server:
     return new_postgres()
 
 
-def empty_postgres() -> str:
-    """The URL of the PostgreSQL server of this run; our tables are empty if they are there."""
+def empty_postgres(url: str | None = None) -> str:
+    """The URL of a database, of this run's server unless told; our tables in it are empty."""
     psycopg = pytest.importorskip("psycopg")
-    url = postgres_url(postgres_server())
+    url = url or postgres_url(postgres_server())
     with psycopg.connect(url, autocommit=True) as connection:
         names = connection.execute(
             "SELECT tablename FROM pg_tables WHERE tablename LIKE 'frame_async_%'"
