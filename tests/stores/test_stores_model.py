@@ -372,7 +372,7 @@ def test_any_sequence_of_operations(kind: str, address: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=12 if not by_hand else 25 if served else 100,
+            max_examples=12 if not by_hand else 25 if served else 50,
             stateful_step_count=50 if by_hand else 25,
             phases=list(Phase) if by_hand else [Phase.generate],
             deadline=None,
