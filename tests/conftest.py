@@ -7,6 +7,7 @@ worker has servers of its own. A test that needs the machine for itself is marke
 
 import asyncio
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -38,8 +39,8 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 TURNS = "FRAME_ASYNC_TURNS"
 """The variable that tells workers of a run the folder of its locks."""
-WORKERS_PER_CORE = 2
-"""More than one, because many tests wait: for a browser, a server, a lease to lapse."""
+WORKERS = min(2 * (os.cpu_count() or 1), 8)
+"""More than cores, because many tests wait: for a browser, a process, a server."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -53,8 +54,19 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     only_files = all(".py" in name for name in config.args)
     one_process = only_files or option.collectonly or option.usepdb
     if unsaid and not one_process and not hasattr(config, "workerinput"):
-        option.numprocesses = WORKERS_PER_CORE * (os.cpu_count() or 1)
+        option.numprocesses = WORKERS
         option.dist = "worksteal"
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while tests are collected: all of it stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """And look at none of that again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
