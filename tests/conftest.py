@@ -7,8 +7,10 @@ worker has servers of its own. A test that needs the machine for itself is marke
 
 import asyncio
 import atexit
+import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
@@ -30,15 +32,15 @@ settings.register_profile(
 )
 settings.load_profile("patient")
 
+if sys.platform != "win32":
+    pass
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 TURNS = "FRAME_ASYNC_TURNS"
 """The variable that tells workers of a run the folder of its locks."""
-WORKERS_PER_CORE = 2
-"""More than one, because many tests wait: for a browser, a server, a lease to lapse."""
-
-HAS_LOCKS = find_spec("fcntl") is not None
-"""Not on Windows, where nobody waits for a turn."""
+WORKERS = min(2 * (os.cpu_count() or 1), 8)
+"""More than cores, because many tests wait: for a browser, a process, a server."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,8 +54,19 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     only_files = all(".py" in name for name in config.args)
     one_process = only_files or option.collectonly or option.usepdb
     if unsaid and not one_process and not hasattr(config, "workerinput"):
-        option.numprocesses = WORKERS_PER_CORE * (os.cpu_count() or 1)
+        option.numprocesses = WORKERS
         option.dist = "worksteal"
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while tests are collected: all of it stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """And look at none of that again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
@@ -86,7 +99,7 @@ def pytest_asyncio_loop_factories(
 @contextmanager
 def locked(name: str, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock that is one for all workers of this run."""
-    if not HAS_LOCKS or TURNS not in os.environ:
+    if sys.platform == "win32" or TURNS not in os.environ:
         yield
         return
     import fcntl

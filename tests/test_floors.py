@@ -1,7 +1,7 @@
 """The house's floors: imports only point down, and each third party has one importer."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -104,7 +104,22 @@ def identify(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=identify)
+def each_module(check: Callable[[Path], None]) -> Callable[[], None]:
+    """Check every module, in one test."""
+
+    def test() -> None:
+        for path in MODULES:
+            try:
+                check(path)
+            except AssertionError as error:
+                error.add_note(f"in {identify(path)}")
+                raise
+
+    test.__doc__ = check.__doc__
+    return test
+
+
+@each_module
 def test_imports_point_down(path: Path) -> None:
     """A module imports from its own room and from rooms on lower floors only."""
     here = room(path)
@@ -118,7 +133,7 @@ def test_imports_point_down(path: Path) -> None:
         assert FLOORS[target] < FLOORS[here], f"{here} imports {target}, which is not below it"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=identify)
+@each_module
 def test_nobody_inside_imports_the_root(path: Path) -> None:
     """No module imports the package root, which is there for users."""
     for node in ast.walk(parsed(path)):
@@ -128,7 +143,7 @@ def test_nobody_inside_imports_the_root(path: Path) -> None:
             assert all(alias.name != NAME for alias in node.names)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=identify)
+@each_module
 def test_third_parties_have_their_importers(path: Path) -> None:
     """Only the rooms in the table import a third party."""
     import sys
@@ -144,7 +159,7 @@ def test_third_parties_have_their_importers(path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("path", MODULES, ids=identify)
+@each_module
 def test_private_files_stay_in_their_folder(path: Path) -> None:
     """A file with a leading underscore is imported from its own folder only."""
     for name in imports(path):
@@ -163,7 +178,7 @@ def test_every_room_has_a_floor() -> None:
     assert rooms - {"emulator"} <= set(FLOORS)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=identify)
+@each_module
 def test_modules_stay_one_room(path: Path) -> None:
     """No module is longer than 400 lines."""
     assert len(path.read_text().splitlines()) <= 400

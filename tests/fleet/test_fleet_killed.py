@@ -25,13 +25,13 @@ from frame_async.emulator import Emulator
 from frame_async.protocol.window import Lane, RateLimit
 
 LONG = "FRAME_SOAK_KILLS" in os.environ
-KILLS = min(int(os.environ.get("FRAME_SOAK_KILLS", "3")), 20)
+KILLS = min(int(os.environ.get("FRAME_SOAK_KILLS", "2")), 20)
 """The machine has to start a worker for each."""
-ROWS = 3_000 if LONG else 300
+ROWS = 3_000 if LONG else 150
 PERIOD = float(os.environ.get("FRAME_SOAK_PERIOD", "40"))
 """Seconds; with 20, the long form takes two minutes, if the machine can do 25 rows a second."""
 LIMIT = RateLimit(556, PERIOD) if LONG else RateLimit(134, 2.0)
-WORKERS = 4
+WORKERS = 4 if LONG else 2
 
 
 async def disturb(place: FleetPlace, emulator: Emulator, server: Server) -> None:

@@ -422,7 +422,7 @@ def test_no_id_is_salvaged(data: bytes) -> None:
 @pytest.mark.parametrize("piece", [b'\\"', b'"', b"{", b"a", b'"id":', b"\\", b' "\\', b"[,"])
 def test_salvaging_is_quick(piece: bytes) -> None:
     """A body made to keep a regular expression busy is searched in linear time."""
-    assert growth(lambda parts: salvage_id(b'{"' + piece * 3_000 * parts)) < 64
+    assert growth(lambda parts: salvage_id(b'{"' + piece * 3_000 * parts)) < 100
 
 
 @given(data=st.binary(), values=st.dictionaries(st.sampled_from(KNOWN), anything))

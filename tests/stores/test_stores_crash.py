@@ -20,7 +20,7 @@ from frame_async import FrameClient
 
 ORDERS = 40
 """Orders for each kill."""
-SHORT = {"sqlite": 4, "redis": 4, "postgres": 4}
+SHORT = {"sqlite": 3, "redis": 3, "postgres": 3}
 """Kills in the short form; FRAME_SOAK_KILLS says how many in the long one."""
 
 

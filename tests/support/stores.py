@@ -6,10 +6,12 @@ rest on a session-scoped fixture that starts a server, or skip with a reason.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from attrs import define, field, frozen
+from support.hand_clocks import HandClock, PostgresClock, RedisClock
 from support.servers import open_postgres, open_redis
 
 from frame_async.protocol.window import Lane, RateLimit
@@ -18,18 +20,12 @@ from frame_async.stores.sqlite import SQLiteStore
 
 Now = Callable[[], float]
 
+REAL_SERVERS: Final = "FRAME_SOAK_KILLS" in os.environ
+"""Whether tests wait in real time where a server has a clock of its own."""
 REAL_UNIT: Final = 0.25
-"""Seconds of one unit of a test's time, where the store can't be given a clock."""
-
-
-@define
-class HandClock:
-    """A clock that stands still until it is moved."""
-
-    seconds: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
+"""Seconds of one unit of a test's time, where it is real."""
+HAND_UNIT: Final = 60.0
+"""And where it isn't: so long that how slow a machine is makes no difference."""
 
 
 @frozen
@@ -38,15 +34,23 @@ class Backend:
 
     open: Callable[[str, Now | None], Store]
     """Open the store at an address; it reads the clock, where it can be given one."""
-    by_hand: bool
-    """Whether it can be given a clock; if not, the tests wait in real time."""
+    clock: Callable[[], HandClock] | None = HandClock
+    """Makes a clock that stands still; if there is none, the tests wait in real time."""
+
+
+def _redis(url: str, clock: Now | None) -> Store:
+    return clock.open() if isinstance(clock, RedisClock) else open_redis(url)
+
+
+def _postgres(url: str, clock: Now | None) -> Store:
+    return open_postgres(clock.url if isinstance(clock, PostgresClock) else url)
 
 
 BACKENDS: Final[Mapping[str, Backend]] = {
-    "memory": Backend(lambda _, now: MemoryStore(now) if now else MemoryStore(), by_hand=True),
-    "sqlite": Backend(lambda path, now: SQLiteStore(path, now=now), by_hand=True),
-    "redis": Backend(lambda url, _: open_redis(url), by_hand=False),
-    "postgres": Backend(lambda url, _: open_postgres(url), by_hand=False),
+    "memory": Backend(lambda _, now: MemoryStore(now) if now else MemoryStore()),
+    "sqlite": Backend(lambda path, now: SQLiteStore(path, now=now)),
+    "redis": Backend(_redis, None if REAL_SERVERS else RedisClock),
+    "postgres": Backend(_postgres, None if REAL_SERVERS else PostgresClock),
 }
 
 
@@ -67,7 +71,8 @@ class Bench:
     clock: HandClock | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.clock = HandClock() if BACKENDS[self.kind].by_hand else None
+        make_clock = BACKENDS[self.kind].clock
+        self.clock = make_clock() if make_clock else None
         self.store = self.open()
         self.other = self.open() if self.store.shared else self.store
 
@@ -78,14 +83,14 @@ class Bench:
     @property
     def unit(self) -> float:
         """Seconds of one unit: all durations of the suite are multiples of it."""
-        return REAL_UNIT if self.clock is None else 1.0
+        return REAL_UNIT if self.clock is None else HAND_UNIT
 
     async def wait(self, units: float) -> None:
         """Let time pass."""
         if self.clock is None:
             await asyncio.sleep(units * self.unit)
         else:
-            self.clock.seconds += units * self.unit
+            self.clock.advance(units * self.unit)
 
     async def aclose(self) -> None:
         """Close both handles."""
