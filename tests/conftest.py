@@ -102,8 +102,6 @@ def locked(name: str, *, shared: bool = False) -> Iterator[None]:
     if sys.platform == "win32" or TURNS not in os.environ:
         yield
         return
-    import fcntl
-
     with Path(os.environ[TURNS], name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         try:

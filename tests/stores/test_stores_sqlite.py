@@ -15,8 +15,8 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from support.hand_clocks import HandClock
 from support.store_workers import environment
-from support.stores import HandClock
 
 from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
 from frame_async.protocol.window import Lane, RateLimit

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.hand_clocks import HandClock
 from support.signing import SECRET
-from support.stores import HandClock
 
 from frame_async.errors import EventInFlightError, StoreError
 from frame_async.models import Event
