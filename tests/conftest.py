@@ -33,7 +33,7 @@ settings.register_profile(
 settings.load_profile("patient")
 
 if sys.platform != "win32":
-    pass
+    import fcntl
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
