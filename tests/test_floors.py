@@ -184,7 +184,72 @@ def test_modules_stay_one_room(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
 
 
-OF_ONE_NAME = {"Delivery"}
+PUBLIC_ROAD = {
+    *("aiohttp.web", "cattrs.errors", "cattrs.fns", "cattrs.gen", "cattrs.preconf.msgspec"),
+    *("redis.asyncio", "redis.backoff", "redis.exceptions", "redis.asyncio.retry"),
+    *("psycopg.errors", "psycopg.conninfo", "psycopg.rows", "psycopg.sql", "psycopg.types.json"),
+    *("procrastinate.exceptions", "procrastinate.jobs"),
+}
+"""Submodules that the documentation of their libraries names."""
+
+OFF_THE_ROAD = {("fleet/queue.py", "procrastinate.manager")}
+"""What is still to be done by documented means; nothing may be added."""
+
+
+@cache
+def submodules() -> set[tuple[str, str]]:
+    """The submodules of libraries that the package imports, and where."""
+    from importlib.util import find_spec
+
+    libraries = ("aiohttp", "attr", "attrs", "cattrs", "tenacity", "redis", "psycopg")
+    found = set[tuple[str, str]]()
+    for path in MODULES:
+        for name in imports(path):
+            if name.split(".")[0] not in (*libraries, "procrastinate"):
+                continue
+            try:
+                is_module = "." in name and find_spec(name) is not None
+            except ModuleNotFoundError:  # a name in a module, which comes by itself, too
+                is_module = False
+            if is_module:
+                found.add((identify(path), name))
+    return found
+
+
+def test_only_documented_submodules_are_imported() -> None:
+    """Of each library that the engine, stores and fleets stand on, we use what its docs show.
+
+    The emulator is one of aiohttp's servers, and stands apart.
+    """
+    used = {(where, name) for where, name in submodules() if not where.startswith("emulator/")}
+    assert {one for one in used if one[1] not in PUBLIC_ROAD} == OFF_THE_ROAD
+
+
+PRIVATE_OWNERS = {
+    "connector",
+    "connection",
+    "content",
+    "protocol",
+    "response",
+    "session",
+    "transport",
+}
+
+
+@each_module
+def test_no_private_name_of_a_library(path: Path) -> None:
+    """Nothing with a leading underscore is taken from what a library gave, nor imported from it."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in THIRD_PARTIES:
+            assert not [alias.name for alias in node.names if alias.name.startswith("_")]
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            private = node.attr.startswith("_") and not node.attr.startswith("__")
+            assert not (private and node.value.id in PRIVATE_OWNERS), ast.unparse(node)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr":
+            name = node.args[1]
+            assert not (isinstance(name, ast.Constant) and str(name.value).startswith("_")), (
+                ast.unparse(node)
+            )
 
 
 def test_no_two_classes_have_one_name() -> None:
@@ -195,4 +260,4 @@ def test_no_two_classes_have_one_name() -> None:
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(identify(path))
     doubled = {name: where for name, where in homes.items() if len(where) > 1}
-    assert {name: where for name, where in doubled.items() if name not in OF_ONE_NAME} == {}
+    assert doubled == {}
