@@ -196,11 +196,11 @@ class Lease:
 
     async def settle(self, ended: Ended) -> Ended:
         """Remember how the call ended; the same, admitting what the store couldn't do."""
-        self._settled = True
         if self._claim is not None:
             trouble = await self._remember(self._claim, ended.call, ended.exchange.body)
             ended = ended.admitting(trouble) if trouble else ended
-        self._ended = ended
+        # Only now: whoever is cancelled while the store writes has it written on leaving.
+        self._settled, self._ended = True, ended
         return ended
 
     async def _remember(self, claim: "Claim", call: Call, body: bytes) -> str:

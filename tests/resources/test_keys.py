@@ -300,6 +300,40 @@ async def test_a_session_is_remembered_as_long_as_it_lives(
     assert (again.id == first.id) is replayed
 
 
+class SlowToRemember(MemoryStore):
+    """Takes its time to write down how a call ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writing = asyncio.Event()
+
+    async def complete(self, *args: Any) -> Any:
+        if not self.writing.is_set():
+            self.writing.set()
+            await asyncio.sleep(60)
+        return await super().complete(*args)
+
+
+async def test_cancelled_while_the_store_writes(
+    connect: Connect, order: PaymentLinkSessionRequest
+) -> None:
+    """Whoever is cancelled while the store writes has it written: the session isn't lost."""
+    store = SlowToRemember()
+    async with FaultServer.playing(serve) as server:
+        async with connect(server, store=store) as frame:
+            creating = frame.payment_link_sessions.create(order, idempotency_key="k")
+            task = asyncio.create_task(creating)
+            await store.writing.wait()
+            task.cancel()
+            await asyncio.wait({task})
+            again = await frame.payment_link_sessions.create(
+                order, idempotency_key="k", timeout=5.0
+            )
+    assert task.cancelled()
+    assert again.call.replayed
+    assert len(server.created) == 1
+
+
 class BrokenStore(MemoryStore):
     """A store that fails in the given operations."""
 
