@@ -1,7 +1,6 @@
 """The loop of attempts: one call on the wire, until there is an answer or no sense in another.
 
-The only importer of tenacity, whose loop is entered when a first attempt has failed: to
-enter it takes nearly half as long as aiohttp takes for a whole request.
+The only importer of tenacity, whose loop is entered when a first attempt has failed.
 """
 
 import asyncio

@@ -36,7 +36,7 @@ from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 
 _BETWEEN_DISMISSALS: Final = 0.05
-"""Seconds; who was on the way to the line when a run was stopped is sent away by the next."""
+"""Seconds; a call that comes to wait when its run was stopped is sent away by the next."""
 
 _IN_A_ROW: Final = 8
 """Results to hand over before the calls begin that they made room for. Were calls to begin all

@@ -8,8 +8,8 @@ from functools import cache
 def default_tls_context() -> ssl.SSLContext:
     """TLS 1.2 or newer, verified against the system's authorities, keys never logged.
 
-    One for all clients of a process: loading the authorities takes 70 ms. Built by hand
-    because ``ssl.create_default_context`` obeys ``SSLKEYLOGFILE``.
+    One for all clients of a process: loading the authorities holds the event loop up. Built by
+    hand because ``ssl.create_default_context`` obeys ``SSLKEYLOGFILE``.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
