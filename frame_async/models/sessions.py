@@ -23,7 +23,7 @@ class PaymentStatus:
     """Nobody has paid yet."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class PaymentLinkSession:
     """A payment link session as Frame answered it.
 
