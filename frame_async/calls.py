@@ -24,7 +24,7 @@ class Outcome(StrEnum):
     """The request may have reached the server: a session may exist."""
 
 
-@frozen(kw_only=True, slots=False)
+@frozen(kw_only=True)
 class Attempt:
     """One HTTP exchange of a call.
 
@@ -64,7 +64,7 @@ class Attempt:
     """The server's own name for this exchange, when a header gave one."""
 
 
-@frozen(kw_only=True, slots=False)
+@frozen(kw_only=True)
 class Call:
     """The record of one call; every session and every `CallError` carries one."""
 

@@ -23,7 +23,7 @@ class PaymentStatus:
     """Nobody has paid yet."""
 
 
-@frozen(kw_only=True, slots=False)
+@frozen(kw_only=True)
 class PaymentLinkSession:
     """A payment link session as Frame answered it.
 
