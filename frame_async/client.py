@@ -3,10 +3,12 @@
 import os
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
+
+import aiohttp
 
 from frame_async.engine.attempts import Attempts
 from frame_async.engine.clock import SystemClock
@@ -15,9 +17,11 @@ from frame_async.engine.http import Http
 from frame_async.engine.idempotency import KeyLeases
 from frame_async.engine.limiter import Limiter, RateLimiter
 from frame_async.engine.observing import Observers
+from frame_async.engine.sessions import HttpSettings
 from frame_async.engine.unlimited import Unlimited
 from frame_async.errors import ConfigurationError
 from frame_async.observers import Observer
+from frame_async.protocol.addresses import check_headers, find_proxy
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
     BASE_URL_VARIABLE,
@@ -66,6 +70,14 @@ class FrameClient:
             as its session was asked to live, and an hour.
         tls: a TLS context of your own, for example with a private authority; by default
             TLS 1.2 or newer, verified against the system's authorities.
+        http: an ``aiohttp.ClientSession`` of your own that sends, with its connector, proxy,
+            traces and middlewares; it stays yours to close.
+        proxy: URL of an HTTP proxy, ``http://user:password@host:3128`` or ``https://``, or
+            ``"environment"`` for what ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
+            ``NO_PROXY`` say when the client is made; by default ``FRAME_PROXY`` from the
+            environment, else none.
+        headers: further headers of every request, such as a gateway's token. A
+            ``User-Agent`` goes before ours. Values never show in any text.
         observers: told what happens in each call, for metrics and traces.
         clock: where time comes from; for tests.
 
@@ -90,12 +102,17 @@ class FrameClient:
         claim_lease: float = 30.0,
         remember: float = 0.0,
         tls: ssl.SSLContext | None = None,
+        http: aiohttp.ClientSession | None = None,
+        proxy: str | None = None,
+        headers: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
         secret, api_key = Secret(api_key), None
         address, base_url = Secret(base_url), None
+        through, proxy = Secret[object](proxy), None
+        own_headers, headers = Secret[Any](headers), None
         store_url, store = _boxed(store)
         key, self._mode = _key(secret)
         self._base_url = _base_url(address)
@@ -109,8 +126,19 @@ class FrameClient:
         self._store, self._owns_store = _store(store_url, store)
         self._scope = _scope(key, self._base_url)
         policy = RetryPolicy() if retry is None else check_retry(retry)
+        if http is not None and tls is not None:
+            raise ConfigurationError("tls can't be given with http: its connector has its own")
         self._http = Http(
-            self._base_url, key, limit=max_in_flight, connect_timeout=connect_timeout, tls=tls
+            HttpSettings(
+                base_url=self._base_url,
+                key=key,
+                limit=max_in_flight,
+                connect_timeout=connect_timeout,
+                tls=tls,
+                session=http,
+                proxy=find_proxy(through, self._base_url),
+                headers=check_headers(own_headers),
+            )
         )
         observing = Observers([observer.bind(self._base_url) for observer in observers])
         limit = _limit(rate_limit, self._mode)

@@ -147,7 +147,7 @@ def turn(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine's environment says of Frame, tests don't hear it."""
-    frame = ("FRAME_SECRET_KEY", "FRAME_API_BASE_URL", "FRAME_WEBHOOK_SECRET")
+    frame = ("FRAME_SECRET_KEY", "FRAME_API_BASE_URL", "FRAME_WEBHOOK_SECRET", "FRAME_PROXY")
     for name in (*frame, "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
 

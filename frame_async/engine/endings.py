@@ -27,10 +27,23 @@ def ending_of(error: Exception) -> tuple[Ending, str]:
     """How an exchange ended, in words; what that proves is judged elsewhere."""
     if isinstance(error, UnusableBodyError):
         return Ending.UNUSABLE, str(error)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _refused_by_proxy(error.status)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return Ending.NO_CONNECTION, f"the proxy can't be reached: {_spelled(error)}".rstrip(": ")
     for cls, ending, detail in _ENDINGS:
         if isinstance(error, cls):
             return ending, _spelled(error) if detail is None else detail
     return Ending.FAILED, type(error).__name__
+
+
+def _refused_by_proxy(status: int) -> tuple[Ending, str]:
+    """What a proxy's answer to CONNECT means (RFC 9110 9.3.6)."""
+    if status == 407:
+        return Ending.PROXY_REFUSED, "HTTP 407, its user and password; check those of the proxy"
+    if 400 <= status <= 499:
+        return Ending.PROXY_REFUSED, f"HTTP {status}"
+    return Ending.NO_CONNECTION, f"the proxy answered HTTP {status}"
 
 
 def _spelled(error: BaseException) -> str:

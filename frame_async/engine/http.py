@@ -9,42 +9,27 @@ import asyncio
 import os
 import select
 import ssl
-import sys
 from typing import Any, Final
 from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
 
-from frame_async._version import __version__
 from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, decompress
 from frame_async.engine.cancellation import was_asked_to_cancel
 from frame_async.engine.endings import ending_of
 from frame_async.engine.exchange import Course, Exchange, Head, Trail
 from frame_async.engine.opened import Opened, leave_behind
 from frame_async.engine.operation import Operation
-from frame_async.engine.tls import default_tls_context, without_key_log
+from frame_async.engine.sessions import EXACT, HttpSettings
 from frame_async.errors import ClientClosedError
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean_request_id
 from frame_async.secret import Secret
 
-LONGEST_FIELD: Final = 131_072
-"""Bytes of one header of an answer. aiohttp refuses 8,190 unless told otherwise, and then
-an answer that proves a session would be lost for the length of a header."""
-MOST_FIELDS: Final = 2_000
-"""Headers of an answer, for the same reason."""
-
-USER_AGENT: Final = (
-    f"frame-async/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor} "
-    f"aiohttp/{aiohttp.__version__}"
-)
-
 IDLE_SECONDS: Final = 50.0
 """How long an idle connection is kept: longer than aiohttp's 15 s, since callers may be
 sparse, and below the 60 s and more after which servers commonly close one."""
-EXACT: Final = 1e9
-"""Seconds; aiohttp rounds timeouts above its threshold, which is 5, up to whole seconds."""
 
 _ONE_WRITE: Final = 65_536
 """Bytes; aiohttp hands over a body up to this size without waiting for the connection."""
@@ -61,22 +46,12 @@ class Http:
     aiohttp's queue can't be told apart from sending when a timeout ends it.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        key: Secret[str],
-        *,
-        limit: int,
-        connect_timeout: float,
-        tls: ssl.SSLContext | None,
-    ) -> None:
-        self._base_url = base_url
-        self._key = key
-        self._limit = limit
-        self._connect_timeout = connect_timeout
-        self._tls: ssl.SSLContext | bool = True  # to loopback, where it isn't used
-        if base_url.startswith("https:"):
-            self._tls = default_tls_context() if tls is None else without_key_log(tls)
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._base_url = settings.base_url
+        self._key = settings.key
+        self._headers = settings.headers_of_each()
+        self._options = settings.for_each_request()
         self._urls: dict[str, URL] = {}
         self._opened: Opened | None = None
         self.closed = False
@@ -93,11 +68,19 @@ class Http:
                 "the client is closed; create sessions inside its `async with` block, "
                 "or make a new FrameClient"
             )
+        given = self._settings.session
+        if given is not None and given.closed:
+            raise ClientClosedError("the aiohttp.ClientSession given as http is closed")
         opened, loop, process = self._opened, asyncio.get_running_loop(), os.getpid()
         if opened is None or opened.loop is not loop or opened.process != process:
             if opened is not None:
                 leave_behind(opened, process)
-            self._opened = Opened(loop, process, asyncio.Semaphore(self._limit), self._session())
+            gate = asyncio.Semaphore(self._settings.limit)
+            session = self._make_session() if given is None else given
+            self._opened = Opened(loop, process, gate, session, ours=given is None)
+
+    def _make_session(self) -> aiohttp.ClientSession:
+        return self._settings.make_session(Connector(self._settings.tls_used))
 
     async def aclose(self) -> None:
         """Close all connections; calling it again does nothing.
@@ -144,6 +127,8 @@ class Http:
             ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
         except Exception as error:  # noqa: BLE001  # whatever it is, it is evidence
             ending, detail = ending_of(error)
+            if ending is Ending.NO_CONNECTION:
+                detail += self._settings.hint()
             detail = detail if trail.admitted is not None else _NO_SLOT
         finally:
             if trail.admitted is not None:
@@ -164,8 +149,8 @@ class Http:
             operation.method,
             self._urls.get(operation.path) or self._url(operation.path),
             data=body,
-            headers={"Idempotency-Key": course.key},
-            allow_redirects=False,
+            headers={**self._headers, "Idempotency-Key": course.key},
+            **self._options,
         )
         trail, content = body.trail, response.content
         try:
@@ -189,26 +174,6 @@ class Http:
         if path not in self._urls:
             self._urls[path] = URL(self._base_url + path, encoded=True)
         return self._urls[path]
-
-    def _session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=Connector(self._tls),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self._connect_timeout, ceil_threshold=EXACT
-            ),
-            auto_decompress=False,
-            trust_env=False,
-            max_line_size=LONGEST_FIELD,
-            max_field_size=LONGEST_FIELD,
-            max_headers=MOST_FIELDS,
-            headers={
-                "Authorization": f"Bearer {self._key.reveal()}",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": USER_AGENT,
-            },
-        )
 
 
 class RequestBody(aiohttp.Payload):

@@ -21,16 +21,21 @@ class Opened:
     process: int
     gate: asyncio.Semaphore
     session: aiohttp.ClientSession
-    _closing: AsyncGenerator[None] = field(init=False)
+    ours: bool
+    """Whether the session is ours to close."""
+    _closing: AsyncGenerator[None] | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
+        if not self.ours:
+            return
         self._closing = _close_with_loop(self.session)
         with suppress(StopIteration):
             self._closing.__anext__().send(None)
 
     async def aclose(self) -> None:
         """Close all its connections."""
-        await self._closing.aclose()
+        if self._closing is not None:
+            await self._closing.aclose()
 
 
 _of_parents: Final[list[Opened]] = []
@@ -53,6 +58,11 @@ def leave_behind(opened: Opened, process: int) -> None:
     Raises:
         EventLoopError: that loop is still there, and may be using it.
     """
+    if not opened.ours:
+        raise EventLoopError(
+            "this client's aiohttp.ClientSession belongs to another event loop or process; make "
+            "both there"
+        )
     if opened.process != process:
         # The parent is using these connections: not a byte may be sent, so not even
         # closed, and kept for ever lest the garbage collector does it.

@@ -47,6 +47,7 @@ class Ending(StrEnum):
     COMPLETE = ""
     TIMED_OUT = "timed out"
     NO_CONNECTION = "no connection"
+    PROXY_REFUSED = "the proxy refused the connection"
     BAD_CERTIFICATE = "the server's certificate can't be trusted"
     NEVER_WRITTEN = "the connection closed before a byte was written"
     DISCONNECTED = "the connection broke"

@@ -108,6 +108,7 @@ class RetryPolicy:
 # About 34 years from 1 s; without an end, a float could not hold the 1024th.
 _MOST_DOUBLINGS: Final = 30
 _HOPELESS: Final = (
+    Ending.PROXY_REFUSED,
     Ending.BAD_CERTIFICATE,
     Ending.SESSION_CLOSED,
     Ending.NO_PLACE,

@@ -33,6 +33,7 @@ from support.work import BODY, HEADERS, PATH, base_url
 from frame_async.engine.exchange import Course, Trail
 from frame_async.engine.http import Http
 from frame_async.engine.operation import CallOptions
+from frame_async.engine.sessions import HttpSettings
 from frame_async.protocol.retry import RetryPolicy
 from frame_async.resources.payment_link_sessions import CREATE
 from frame_async.secret import Secret
@@ -80,11 +81,12 @@ async def variants(port: int) -> AsyncIterator[dict[str, Make]]:
         )
 
     ours = Http(
-        url.removesuffix(PATH) + "/v1",
-        Secret("sk_sandbox_x"),
-        limit=100,
-        connect_timeout=5.0,
-        tls=None,
+        HttpSettings(
+            base_url=url.removesuffix(PATH) + "/v1",
+            key=Secret("sk_sandbox_x"),
+            limit=100,
+            connect_timeout=5.0,
+        )
     )
     ours.open()
     async with session() as plain, session(trace_configs=[tracing()]) as traced:
