@@ -261,3 +261,31 @@ def test_no_two_classes_have_one_name() -> None:
                 homes.setdefault(node.name, []).append(identify(path))
     doubled = {name: where for name, where in homes.items() if len(where) > 1}
     assert doubled == {}
+
+
+def error_tables(path: Path) -> list[str]:
+    """Dicts, tuples and lists of a module's own that hold several of our error classes."""
+    found: list[str] = []
+    for node in parsed(path).body:
+        value = getattr(node, "value", None)
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or ast.unparse(node).startswith("__all"):
+            continue
+        names = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)} if value else set[str]()
+        if len(names & OUR_ERRORS) > 1:
+            found.append(ast.unparse(node))
+    return found
+
+
+OUR_ERRORS = {
+    node.name
+    for node in ast.walk(parsed(PACKAGE / "errors.py"))
+    if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
+}
+
+
+def test_one_table_says_what_errors_mean() -> None:
+    """Whoever runs many calls, or answers for one, has no table of errors of its own."""
+    rooms = ("bulk", "fleet", "integrations", "cli", "resources")
+    readers = [path for path in MODULES if room(path) in rooms or path.name == "pool.py"]
+    assert [table for path in readers for table in error_tables(path)] == []
+    assert error_tables(PACKAGE / "protocol" / "dispositions.py")
