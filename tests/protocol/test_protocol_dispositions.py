@@ -48,9 +48,7 @@ def made(cls: type[errors.CallError], attempts: int = 0, duplicates: int = 0) ->
 def test_every_error_class_has_its_disposition() -> None:
     """Each class of the tree of errors is in the table, or inherits on purpose."""
     public = {
-        cls
-        for cls in vars(errors).values()
-        if inspect.isclass(cls) and issubclass(cls, FrameError)
+        cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, FrameError)
     }
     assert set(DISPOSITIONS) | INHERITED == public
     assert not set(DISPOSITIONS) & INHERITED
