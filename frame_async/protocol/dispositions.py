@@ -12,35 +12,8 @@ from typing import Final, Literal
 
 from attrs import evolve, frozen
 
+import frame_async.errors as errors  # the root is for users
 from frame_async.calls import Call
-from frame_async.errors import (
-    AuthenticationError,
-    CallError,
-    CallInFlightError,
-    CertificateError,
-    ClientClosedError,
-    ConfigurationError,
-    EventInFlightError,
-    EventLoopError,
-    FrameError,
-    IdempotencyConflictError,
-    NotFoundError,
-    NothingCreatedError,
-    NotSentError,
-    OutcomeUnknownError,
-    PermissionDeniedError,
-    RateLimitedError,
-    ReceivedError,
-    RedirectError,
-    RequestAbandonedError,
-    RequestRefusedError,
-    SessionUnreadableError,
-    StoreError,
-    UsageError,
-    WebhookError,
-    WindowFullError,
-    WrongModeError,
-)
 from frame_async.protocol.retry import RetryPolicy
 
 CountsAs = Literal["created", "refused", "invalid", "not_sent", "unknown"]
@@ -161,21 +134,21 @@ _IN_DOUBT: Final = evolve(
 )
 
 DISPOSITIONS: Final[dict[type[BaseException], Disposition]] = {
-    FrameError: _MISTAKE,
-    UsageError: _MISTAKE,
-    ConfigurationError: _SENSELESS,
-    ClientClosedError: _SENSELESS,
-    EventLoopError: _SENSELESS,
-    WrongModeError: _SENSELESS,
-    IdempotencyConflictError: Disposition(
+    errors.FrameError: _MISTAKE,
+    errors.UsageError: _MISTAKE,
+    errors.ConfigurationError: _SENSELESS,
+    errors.ClientClosedError: _SENSELESS,
+    errors.EventLoopError: _SENSELESS,
+    errors.WrongModeError: _SENSELESS,
+    errors.IdempotencyConflictError: Disposition(
         counts_as="unknown",  # for what the key stood for, a session may exist
         http_status=409,
         detail="This was asked for before, and differently.",
     ),
-    CallError: _CALL,
-    NothingCreatedError: _CALL,
-    NotSentError: _NOT_SENT,
-    CertificateError: evolve(
+    errors.CallError: _CALL,
+    errors.NothingCreatedError: _CALL,
+    errors.NotSentError: _NOT_SENT,
+    errors.CertificateError: evolve(
         _NOT_SENT,
         stops_run=True,
         stops_worker=True,
@@ -184,15 +157,15 @@ DISPOSITIONS: Final[dict[type[BaseException], Disposition]] = {
         level=logging.ERROR,
         retry_after=0,
     ),
-    WindowFullError: evolve(_NOT_SENT, heard=Heard.FULL, retry_after=1),
-    StoreError: evolve(_NOT_SENT, heard=Heard.NOTHING, stops_run=True),
-    RequestRefusedError: _NO,
-    AuthenticationError: _NOT_ALLOWED,
-    PermissionDeniedError: _NOT_ALLOWED,
-    NotFoundError: evolve(_NO, http_status=500),
-    RateLimitedError: evolve(_NOT_SENT, counts_as="refused", heard=Heard.FULL),
-    OutcomeUnknownError: _IN_DOUBT,
-    CallInFlightError: evolve(
+    errors.WindowFullError: evolve(_NOT_SENT, heard=Heard.FULL, retry_after=1),
+    errors.StoreError: evolve(_NOT_SENT, heard=Heard.NOTHING, stops_run=True),
+    errors.RequestRefusedError: _NO,
+    errors.AuthenticationError: _NOT_ALLOWED,
+    errors.PermissionDeniedError: _NOT_ALLOWED,
+    errors.NotFoundError: evolve(_NO, http_status=500),
+    errors.RateLimitedError: evolve(_NOT_SENT, counts_as="refused", heard=Heard.FULL),
+    errors.OutcomeUnknownError: _IN_DOUBT,
+    errors.CallInFlightError: evolve(
         _IN_DOUBT,
         again=Again.ALWAYS,  # until the other call has ended, or has lost its claim
         heard=Heard.NOTHING,
@@ -200,29 +173,25 @@ DISPOSITIONS: Final[dict[type[BaseException], Disposition]] = {
         detail="The payment page is being opened; try again shortly.",
         retry_after=1,
     ),
-    SessionUnreadableError: evolve(
-        _IN_DOUBT,
-        again=Again.NEVER,
-        heard=Heard.ANSWER,
-        detail=_REFUSED,
-        level=logging.ERROR,
+    errors.SessionUnreadableError: evolve(
+        _IN_DOUBT, again=Again.NEVER, heard=Heard.ANSWER, detail=_REFUSED, level=logging.ERROR
     ),
-    ReceivedError: _RECEIVED,
-    WebhookError: evolve(
+    errors.ReceivedError: _RECEIVED,
+    errors.WebhookError: evolve(
         _RECEIVED,
         http_status=400,
         detail="The webhook can't be trusted, or can't be read.",
         level=logging.WARNING,
         is_mistake=False,
     ),
-    RedirectError: evolve(
+    errors.RedirectError: evolve(
         _RECEIVED,
         http_status=400,
         detail="The address can't be trusted, or came too late.",
         level=logging.INFO,
         is_mistake=False,
     ),
-    EventInFlightError: evolve(
+    errors.EventInFlightError: evolve(
         _RECEIVED,
         http_status=503,
         detail="The event is being worked on.",
@@ -230,7 +199,7 @@ DISPOSITIONS: Final[dict[type[BaseException], Disposition]] = {
         is_mistake=False,
         retry_after=1,
     ),
-    RequestAbandonedError: Disposition(http_status=499, level=logging.INFO),
+    errors.RequestAbandonedError: Disposition(http_status=499, level=logging.INFO),
 }
 """By class of error; the nearest class in an error's ancestry counts."""
 
@@ -256,14 +225,14 @@ def may_go_on(error: BaseException | None, call: Call, policy: RetryPolicy) -> b
 
 def heard_of(error: BaseException | None, call: Call) -> Heard:
     """What an ended call tells of the server; one that asked nothing, nothing."""
-    asked = bool(call.attempts) or isinstance(error, NotSentError)
+    asked = bool(call.attempts) or isinstance(error, errors.NotSentError)
     return disposition_of(error).heard if asked else Heard.NOTHING
 
 
 def retry_after_of(error: BaseException) -> int:
     """Whole seconds after which a web request may come again; 0 where nobody knows."""
     least = disposition_of(error).retry_after
-    if not isinstance(error, WindowFullError):
+    if not isinstance(error, errors.WindowFullError):
         return least
     return math.ceil(max(least, min(_LONGEST_WAIT, error.fits_in)))
 
@@ -276,7 +245,9 @@ def exit_status_of(error: BaseException) -> ExitStatus:
         return ExitStatus.STOPPED if error.errno in _FULL_DISK else ExitStatus.USAGE
     # A defect of ours is not the command's: and status 1 would say that rows were refused.
     return (
-        disposition_of(error).exit_status if isinstance(error, FrameError) else ExitStatus.STOPPED
+        disposition_of(error).exit_status
+        if isinstance(error, errors.FrameError)
+        else ExitStatus.STOPPED
     )
 
 
