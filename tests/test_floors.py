@@ -270,7 +270,9 @@ def error_tables(path: Path) -> list[str]:
             "__all"
         ):
             continue
-        names = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)} if value else set[str]()
+        parts = list(ast.walk(value)) if value else []
+        names = {n.id for n in parts if isinstance(n, ast.Name)}
+        names |= {n.attr for n in parts if isinstance(n, ast.Attribute)}
         if len(names & OUR_ERRORS) > 1:
             found.append(ast.unparse(node))
     return found

@@ -244,11 +244,8 @@ def exit_status_of(error: BaseException) -> ExitStatus:
     if isinstance(error, OSError):
         return ExitStatus.STOPPED if error.errno in _FULL_DISK else ExitStatus.USAGE
     # A defect of ours is not the command's: and status 1 would say that rows were refused.
-    return (
-        disposition_of(error).exit_status
-        if isinstance(error, errors.FrameError)
-        else ExitStatus.STOPPED
-    )
+    ours = isinstance(error, errors.FrameError)
+    return disposition_of(error).exit_status if ours else ExitStatus.STOPPED
 
 
 def exit_status_of_rows(
