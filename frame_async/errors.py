@@ -11,6 +11,7 @@
     │   └── EventLoopError              the client is open on another event loop
     ├── UnreadableError                 data that isn't what it should be
     ├── WrongModeError                  a session of the mode that wasn't meant
+    ├── RequestAbandonedError           whoever asked has gone away
     ├── CallError                       a call that ended without a session
     │   ├── NothingCreatedError         certainly no session
     │   │   ├── NotSentError            the request can't have reached the server
@@ -183,6 +184,10 @@ class WrongModeError(FrameError):
         """The session that told."""
         self.livemode = livemode
         """What it said: True for live, False for sandbox."""
+
+
+class RequestAbandonedError(FrameError):
+    """Whoever asked has gone away, so the call was cancelled; its idempotency key was settled."""
 
 
 def _mode(livemode: bool) -> str:

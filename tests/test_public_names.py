@@ -83,14 +83,14 @@ def public_callables(name: str) -> Iterator[tuple[str, Any]]:
                 yield f"{each}.{attribute}", function
 
 
-"""What client.py still annotates with names that it doesn't have at run time."""
-
-
 @pytest.mark.parametrize(
     "module",
     [
         "", ".models", ".errors", ".observers", ".stores", ".stores.sqlite", ".stores.redis",
-        ".stores.postgres", ".webhooks", ".bulk", ".testing", ".emulator",
+        ".stores.postgres", ".webhooks", ".bulk", ".testing", ".emulator", ".fleet",
+        ".integrations.starlette", ".integrations.fastapi", ".integrations.litestar",
+        ".integrations.django", ".integrations.aiohttp_web",
+        ".integrations.opentelemetry", ".integrations.prometheus",
     ],
 )  # fmt: skip
 def test_types_are_there_at_run_time(module: str) -> None:

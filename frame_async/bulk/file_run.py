@@ -30,17 +30,9 @@ from frame_async.bulk.rows import Row
 from frame_async.bulk.sources import Input
 from frame_async.bulk.state import RowResult, Run, RunState, digest, identity
 from frame_async.client import FrameClient
-from frame_async.engine.pool import SENSELESS, BulkItem, BulkResult, BulkResults
-from frame_async.errors import (
-    CertificateError,
-    FrameError,
-    NotSentError,
-    OutcomeUnknownError,
-    RateLimitedError,
-    SessionUnreadableError,
-    UnreadableError,
-    ValidationError,
-)
+from frame_async.engine.pool import BulkItem, BulkResult, BulkResults
+from frame_async.errors import FrameError
+from frame_async.protocol.dispositions import Heard, disposition_of, heard_of
 from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
 
@@ -125,10 +117,9 @@ class FileRun:
             while self._again and not self._stopping:
                 await self._pass(self._from_queue())
             self.complete = not self._stopping
-        except SENSELESS as error:
-            self._halt(str(error))
-        except (OSError, ValidationError, UnreadableError) as error:
-            self._halt(f"the input can't be read: {error}")
+        except (OSError, FrameError) as error:
+            why = "" if disposition_of(error).stops_run else "the input can't be read: "
+            self._halt(f"{why}{error}")
         finally:
             await self._journal.aclose()
 
@@ -182,17 +173,16 @@ class FileRun:
         """Learn from a result whether the server answers."""
         self.outage.trying = False
         self._news.set()
-        match result.error:
+        error = result.error
+        match heard_of(error, result.call):
             case _ if self._stopping:
                 pass
-            case CertificateError() as error:
-                self._halt(str(error))
-            case error if _is_silence(error):
+            case Heard.SILENCE | Heard.FULL:
                 if self.outage.began(self._now(), str(error)):
                     self._halt(f"no answer for {self._options.patience:.0f} s: {error}")
-            case _ if result.call.attempts:
+            case Heard.ANSWER:
                 self.outage.over()
-            case _:
+            case Heard.NOTHING:
                 pass
 
     async def _from_file(self) -> AsyncIterator[BulkItem]:
@@ -268,10 +258,3 @@ class FileRun:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _is_silence(error: FrameError | None) -> bool:
-    """Whether a call ended without a word that is worth something, for no fault of its row."""
-    if isinstance(error, OutcomeUnknownError):
-        return bool(error.call.attempts) and not isinstance(error, SessionUnreadableError)
-    return isinstance(error, NotSentError | RateLimitedError)

@@ -5,18 +5,16 @@ from typing import Any, Final
 
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Recorded, RowResult
-from frame_async.engine.pool import SENSELESS, BulkResult
+from frame_async.engine.pool import BulkResult
 from frame_async.errors import (
     FrameError,
     IdempotencyConflictError,
-    NotSentError,
-    OutcomeUnknownError,
-    RateLimitedError,
     RequestRefusedError,
     SessionUnreadableError,
     ValidationError,
 )
 from frame_async.models.sessions import PaymentLinkSession
+from frame_async.protocol.dispositions import disposition_of, may_go_on
 from frame_async.protocol.retry import RetryPolicy
 
 _CHANGED: Final = (
@@ -27,27 +25,9 @@ _CHANGED: Final = (
 
 def ending_of(result: BulkResult, policy: RetryPolicy) -> RowResult | None:
     """What became of a row, once and for all; None when it may be tried again."""
-    match result.error:
-        case None:
-            return RowResult.CREATED
-        case error if type(error) is OutcomeUnknownError and _has_attempts_left(result, policy):
-            return None
-        case error if isinstance(error, (*SENSELESS, NotSentError, RateLimitedError)):
-            return None
-        case OutcomeUnknownError() | IdempotencyConflictError():
-            return RowResult.UNKNOWN
-        case RequestRefusedError():
-            return RowResult.REFUSED
-        case _:
-            return RowResult.INVALID
-
-
-def _has_attempts_left(result: BulkResult, policy: RetryPolicy) -> bool:
-    """Whether a row in doubt had fewer attempts than the policy grants it.
-
-    That is so when its run was stopped meanwhile, or when the server is down for everyone.
-    """
-    return policy.on_unknown == "retry" and result.call.possible_duplicates <= policy.max_retries
+    if may_go_on(result.error, result.call, policy):
+        return None
+    return RowResult[disposition_of(result.error).counts_as.upper()]
 
 
 def line_of(result: BulkResult, row: Row, ending: RowResult) -> dict[str, Any]:

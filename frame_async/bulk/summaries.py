@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable
 from attrs import define
 
 from frame_async.engine.pool import BulkResult
-from frame_async.errors import NotSentError, OutcomeUnknownError, RequestRefusedError
+from frame_async.protocol.dispositions import disposition_of
 
 
 @define
@@ -39,18 +39,9 @@ class BulkSummary:
         call = result.call
         self.retries += call.retries
         self.possible_duplicates += call.possible_duplicates
-        match result.error:
-            case None:
-                self.created += 1
-                self.replayed += call.replayed
-            case OutcomeUnknownError():
-                self.unknown += 1
-            case RequestRefusedError():
-                self.refused += 1
-            case NotSentError():
-                self.not_sent += 1
-            case _:
-                self.invalid += 1
+        self.replayed += result.session is not None and call.replayed
+        word = disposition_of(result.error).counts_as
+        setattr(self, word, getattr(self, word) + 1)
 
 
 async def summarize(results: AsyncIterable[BulkResult]) -> BulkSummary:

@@ -1,12 +1,10 @@
 """``frame-async bulk``: a file of orders, a session for each, and never twice."""
 
 import asyncio
-import errno
 import logging
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -24,26 +22,22 @@ from frame_async.bulk.sources import Input, open_input
 from frame_async.bulk.state import RowResult, Run, RunState, check_same
 from frame_async.cli.bulk_command import STDIN, Command, OptionsError
 from frame_async.cli.bulk_report import (
-    STOPPED,
     Report,
-    mistakes,
     print_checked,
-    print_failure,
     print_report,
 )
 from frame_async.cli.bulk_resume import resuming
 from frame_async.cli.bulk_screen import Screen, watch
+from frame_async.cli.guard import guarded
 from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
-from frame_async.errors import FrameError, StoreError, ValidationError
+from frame_async.errors import StoreError
 from frame_async.fleet.runs import FleetRun, queue_of
 from frame_async.protocol.credentials import Mode
+from frame_async.protocol.dispositions import ExitStatus
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
 
-USAGE: Final = 2
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What the disk says that is to be mended, and not the command."""
 _YEAR: Final = 366 * 86_400.0
 _MINUTE: Final = 60.0
 
@@ -54,26 +48,14 @@ def run_bulk(command: Command) -> int:
     logging.getLogger("frame_async").setLevel(
         logging.WARNING if command.verbose else logging.CRITICAL
     )
-    try:
-        return _run(command, screen)
-    except KeyboardInterrupt:
-        why, status = "stopped before the first request", 130
-    except StoreError as error:
-        why, status = f"frame-async bulk: {error}", STOPPED
-    except OSError as error:
-        why, status = f"frame-async bulk: {error}", STOPPED if error.errno in _FULL else USAGE
-    except ValidationError as error:
-        why, status = f"frame-async bulk: {mistakes(error)}", USAGE
-    except (FrameError, OptionsError) as error:
-        why, status = f"frame-async bulk: {error}", USAGE
-    except Exception as error:  # noqa: BLE001  # status 1 would say that rows were refused
-        traceback.print_exc()
-        why, status = f"frame-async bulk: {type(error).__name__}, please report this", STOPPED
-    for line in why.splitlines():
-        screen.say(line)
-    if command.as_json:
-        print_failure(why, status, sys.stderr if command.to_stdout else sys.stdout)
-    return status
+    json = sys.stderr if command.to_stdout else sys.stdout
+    return guarded(
+        "frame-async bulk",
+        lambda: _run(command, screen),
+        screen,
+        json if command.as_json else None,
+        "stopped before the first request",
+    )
 
 
 def _run(command: Command, screen: Screen) -> int:
@@ -141,7 +123,7 @@ def _check_with_queue(command: Command) -> None:
 
 def _checked(command: Command, checked: Checked) -> int:
     """What there is to say when nothing is to be sent."""
-    status = USAGE if checked.bad else 0
+    status = ExitStatus.USAGE if checked.bad else 0
     if command.as_json:
         print_checked(checked.total, checked.bad, status, sys.stdout)
     return status

@@ -14,16 +14,12 @@ from frame_async.bulk.layouts import LAYOUT
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Recorded, RowResult
 from frame_async.errors import Problem, ValidationError
+from frame_async.protocol.dispositions import exit_status_of_rows
 from frame_async.serialization import dump_json
 
 _SHOWN: Final = 20
 _LISTED: Final = 12
 _NAMED: Final = 20
-ALL_CREATED: Final = 0
-SOME_REFUSED: Final = 1
-SOME_UNKNOWN: Final = 3
-STOPPED: Final = 4
-_BY_SIGNAL: Final = 128
 _NUMBERED: Final = re.compile(r"column [0-9]+")
 
 
@@ -76,14 +72,13 @@ class Report:
     @property
     def exit_status(self) -> int:
         """What the shell gets to hear."""
-        if self.signal is not None and self.pending:
-            return _BY_SIGNAL + self.signal
-        if self.stopped or self.pending:
-            return STOPPED
-        if self.counts[RowResult.UNKNOWN]:
-            return SOME_UNKNOWN
         refused = self.counts[RowResult.REFUSED] + self.counts[RowResult.INVALID]
-        return SOME_REFUSED if refused or self.changes else ALL_CREATED
+        return exit_status_of_rows(
+            is_open=bool(self.stopped or self.pending),
+            unknown=self.counts[RowResult.UNKNOWN],
+            refused=refused + self.changes,
+            signal=self.signal if self.pending else None,
+        )
 
 
 def print_report(report: Report, file: TextIO, *, as_json: bool) -> None:

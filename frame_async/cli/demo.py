@@ -26,6 +26,7 @@ from frame_async.emulator import Emulator
 from frame_async.errors import CallError, FrameError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
+from frame_async.protocol.dispositions import exit_status_of, exit_status_of_rows
 from frame_async.protocol.window import RateLimit
 from frame_async.resources.payment_link_sessions import PaymentLinkSessions
 
@@ -69,7 +70,7 @@ def run_demo(orders: Path | None, *, limit: int, concurrency: int) -> int:
         rows = list(read_csv(example_orders() if orders is None else orders))
     except (FrameError, OSError) as error:
         notes.print(f"frame-async demo: {error}", markup=False, soft_wrap=True)
-        return 2
+        return exit_status_of(error)
     started = time.monotonic()
     results = asyncio.run(_create_all(rows, notes, limit, concurrency))
     seconds = time.monotonic() - started
@@ -81,7 +82,7 @@ def run_demo(orders: Path | None, *, limit: int, concurrency: int) -> int:
         f"retried {results.retried}, {seconds:.1f} s",
         style="bold",
     )
-    return 1 if results.failed else 0
+    return exit_status_of_rows(is_open=False, refused=len(results.failed))
 
 
 async def _create_all(rows: list[Row], notes: Console, limit: int, concurrency: int) -> Results:

@@ -13,19 +13,18 @@ from frame_async.bulk.checking import Checked, check
 from frame_async.bulk.sources import Input
 from frame_async.bulk.state import RowResult
 from frame_async.cli.bulk_command import Command, OptionsError
-from frame_async.cli.bulk_report import SOME_REFUSED, print_checked, say
+from frame_async.cli.bulk_report import print_checked, say
 from frame_async.cli.bulk_screen import Screen
-from frame_async.cli.fleet_parts import needing_procrastinate
+from frame_async.cli.guard import needing_procrastinate
 from frame_async.cli.stops import listening
 from frame_async.fleet.rows import OpenRows, queued
 from frame_async.fleet.runs import Enqueued, FleetRun
+from frame_async.protocol.dispositions import ExitStatus, exit_status_of_rows
 from frame_async.serialization import dump_json
 
 _BATCH: Final = 500
 _SHOWN: Final = 20
 _MOST_NAMED: Final = 1_000
-_BY_SIGNAL: Final = 128
-_WRONG: Final = 2
 
 
 @define
@@ -48,9 +47,11 @@ class _Summary:
 
     @property
     def exit_status(self) -> int:
-        if self.signal is not None and self.passed < self.rows:
-            return _BY_SIGNAL + self.signal
-        return SOME_REFUSED if self.invalid or self.changed else 0
+        return exit_status_of_rows(
+            is_open=self.signal is not None and self.passed < self.rows,
+            refused=self.invalid + len(self.changed),
+            signal=self.signal,
+        )
 
 
 def enqueue(command: Command, source: Input, run: FleetRun | None, screen: Screen) -> int:
@@ -67,7 +68,7 @@ def enqueue(command: Command, source: Input, run: FleetRun | None, screen: Scree
             "nothing was enqueued"
         )
     if run is None or (command.strict and checked.bad):
-        status = _WRONG if checked.bad else 0
+        status = ExitStatus.USAGE if checked.bad else 0
         if command.as_json:
             print_checked(checked.total, checked.bad, status, sys.stdout)
         return status

@@ -13,12 +13,13 @@ from attrs import field, frozen
 from frame_async.bulk.output import Output, OutputFormat, sync_folder
 from frame_async.bulk.state import RowResult
 from frame_async.cli.bulk_command import STDIN, OptionsError
-from frame_async.cli.bulk_report import SOME_REFUSED, SOME_UNKNOWN, describe, say
+from frame_async.cli.bulk_report import describe, say
 from frame_async.cli.bulk_screen import Screen, duration
-from frame_async.cli.fleet_parts import guarded, needing_procrastinate
+from frame_async.cli.guard import guarded, needing_procrastinate
 from frame_async.cli.stops import listening
 from frame_async.errors import StoreError
 from frame_async.fleet.runs import FleetRun, Progress
+from frame_async.protocol.dispositions import exit_status_of_rows
 from frame_async.serialization import dump_json
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 _SHOWN: Final = 20
 _NAMED: Final = 1_000
 _BETWEEN_LOOKS: Final = 1.0
-_BY_SIGNAL: Final = 128
-_OPEN: Final = 4
 
 
 @frozen(kw_only=True)
@@ -58,7 +57,7 @@ def run_status(status: Status) -> int:
     def look() -> int:
         return asyncio.run(_look(status, screen))
 
-    return guarded("frame-async bulk status", look, screen, as_json=status.as_json)
+    return guarded("frame-async bulk status", look, screen, sys.stdout if status.as_json else None)
 
 
 async def _look(status: Status, screen: Screen) -> int:
@@ -79,9 +78,9 @@ async def _look(status: Status, screen: Screen) -> int:
                 progress = await _look_again(fleet, status, progress)
             await _write(fleet, status, progress.run)
             _describe(progress, status)
-            if stops.signal is not None and not progress.finished:
-                return _BY_SIGNAL + stops.signal
-            return await _forget(fleet, status, progress) or _exit_status(progress)
+            if stops.signal is None or progress.finished:
+                await _forget(fleet, status, progress)
+            return _exit_status(progress, stops.signal)
 
 
 async def _named(fleet: "Fleet", status: Status) -> list[FleetRun]:
@@ -114,10 +113,9 @@ async def _list(fleet: "Fleet", runs: Sequence[FleetRun], status: Status) -> int
     return max(map(_exit_status, found), default=0)
 
 
-async def _forget(fleet: "Fleet", status: Status, progress: Progress) -> int:
+async def _forget(fleet: "Fleet", status: Status, progress: Progress) -> None:
     if status.forget and not (progress.finished and await fleet.runs.forget(progress.run)):
         raise OptionsError(f"the run {progress.run.name} has open rows: it is not forgotten")
-    return 0
 
 
 async def _write(fleet: "Fleet", status: Status, run: FleetRun) -> None:
@@ -153,13 +151,13 @@ def _describe(progress: Progress, status: Status) -> None:
     say(text, file)
 
 
-def _exit_status(progress: Progress) -> int:
-    if not progress.finished:
-        return _OPEN
-    if progress.counts[RowResult.UNKNOWN]:
-        return SOME_UNKNOWN
-    refused = progress.counts[RowResult.REFUSED] + progress.counts[RowResult.INVALID]
-    return SOME_REFUSED if refused else 0
+def _exit_status(progress: Progress, signal: int | None = None) -> int:
+    return exit_status_of_rows(
+        is_open=not progress.finished,
+        unknown=progress.counts[RowResult.UNKNOWN],
+        refused=progress.counts[RowResult.REFUSED] + progress.counts[RowResult.INVALID],
+        signal=signal,
+    )
 
 
 def _as_json(progress: Progress) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import field, frozen
 
-from frame_async.cli.bulk_report import STOPPED
 from frame_async.cli.bulk_screen import Screen
-from frame_async.cli.fleet_parts import guarded, needing_procrastinate
+from frame_async.cli.guard import guarded, needing_procrastinate
 from frame_async.cli.stops import listening
+from frame_async.protocol.dispositions import ExitStatus
 from frame_async.protocol.window import RateLimit
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def _go(worker: Worker, screen: Screen) -> int:
             screen.say(f"{fleet.work.ended:,} rows got their result here")
             if fleet.halted:
                 screen.say(f"frame-async worker: {fleet.halted}")
-                return STOPPED
+                return ExitStatus.STOPPED
             return 0
 
 

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from rich.console import Console
 
 from frame_async.errors import ConfigurationError, FrameError, WebhookError
+from frame_async.protocol.dispositions import exit_status_of
 from frame_async.webhooks import LARGEST_BODY, WebhookReceiver
 from frame_async.webhooks.listen import Arrival, Listener, check_target, stop_requested
 
@@ -23,10 +24,9 @@ def run_verify(body: BinaryIO, signature: str, secret_file: Path | None, secret_
     try:
         receiver = _receiver(secret_file, secret_env)
         event = receiver.verify(body.read(LARGEST_BODY + 1), {"X-Frame-Signature": signature})
-    except WebhookError as error:
-        return _say(notes, str(error) if error.signed else f"not genuine: {error}", 1)
     except (FrameError, OSError) as error:
-        return _say(notes, str(error), 2)
+        forged = isinstance(error, WebhookError) and not error.signed
+        return _say(notes, f"not genuine: {error}" if forged else str(error), exit_status_of(error))
     created = f"{event.created:%Y-%m-%d %H:%M:%S} UTC" if event.created else "no time given"
     return _say(out, f"genuine: {event.type}  {event.id}  {created}", 0)
 
@@ -45,7 +45,7 @@ def run_listen(
         checked = None if target is None else check_target(target, allow_remote=allow_remote)
         asyncio.run(_listen(receiver, checked, port, out))
     except (FrameError, OSError) as error:
-        return _say(notes, str(error), 2)
+        return _say(notes, str(error), exit_status_of(error))
     return 0
 
 

@@ -21,19 +21,10 @@ from typing import Any, Final, Self
 from attrs import define, field, frozen
 
 from frame_async.calls import Call
-from frame_async.errors import (
-    AuthenticationError,
-    CallError,
-    ClientClosedError,
-    ConfigurationError,
-    EventLoopError,
-    FrameError,
-    PermissionDeniedError,
-    StoreError,
-    WrongModeError,
-)
+from frame_async.errors import CallError, FrameError, WrongModeError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
+from frame_async.protocol.dispositions import disposition_of
 
 _BETWEEN_DISMISSALS: Final = 0.05
 """Seconds; a call that comes to wait when its run was stopped is sent away by the next."""
@@ -42,17 +33,6 @@ _IN_A_ROW: Final = 8
 """Results to hand over before the calls begin that they made room for. Were calls to begin all
 at once, their objects would come and go in such numbers that the garbage collector runs for
 each flight, which costs more than all else here."""
-
-SENSELESS: Final = (
-    AuthenticationError,
-    ClientClosedError,
-    ConfigurationError,
-    EventLoopError,
-    PermissionDeniedError,
-    StoreError,
-    WrongModeError,
-)
-"""What ends a run: every further call would end the same way."""
 
 
 @frozen
@@ -290,7 +270,7 @@ class CallPool:
         try:
             session = await self.create(item)
         except FrameError as error:
-            if isinstance(error, SENSELESS):
+            if disposition_of(error).stops_run:
                 self._fail(error)
             return BulkResult(index, item, error=error)
         if self.livemode is not None and session.livemode is (not self.livemode):

@@ -20,20 +20,10 @@ from frame_async.bulk.permits import PermitStore
 from frame_async.bulk.state import RowResult
 from frame_async.client import FrameClient
 from frame_async.engine.cancellation import bounded
-from frame_async.engine.pool import SENSELESS, BulkItem, BulkResult
-from frame_async.errors import (
-    CallInFlightError,
-    CertificateError,
-    FrameError,
-    NotSentError,
-    OutcomeUnknownError,
-    RateLimitedError,
-    SessionUnreadableError,
-    StoreError,
-    WindowFullError,
-    WrongModeError,
-)
+from frame_async.engine.pool import BulkItem, BulkResult
+from frame_async.errors import FrameError, StoreError, WindowFullError, WrongModeError
 from frame_async.fleet.runs import FleetRuns, TakenRow
+from frame_async.protocol.dispositions import Heard, disposition_of, heard_of
 from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import Lane
@@ -202,28 +192,24 @@ class FleetWork:
                 lane=Lane.BULK,
             )
         except FrameError as error:
-            self._watch(error)
-            return BulkResult(0, item, error=error)
-        self.outage.over()
+            return self._watched(BulkResult(0, item, error=error))
         if session.livemode is (taken.mode != "live"):
             self._halt(str(WrongModeError(session.id, livemode=taken.mode != "live")))
-        return BulkResult(0, item, session)
+        return self._watched(BulkResult(0, item, session))
 
-    def _watch(self, error: FrameError) -> None:
-        """Learn from an error whether the server answers, and whether to go on."""
-        match error:
-            case WindowFullError() | StoreError() | CallInFlightError() | RateLimitedError():
+    def _watched(self, result: BulkResult) -> BulkResult:
+        """Learn from a result whether the server answers, and whether to go on."""
+        if disposition_of(result.error).stops_worker:
+            self._halt(str(result.error))
+            return result
+        match heard_of(result.error, result.call):
+            case Heard.SILENCE:
+                self.outage.began(_now(), str(result.error))
+            case Heard.ANSWER:
+                self.outage.over()
+            case Heard.FULL | Heard.NOTHING:  # the window is the database's, and pauses by itself
                 pass
-            case CertificateError():
-                self._halt(str(error))
-            case error if isinstance(error, SENSELESS):
-                self._halt(str(error))
-            case SessionUnreadableError():
-                self.outage.over()
-            case NotSentError() | OutcomeUnknownError():
-                self.outage.began(_now(), str(error))
-            case _:
-                self.outage.over()
+        return result
 
     def _halt(self, why: str) -> None:
         self.stop()
@@ -237,7 +223,7 @@ class FleetWork:
         match result.error:
             case WindowFullError():
                 seconds = self._slot(first=first)
-            case error if isinstance(error, SENSELESS) and not isinstance(error, StoreError):
+            case error if disposition_of(error).stops_worker:
                 seconds = _HALTED
             case _:
                 seconds = max(_SOON, self.outage.pause(_now()))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
-from frame_async.integrations._answers import RequestAbandonedError
+from frame_async.errors import RequestAbandonedError
 
 T = TypeVar("T")
 

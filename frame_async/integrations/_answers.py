@@ -6,33 +6,21 @@ goes to the logger ``frame_async``.
 """
 
 import logging
-import math
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import Final
 
 from attrs import field, frozen
 
 from frame_async.errors import (
-    AuthenticationError,
     CallError,
-    CallInFlightError,
-    CertificateError,
     EventInFlightError,
     FrameError,
-    IdempotencyConflictError,
-    NotFoundError,
-    NotSentError,
-    OutcomeUnknownError,
-    PermissionDeniedError,
-    RateLimitedError,
     RedirectError,
-    RequestRefusedError,
-    SessionUnreadableError,
     WebhookError,
-    WindowFullError,
 )
 from frame_async.models.events import Event
+from frame_async.protocol.dispositions import Disposition, disposition_of, retry_after_of
 from frame_async.protocol.signatures import Headers
 from frame_async.serialization import dump_json
 from frame_async.webhooks import Turn, WebhookReceiver
@@ -43,15 +31,7 @@ PROBLEM: Final = "application/problem+json"
 EventAction = Callable[[Event, Turn], Awaitable[object]]
 """What a shop does with an event whose turn it is; what it returns is not looked at."""
 
-Known = Literal["not_created", "unknown"]
-
-_LONGEST_WAIT: Final = 86_400
-
 _logger = logging.getLogger("frame_async")
-
-
-class RequestAbandonedError(FrameError):
-    """Whoever asked has gone away, so the call was cancelled; its idempotency key was settled."""
 
 
 @frozen
@@ -71,58 +51,6 @@ class Answer:
         return dump_json(self.body)
 
 
-@frozen
-class _Rule:
-    """What is answered to one class of errors, and how loudly it is logged."""
-
-    status: int
-    detail: str = ""
-    level: int = logging.WARNING
-    wait: int = 0
-    """Seconds for ``Retry-After`` where the error doesn't know; 0 for no such header."""
-    known: Known | None = None
-    """What is known of the session, where it was about one."""
-
-
-_SHORTLY: Final = (
-    "The payment page can't be opened right now. Nothing was charged; try again shortly."
-)
-_FAILED: Final = "The payment page could not be opened. Nothing was charged; you may try again."
-_REFUSED: Final = "The payment page could not be opened. Nothing was charged."
-_UNKNOWN: Final = (
-    "It is not certain that the payment page could be opened. "
-    "Nothing was charged; you may try again."
-)
-_MISTAKE: Final = _Rule(500, level=logging.ERROR)
-
-# The first class that fits counts. Creating a session charges nothing, whatever became of
-# it (Frame API reference), which is why the payer may be told so in every case.
-_RULES: Final[tuple[tuple[type[FrameError], _Rule], ...]] = (
-    (CertificateError, _Rule(502, _REFUSED, logging.ERROR, known="not_created")),
-    (WindowFullError, _Rule(503, _SHORTLY, wait=1, known="not_created")),
-    (NotSentError, _Rule(503, _SHORTLY, wait=5, known="not_created")),
-    (RateLimitedError, _Rule(503, _SHORTLY, wait=5, known="not_created")),
-    (AuthenticationError, _Rule(500, _REFUSED, logging.ERROR, known="not_created")),
-    (PermissionDeniedError, _Rule(500, _REFUSED, logging.ERROR, known="not_created")),
-    (NotFoundError, _Rule(500, _REFUSED, logging.ERROR, known="not_created")),
-    (RequestRefusedError, _Rule(502, _REFUSED, logging.ERROR, known="not_created")),
-    (
-        CallInFlightError,
-        _Rule(503, "The payment page is being opened; try again shortly.", wait=1, known="unknown"),
-    ),
-    (SessionUnreadableError, _Rule(502, _REFUSED, logging.ERROR, known="unknown")),
-    (OutcomeUnknownError, _Rule(502, _UNKNOWN, known="unknown")),
-    (
-        IdempotencyConflictError,
-        _Rule(409, "This was asked for before, and differently.", logging.ERROR),
-    ),
-    (WebhookError, _Rule(400, "The webhook can't be trusted, or can't be read.")),
-    (RedirectError, _Rule(400, "The address can't be trusted, or came too late.", logging.INFO)),
-    (EventInFlightError, _Rule(503, "The event is being worked on.", logging.INFO, wait=1)),
-    (RequestAbandonedError, _Rule(499, level=logging.INFO)),
-)
-
-
 def answer_of(error: BaseException) -> Answer:
     """What to answer when a request ended with this error, which is logged.
 
@@ -130,22 +58,17 @@ def answer_of(error: BaseException) -> Answer:
     without a detail.
     """
     log_error(error)
-    rule = _rule_of(error)
-    return _answer(rule, _wait(error, rule.wait))
+    return _answer(disposition_of(error), retry_after_of(error))
 
 
 def log_error(error: BaseException) -> None:
     """Log an error by class and message, as loudly as it matters; mistakes with a traceback."""
-    rule = _rule_of(error)
+    rule = disposition_of(error)
     level = logging.WARNING if _worth_knowing(error) else rule.level
     # What others put into their messages is not ours to show.
     said = error.message if isinstance(error, FrameError) else "not one of frame_async's errors"
-    trace = error if rule is _MISTAKE and isinstance(error, FrameError) else None
+    trace = error if rule.is_mistake and isinstance(error, FrameError) else None
     _logger.log(level, "%s: %s", type(error).__name__, said, exc_info=trace)
-
-
-def _rule_of(error: BaseException) -> _Rule:
-    return next((rule for cls, rule in _RULES if isinstance(error, cls)), _MISTAKE)
 
 
 def _worth_knowing(error: BaseException) -> bool:
@@ -153,18 +76,11 @@ def _worth_knowing(error: BaseException) -> bool:
     return isinstance(error, RedirectError) and error.signed
 
 
-def _wait(error: BaseException, otherwise: int) -> int:
-    """Whole seconds after which another try makes sense; 0 where nobody knows."""
-    if not isinstance(error, WindowFullError):
-        return otherwise
-    return math.ceil(max(otherwise, min(_LONGEST_WAIT, error.fits_in)))
-
-
-def _answer(rule: _Rule, wait: int) -> Answer:
+def _answer(rule: Disposition, wait: int) -> Answer:
     body: dict[str, object] = {
         "type": "about:blank",
-        "title": _title(rule.status),
-        "status": rule.status,
+        "title": _title(rule.http_status),
+        "status": rule.http_status,
     }
     if rule.detail:
         body["detail"] = rule.detail
@@ -173,7 +89,7 @@ def _answer(rule: _Rule, wait: int) -> Answer:
     headers = {"Content-Type": PROBLEM, "Cache-Control": "no-store"}
     if wait:
         headers["Retry-After"] = str(wait)
-    return Answer(rule.status, body, headers)
+    return Answer(rule.http_status, body, headers)
 
 
 def _title(status: int) -> str:

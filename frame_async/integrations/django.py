@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, Protocol, Unpack
 
 from frame_async.client import FrameClient
-from frame_async.errors import FrameError, RedirectError
+from frame_async.errors import FrameError, RedirectError, RequestAbandonedError
 from frame_async.integrations._answers import (
     Answer,
     EventAction,
-    RequestAbandonedError,
     answer_of,
     log_error,
     receive,

@@ -25,11 +25,11 @@ except ModuleNotFoundError as error:
         "frame_async.integrations.fastapi needs FastAPI: pip install 'frame-async[fastapi]'"
     ) from error
 
+from frame_async.errors import RequestAbandonedError
 from frame_async.integrations.starlette import (
     Answer,
     ClientOptions,
     EventAction,
-    RequestAbandonedError,
     add_error_handlers,
     address_of,
     answer_of,

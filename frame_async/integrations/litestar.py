@@ -14,12 +14,11 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, TypeVar, Unpack
 
 from frame_async.client import FrameClient
-from frame_async.errors import FrameError, RedirectError, WebhookError
+from frame_async.errors import FrameError, RedirectError, RequestAbandonedError, WebhookError
 from frame_async.integrations._abandoned import unless_gone
 from frame_async.integrations._answers import (
     Answer,
     EventAction,
-    RequestAbandonedError,
     answer_of,
     log_error,
     read_body,

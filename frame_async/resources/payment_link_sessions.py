@@ -173,10 +173,10 @@ class PaymentLinkSessions:
                 `WrongModeError`. Without it, whatever the API key gives is fine.
 
         An error of one input is a value, ``result.error``. What makes going on senseless
-        ends the run: a key that is not accepted (401, 403), a store that can't answer, a
-        client that was closed, the wrong mode, an exception of the input itself. Then no
-        further input is taken, the results of everything in flight still come, and after
-        them the exception is raised.
+        ends the run: a key that is not accepted (401, 403), a certificate that can't be
+        trusted, a store that can't answer, a client that was closed, the wrong mode, an
+        exception of the input itself. Then no further input is taken, the results of
+        everything in flight still come, and after them the exception is raised.
 
         Raises:
             ValidationError: an argument can't be used; nothing was taken or sent.

@@ -22,6 +22,7 @@ from frame_async.errors import (
     IdempotencyConflictError,
     Problem,
     RedirectError,
+    RequestAbandonedError,
     ServerAnswer,
     StoreError,
     UnreadableError,
@@ -33,7 +34,6 @@ from frame_async.errors import (
 from frame_async.integrations._abandoned import unless_gone
 from frame_async.integrations._answers import (
     RECEIVED,
-    RequestAbandonedError,
     answer_of,
     read_body,
     receive,
@@ -64,7 +64,7 @@ SAID = ServerAnswer(422, TOLD, TOLD, TOLD, {TOLD: (TOLD,)}, TOLD)
 
 ALL: set[type[FrameError]] = {
     cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, FrameError)
-} | {RequestAbandonedError}
+}
 
 
 def made(cls: type[FrameError]) -> FrameError:
