@@ -49,6 +49,10 @@ class RequestBody(aiohttp.Payload):
         """As text, for middlewares that sign or log it."""
         return self._bytes.reveal().decode(encoding, errors)
 
+    def __deepcopy__(self, memo: object) -> bytes:
+        """What mocks and recorders keep of it: they copy it, and can't copy a connection."""
+        return self._bytes.reveal()
+
     async def write(self, writer: Any) -> None:
         """Write all of it, and note that the request may arrive from now on."""
         trail, body = self.trail, self._bytes.reveal()

@@ -20,6 +20,7 @@ from attrs import frozen
 from yarl import URL
 
 from frame_async._version import __version__
+from frame_async.engine import guards
 from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, decompress
 from frame_async.engine.cancellation import was_asked_to_cancel
 from frame_async.engine.connections import EXACT, Connector, RequestBody
@@ -219,6 +220,8 @@ class Http:
                 "User-Agent": USER_AGENT,
             },
         )
+        if guards.on_open is not None:
+            guards.on_open(session.connector, self._base_url, self._key)
         closing = _close_with_loop(session)
         with suppress(StopIteration):
             closing.__anext__().send(None)
