@@ -25,7 +25,7 @@ _CHANGED: Final = (
 )
 
 
-def ending_of(result: BulkResult, policy: RetryPolicy) -> RowResult | None:
+def ending_of(result: BulkResult[Any], policy: RetryPolicy) -> RowResult | None:
     """What became of a row, once and for all; None when it may be tried again."""
     match result.error:
         case None:
@@ -42,7 +42,7 @@ def ending_of(result: BulkResult, policy: RetryPolicy) -> RowResult | None:
             return RowResult.INVALID
 
 
-def _has_attempts_left(result: BulkResult, policy: RetryPolicy) -> bool:
+def _has_attempts_left(result: BulkResult[Any], policy: RetryPolicy) -> bool:
     """Whether a row in doubt had fewer attempts than the policy grants it.
 
     That is so when its run was stopped meanwhile, or when the server is down for everyone.
@@ -50,7 +50,7 @@ def _has_attempts_left(result: BulkResult, policy: RetryPolicy) -> bool:
     return policy.on_unknown == "retry" and result.call.possible_duplicates <= policy.max_retries
 
 
-def line_of(result: BulkResult, row: Row, ending: RowResult) -> dict[str, Any]:
+def line_of(result: BulkResult[Any], row: Row, ending: RowResult) -> dict[str, Any]:
     """The line of a row for which a call was made; members as in `output.COLUMNS`."""
     call = result.call
     return {
@@ -74,7 +74,7 @@ def line_of_wrong(row: Row) -> dict[str, Any]:
     }
 
 
-def possible_duplicates_of(result: BulkResult) -> int:
+def possible_duplicates_of(result: BulkResult[Any]) -> int:
     """Sessions that may exist beside the one handed over, or beside none."""
     changed = isinstance(result.error, IdempotencyConflictError)
     return 1 if changed else result.call.possible_duplicates

@@ -61,7 +61,7 @@ class LogObserver(Observer):
         """The end, at INFO if there was more than one attempt, else at DEBUG."""
         level = logging.INFO if call.retries or call.cancelled else logging.DEBUG
         if logger.isEnabledFor(level):
-            logger.log(level, "%s: %s", call.idempotency_key, _describe_call(call))
+            logger.log(level, "%s", call)
 
 
 def _note_failure(error: BaseException) -> None:
@@ -78,13 +78,3 @@ def _describe_attempt(attempt: Attempt) -> str:
         f"request id {attempt.request_id}" if attempt.request_id else "",
     ]
     return f"{attempt.outcome}: " + ", ".join(fact for fact in facts if fact)
-
-
-def _describe_call(call: Call) -> str:
-    tries, duplicates = len(call.attempts), call.possible_duplicates
-    text = "cancelled, " if call.cancelled else ""
-    text += f"{call.outcome} after {tries} attempt{'' if tries == 1 else 's'}"
-    text += f" in {call.elapsed:.3f} s"
-    if duplicates:
-        text += f"; {duplicates} of them may have created a session that nobody has"
-    return text

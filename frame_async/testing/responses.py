@@ -12,9 +12,9 @@ import aiohttp
 from attrs import define, field, fields
 
 from frame_async.client import FrameClient
-from frame_async.models.requests import PaymentLinkSessionRequest
+from frame_async.models.requests import REQUEST_FIELDS, PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
-from frame_async.serialization import load_json, load_request
+from frame_async.serialization import load_request
 from frame_async.stores import MemoryStore
 
 try:
@@ -27,9 +27,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 _URL: Final = re.compile(r"https?://[^?]*/payment_link_sessions\Z")
-_ECHOED: Final = {a.name for a in fields(PaymentLinkSession)} & {
-    a.name for a in fields(PaymentLinkSessionRequest)
-}
+_ECHOED: Final = {a.name for a in fields(PaymentLinkSession)}.intersection(REQUEST_FIELDS)
 _DAY: Final = 86_400
 
 
@@ -170,7 +168,7 @@ class FrameResponses:
     async def _answer(self, *_: object, data: Any, headers: Any, **__: object) -> CallbackResult:
         """What aioresponses is to answer to one request."""
         await data.write(Nowhere())  # which notes that it was sent
-        request = load_request(load_json(data.decode().encode(), "request"))
+        request = load_request(data.decode().encode())
         self._requests.append(request)
         self._keys.append(headers["Idempotency-Key"])
         answer = self._next(request)
