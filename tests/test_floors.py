@@ -50,6 +50,7 @@ THIRD_PARTIES = {
         "emulator",
     },
     "aioresponses": {"testing/mocks.py", "testing/responses.py"},
+    "typing_extensions": {"engine/pool.py"},  # for type checkers alone
     "yarl": {"engine/http.py"},
     "tenacity": {"engine/attempts.py"},
     "redis": {"stores"},
