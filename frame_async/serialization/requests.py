@@ -37,8 +37,9 @@ def load_request(body: bytes) -> PaymentLinkSessionRequest:
         UnreadableError: it is no JSON object.
         ValidationError: it is none that can be made.
     """
-    given, body = shield(_json.decode_object(body, "request")), b""  # for tracebacks
+    given, body = _json.decode_object(body, "request"), b""
     added = {name: given.pop(name) for name in given.keys() - REQUEST_FIELDS}
+    given = shield(given)  # a traceback shows local variables
     return PaymentLinkSessionRequest.from_dict({**given, "extra": added})
 
 
