@@ -165,7 +165,7 @@ class Http:
             operation.method,
             self._urls.get(operation.path) or self._url(operation.path),
             data=body,
-            headers={"Idempotency-Key": course.key},
+            headers={"Idempotency-Key": course.key, **body.trail.headers},
             allow_redirects=False,
         )
         trail, content = body.trail, response.content

@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import frozen
 
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.observers import Observer, logger
+
+_OF_TRACES: Final = ("traceparent", "tracestate")
 
 
 @frozen(eq=False, repr=False)
@@ -17,6 +20,17 @@ class Observers:
     """
 
     observers: Sequence[Observer]
+
+    def trace_headers(self, key: str) -> dict[str, str]:
+        """See `Observer.trace_headers`."""
+        headers: dict[str, str] = {}
+        for observer in self.observers:
+            try:
+                given = observer.trace_headers(key)
+                headers |= {name: given[name] for name in _OF_TRACES if name in given}
+            except Exception as error:  # noqa: BLE001  # an observer only watches
+                _note_failure(error)
+        return headers
 
     def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
         """See `Observer.attempt_ended`; a first, successful attempt is logged at DEBUG."""
@@ -30,7 +44,7 @@ class Observers:
         for observer in self.observers:
             try:
                 observer.attempt_ended(key, number, attempt)
-            except Exception as error:  # noqa: BLE001  # an observer only watches
+            except Exception as error:  # noqa: BLE001  # the same
                 _note_failure(error)
 
     def waiting(self, key: str, seconds: float, why: str) -> None:
