@@ -94,6 +94,18 @@ class Call:
         """How many attempts came after the first."""
         return max(0, len(self.attempts) - 1)
 
+    def __str__(self) -> str:
+        """What happened, on one line without secrets, as in the log."""
+        tries, doubled = len(self.attempts), self.possible_duplicates
+        after = f"after {tries} attempt{'' if tries == 1 else 's'} in {self.elapsed:.3f} s"
+        text = "cancelled, " if self.cancelled else ""
+        text += f"{self.outcome} {'earlier, from the store' if self.replayed else after}"
+        if doubled:
+            text += f"; {doubled} of them may have created a session that nobody has"
+        if self.store_error:
+            text += f"; {' '.join(self.store_error.split())}"
+        return f"{self.idempotency_key}: {text}" if self.idempotency_key else text
+
     @property
     def request_id(self) -> str | None:
         """The last request id a server gave, the one to quote to Frame's support."""

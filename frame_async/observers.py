@@ -4,6 +4,7 @@ Each call is described in the log ``frame_async``: at INFO if it was retried, el
 """
 
 import logging
+from collections.abc import Mapping
 
 from frame_async.calls import Attempt, Call
 
@@ -25,6 +26,13 @@ class Observer:
         observer. Unlike the others, it may raise, which ends the making of the client.
         """
         return self
+
+    def trace_headers(self, key: str) -> Mapping[str, str]:  # noqa: ARG002  # for some
+        """What the next attempt of the call with that idempotency key says of its trace.
+
+        Of what is returned, ``traceparent`` and ``tracestate`` (W3C Trace Context) are sent.
+        """
+        return {}
 
     def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
         """Attempt ``number`` (from 1) of the call with that idempotency key is over."""

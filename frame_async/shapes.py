@@ -17,6 +17,22 @@ def is_listing(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     return isinstance(value, (list, tuple))
 
 
+def plain(value: Any) -> Any:
+    """A copy made of JSON's own types: a string of a subclass as the ``str`` that it stands for.
+
+    Whatever JSON has no type for comes as it is.
+    """
+    if is_mapping(value):
+        return {plain(name): plain(item) for name, item in value.items()}
+    if is_listing(value):
+        return [plain(item) for item in value]
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return int(value) if isinstance(value, int) else float(value)
+
+
 def name_of(value: object) -> str:
     """A foreign field name as errors show it; ``?`` for what doesn't look like one.
 

@@ -43,13 +43,18 @@ THIRD_PARTIES = {
     "aiohttp": {
         "engine/http.py",
         "client.py",
+        "integrations/_clients.py",
         "engine/opened.py",
         "engine/sessions.py",
         "engine/endings.py",
         "webhooks/listen.py",
         "integrations/aiohttp_web.py",
+        "testing/mocks.py",
+        "testing/responses.py",
         "emulator",
     },
+    "aioresponses": {"testing/mocks.py", "testing/responses.py"},
+    "typing_extensions": {"engine/pool.py"},  # for type checkers alone
     "yarl": {"engine/http.py", "engine/sessions.py"},
     "tenacity": {"engine/attempts.py"},
     "redis": {"stores"},

@@ -19,7 +19,7 @@ from frame_async.errors import Problem, ValidationError
 from frame_async.models import BankAccount, Card, LineItem, PaymentLinkSessionRequest
 from frame_async.models.payment_methods import PaymentMethodData
 from frame_async.secret import Secret, refuse_pickling
-from frame_async.serialization import dump, load_request
+from frame_async.serialization import dump
 
 PACKAGE = str(Path(frame_async.__file__).parent)
 NUMBER = "4242424242424242"
@@ -248,7 +248,9 @@ WRONG: dict[str, Any] = {
 }
 MADE: dict[str, Callable[[Any], Any]] = {
     "class": lambda data: PaymentLinkSessionRequest(line_items=MUG, payment_method_data=data),
-    "mapping": lambda data: load_request({"line_items": MUG, "payment_method_data": data}),
+    "mapping": lambda data: PaymentLinkSessionRequest.from_dict(
+        {"line_items": MUG, "payment_method_data": data}
+    ),
 }
 
 
@@ -282,7 +284,7 @@ def test_a_misspelt_name_does_not_show_the_data(name: str) -> None:
         PaymentLinkSessionRequest(line_items=MUG, **given)
     assert not [text for text in ours(caught.value) if "s3cr3t" in text]
     with pytest.raises(ValidationError) as refused:
-        load_request(given | {"line_items": MUG})
+        PaymentLinkSessionRequest.from_dict(given | {"line_items": MUG})
     assert_silent(refused.value)
     assert "4242" not in str(refused.value)
 
@@ -291,7 +293,7 @@ def test_a_misspelt_name_does_not_show_the_data(name: str) -> None:
 def test_what_is_no_mapping_does_not_show(given: Any) -> None:
     """A request read from something else than a mapping is refused without showing it."""
     with pytest.raises(ValidationError, match="must be a mapping, not") as caught:
-        load_request(given)
+        PaymentLinkSessionRequest.from_dict(given)
     assert_silent(caught.value)
 
 

@@ -15,7 +15,7 @@ from attrs import evolve, fields, frozen
 
 from frame_async.errors import Problem, UnreadableError, ValidationError
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
-from frame_async.serialization import load_json, load_request
+from frame_async.serialization import load_json
 from frame_async.shapes import name_of
 
 STRANGER: Final = "is not a field of the request"
@@ -154,7 +154,7 @@ def _built(
             problems.append(Problem("line_items", "is given twice", fix))
         values["line_items"] = [items[index] for index in indexes]
     try:
-        return load_request(values), problems
+        return PaymentLinkSessionRequest.from_dict(values), problems
     except ValidationError as error:
         found = [_in_columns(problem, indexes) for problem in error.problems]
     return None, problems + _unless_known(found, problems)

@@ -103,8 +103,8 @@ class FileRun:
         self._run = run
         self._options = options
         self._journal = Journal(output, state, self._halt)
-        self._again: deque[BulkItem] = deque()
-        self._results: BulkResults | None = None
+        self._again: deque[BulkItem[Row]] = deque()
+        self._results: BulkResults[Row] | None = None
         self._stopping = False
         self._news = asyncio.Event()
         """A result came, or a stop: whoever waits for answers looks again."""
@@ -137,7 +137,7 @@ class FileRun:
         self.stopped = self.stopped or why
         self.stop()
 
-    async def _pass(self, items: AsyncIterator[BulkItem]) -> None:
+    async def _pass(self, items: AsyncIterator[BulkItem[Row]]) -> None:
         self._results = self._sessions.create_many(
             items,
             max_in_flight=self._options.max_in_flight,
@@ -150,7 +150,7 @@ class FileRun:
                     await self._journal.ready()
                 self._take(result)
 
-    def _take(self, result: BulkResult) -> None:
+    def _take(self, result: BulkResult[Row]) -> None:
         row: Row = result.item.context
         self.numbers.retries += result.call.retries
         self._watch(result)
@@ -169,7 +169,7 @@ class FileRun:
         if self._journal.add(line_of(result, row, ending), record):
             self.numbers.ended[ending] += 1
 
-    def _watch(self, result: BulkResult) -> None:
+    def _watch(self, result: BulkResult[Row]) -> None:
         """Learn from a result whether the server answers."""
         self.outage.trying = False
         self._news.set()
@@ -185,7 +185,7 @@ class FileRun:
             case Heard.NOTHING:
                 pass
 
-    async def _from_file(self) -> AsyncIterator[BulkItem]:
+    async def _from_file(self) -> AsyncIterator[BulkItem[Row]]:
         rows = self._source.rows()
         while not self._stopping and (chunk := list(islice(rows, _CHUNK))):
             async for item in self._turns(await self._to_do(chunk)):
@@ -193,11 +193,11 @@ class FileRun:
         async for item in self._from_queue():
             yield item
 
-    async def _from_queue(self) -> AsyncIterator[BulkItem]:
+    async def _from_queue(self) -> AsyncIterator[BulkItem[Row]]:
         async for item in self._turns(()):
             yield item
 
-    async def _turns(self, items: Iterable[BulkItem]) -> AsyncIterator[BulkItem]:
+    async def _turns(self, items: Iterable[BulkItem[Row]]) -> AsyncIterator[BulkItem[Row]]:
         """Whose turn it is: first those who had none, all only while there are answers."""
         for item in items:
             while self._again and await self._may_send():
@@ -220,10 +220,10 @@ class FileRun:
                 await asyncio.wait_for(self._news.wait(), seconds or None)
         return False
 
-    async def _to_do(self, rows: list[Row]) -> list[BulkItem]:
+    async def _to_do(self, rows: list[Row]) -> list[BulkItem[Row]]:
         """What is still to be done of these rows; those found wrong get their result here."""
         known = await self._state.known([self._known_as(row) for row in rows])
-        items: list[BulkItem] = []
+        items: list[BulkItem[Row]] = []
         for row in map(self._complete, rows):
             found = known.get(self._known_as(row))
             if found is not None:

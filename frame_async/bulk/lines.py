@@ -23,14 +23,14 @@ _CHANGED: Final = (
 )
 
 
-def ending_of(result: BulkResult, policy: RetryPolicy) -> RowResult | None:
+def ending_of(result: BulkResult[Any], policy: RetryPolicy) -> RowResult | None:
     """What became of a row, once and for all; None when it may be tried again."""
     if may_go_on(result.error, result.call, policy):
         return None
     return RowResult[disposition_of(result.error).counts_as.upper()]
 
 
-def line_of(result: BulkResult, row: Row, ending: RowResult) -> dict[str, Any]:
+def line_of(result: BulkResult[Any], row: Row, ending: RowResult) -> dict[str, Any]:
     """The line of a row for which a call was made; members as in `output.COLUMNS`."""
     call = result.call
     return {
@@ -54,7 +54,7 @@ def line_of_wrong(row: Row) -> dict[str, Any]:
     }
 
 
-def possible_duplicates_of(result: BulkResult) -> int:
+def possible_duplicates_of(result: BulkResult[Any]) -> int:
     """Sessions that may exist beside the one handed over, or beside none."""
     changed = isinstance(result.error, IdempotencyConflictError)
     return 1 if changed else result.call.possible_duplicates

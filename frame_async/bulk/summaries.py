@@ -1,6 +1,7 @@
 """A stream of results as a few numbers, without holding the stream."""
 
 from collections.abc import AsyncIterable
+from typing import Any
 
 from attrs import define
 
@@ -34,7 +35,7 @@ class BulkSummary:
         """How many results were counted."""
         return self.created + self.refused + self.invalid + self.not_sent + self.unknown
 
-    def add(self, result: BulkResult) -> None:
+    def add(self, result: BulkResult[Any]) -> None:
         """Count one result."""
         call = result.call
         self.retries += call.retries
@@ -44,7 +45,7 @@ class BulkSummary:
         setattr(self, word, getattr(self, word) + 1)
 
 
-async def summarize(results: AsyncIterable[BulkResult]) -> BulkSummary:
+async def summarize(results: AsyncIterable[BulkResult[Any]]) -> BulkSummary:
     """Read a stream of results to its end, and count them."""
     summary = BulkSummary()
     async for result in results:

@@ -1,6 +1,6 @@
 """What a call and its HTTP exchanges leave behind, in words that know nothing of aiohttp."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import pairwise
 
@@ -33,6 +33,8 @@ class Trail:
     now: Callable[[], float]
     """The clock that all times are taken from."""
     began: float
+    headers: Mapping[str, str] = field(factory=dict[str, str])
+    """What the request says of its trace."""
     admitted: float | None = None
     """One of the client's own connection slots was free."""
     handed: float | None = None

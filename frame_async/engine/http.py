@@ -15,6 +15,7 @@ from weakref import WeakSet
 import aiohttp
 from yarl import URL
 
+from frame_async.engine import guards
 from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, decompress
 from frame_async.engine.cancellation import was_asked_to_cancel
 from frame_async.engine.endings import ending_of
@@ -77,6 +78,8 @@ class Http:
                 leave_behind(opened, process)
             gate = asyncio.Semaphore(self._settings.limit)
             session = self._make_session() if given is None else given
+            if guards.on_open is not None:
+                guards.on_open(session.connector, self._base_url, self._key)
             self._opened = Opened(loop, process, gate, session, ours=given is None)
 
     def _make_session(self) -> aiohttp.ClientSession:
@@ -145,14 +148,15 @@ class Http:
         body: "RequestBody",
     ) -> bytes:
         """Send one request, and read its answer to the end; the body, decompressed."""
+        trail = body.trail
         response = await session.request(
             operation.method,
             self._urls.get(operation.path) or self._url(operation.path),
             data=body,
-            headers={**self._headers, "Idempotency-Key": course.key},
+            headers={**self._headers, "Idempotency-Key": course.key, **trail.headers},
             **self._options,
         )
-        trail, content = body.trail, response.content
+        content = response.content
         try:
             trail.answered = trail.now()
             trail.head = _head(response, self._key)
@@ -203,6 +207,10 @@ class RequestBody(aiohttp.Payload):
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """As text, for middlewares that sign or log it."""
         return self._course.body.decode(encoding, errors)
+
+    def __deepcopy__(self, memo: object) -> bytes:
+        """What mocks and recorders keep of it: they copy it, and can't copy a connection."""
+        return self._course.body
 
     async def write(self, writer: Any) -> None:
         """Write all of it, and note that the request may arrive from now on."""

@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import frozen
 
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.observers import Observer, logger
+
+_OF_TRACES: Final = ("traceparent", "tracestate")
 
 
 @frozen(eq=False, repr=False)
@@ -17,6 +20,17 @@ class Observers:
     """
 
     observers: Sequence[Observer]
+
+    def trace_headers(self, key: str) -> dict[str, str]:
+        """See `Observer.trace_headers`."""
+        headers: dict[str, str] = {}
+        for observer in self.observers:
+            try:
+                given = observer.trace_headers(key)
+                headers |= {name: given[name] for name in _OF_TRACES if name in given}
+            except Exception as error:  # noqa: BLE001  # an observer only watches
+                _note_failure(error)
+        return headers
 
     def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
         """See `Observer.attempt_ended`; a first, successful attempt is logged at DEBUG."""
@@ -30,7 +44,7 @@ class Observers:
         for observer in self.observers:
             try:
                 observer.attempt_ended(key, number, attempt)
-            except Exception as error:  # noqa: BLE001  # an observer only watches
+            except Exception as error:  # noqa: BLE001  # the same
                 _note_failure(error)
 
     def waiting(self, key: str, seconds: float, why: str) -> None:
@@ -46,7 +60,7 @@ class Observers:
         """See `Observer.call_ended`; logged at INFO if there was more than one attempt."""
         level = logging.INFO if len(call.attempts) > 1 or call.cancelled else logging.DEBUG
         if logger.isEnabledFor(level):
-            logger.log(level, "%s: %s", call.idempotency_key, _describe_call(call))
+            logger.log(level, "%s", call)
         for observer in self.observers:
             try:
                 observer.call_ended(call)
@@ -68,13 +82,3 @@ def _describe_attempt(attempt: Attempt) -> str:
         f"request id {attempt.request_id}" if attempt.request_id else "",
     ]
     return f"{attempt.outcome}: " + ", ".join(fact for fact in facts if fact)
-
-
-def _describe_call(call: Call) -> str:
-    tries, duplicates = len(call.attempts), call.possible_duplicates
-    text = "cancelled, " if call.cancelled else ""
-    text += f"{call.outcome} after {tries} attempt{'' if tries == 1 else 's'}"
-    text += f" in {call.elapsed:.3f} s"
-    if duplicates:
-        text += f"; {duplicates} of them may have created a session that nobody has"
-    return text

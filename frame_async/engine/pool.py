@@ -16,7 +16,7 @@ from collections.abc import (
     Iterator,
 )
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, cast
 
 from attrs import define, field, frozen
 
@@ -25,6 +25,15 @@ from frame_async.errors import CallError, FrameError, WrongModeError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.dispositions import disposition_of
+
+if TYPE_CHECKING:  # an item without a context has any; Python itself has defaults from 3.13
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 _BETWEEN_DISMISSALS: Final = 0.05
 """Seconds; a call that comes to wait when its run was stopped is sent away by the next."""
@@ -36,24 +45,24 @@ each flight, which costs more than all else here."""
 
 
 @frozen
-class BulkItem:
+class BulkItem(Generic[T]):
     """One input of a bulk run."""
 
     request: PaymentLinkSessionRequest
     """What is asked for."""
     idempotency_key: str | None = None
     """Your own key for it, as in ``create``; without one, nothing is remembered."""
-    context: Any = field(default=None, eq=False)
+    context: T = field(default=cast("T", None), eq=False)
     """Whatever you want to find again in the result, such as a row number."""
 
 
 @frozen
-class BulkResult:
+class BulkResult(Generic[T]):
     """What became of one input: a session, or an error."""
 
     index: int
     """Which input it was, counted from 0."""
-    item: BulkItem
+    item: BulkItem[T]
     """The input; a bare request comes back inside an item."""
     session: PaymentLinkSession | None = None
     """The session, when there is one to hand over."""
@@ -68,11 +77,11 @@ class BulkResult:
         return self.error.call if isinstance(self.error, CallError) else Call()
 
 
-Create = Callable[[BulkItem], Awaitable[PaymentLinkSession]]
+Create = Callable[[BulkItem[Any]], Awaitable[PaymentLinkSession]]
 """Makes one call."""
 
 
-class BulkResults:
+class BulkResults(Generic[T]):
     """The results of ``create_many``, as they come: iterate with ``async for``.
 
     Leaving the loop early ends the run: calls in flight are cancelled, and the books
@@ -84,10 +93,10 @@ class BulkResults:
         self._pool = pool
         self._stream = _stream(pool)
 
-    def __aiter__(self) -> AsyncIterator[BulkResult]:
+    def __aiter__(self) -> AsyncIterator[BulkResult[T]]:
         return self
 
-    def __anext__(self) -> Awaitable[BulkResult]:
+    def __anext__(self) -> Awaitable[BulkResult[T]]:
         return anext(self._stream)
 
     def stop(self, grace: float | None = None) -> None:
@@ -118,7 +127,7 @@ class BulkResults:
 
 # Apart from the class: were the generator and its owner to know each other, a loop that is
 # left early would end the run only when the garbage collector comes by.
-async def _stream(pool: "CallPool") -> AsyncGenerator[BulkResult]:
+async def _stream(pool: "CallPool") -> AsyncGenerator[BulkResult[Any]]:
     pool.start()
     try:
         # What is there is taken without a coroutine, which costs more than the taking.
@@ -151,8 +160,8 @@ class CallPool:
     """How many more inputs may be taken."""
     _idle: deque[asyncio.Future[None]] = field(init=False, factory=deque["asyncio.Future[None]"])
     """Workers that wait for a credit: a semaphore costs three times as much."""
-    _ready: deque[BulkResult] = field(init=False, factory=deque[BulkResult])
-    _early: dict[int, BulkResult] = field(init=False, factory=dict[int, BulkResult])
+    _ready: deque[BulkResult[Any]] = field(init=False, factory=deque[BulkResult[Any]])
+    _early: dict[int, BulkResult[Any]] = field(init=False, factory=dict[int, BulkResult[Any]])
     """Results that wait for those before them, when ordered."""
     _next: int = field(init=False, default=0)
     _in_a_row: int = field(init=False, default=0)
@@ -201,7 +210,7 @@ class CallPool:
         for task in self._tasks:
             task.cancel()
 
-    async def take(self) -> BulkResult | None:
+    async def take(self) -> BulkResult[Any] | None:
         """The next result; None when there will be none."""
         self._in_a_row = 0
         if self._ready and self._tasks:
@@ -213,7 +222,7 @@ class CallPool:
             self._ready.extend(self._early.pop(index) for index in sorted(self._early))
         return self.taken()
 
-    def taken(self) -> BulkResult | None:
+    def taken(self) -> BulkResult[Any] | None:
         """A result that is there; None when there is none now, or to let calls begin first."""
         if not self._ready or self._in_a_row == _IN_A_ROW:
             return None
@@ -265,8 +274,8 @@ class CallPool:
                 self._hire()
             self._put(await self._result(*found))
 
-    async def _result(self, index: int, given: object) -> BulkResult:
-        item = given if isinstance(given, BulkItem) else BulkItem(given)  # type: ignore[arg-type]
+    async def _result(self, index: int, given: object) -> BulkResult[Any]:
+        item: BulkItem[Any] = given if isinstance(given, BulkItem) else BulkItem(given)  # type: ignore[arg-type]
         try:
             session = await self.create(item)
         except FrameError as error:
@@ -283,7 +292,7 @@ class CallPool:
             self.failure = error
         self.stop()
 
-    def _put(self, result: BulkResult) -> None:
+    def _put(self, result: BulkResult[Any]) -> None:
         if not self.ordered:
             self._ready.append(result)
         else:

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from attrs import define, field, frozen
 
@@ -27,7 +27,7 @@ from frame_async.protocol.dispositions import Heard, disposition_of, heard_of
 from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import Lane
-from frame_async.serialization import load_json, load_request
+from frame_async.serialization import load_request
 from frame_async.stores import Window
 
 MARGIN: Final = 1.0
@@ -179,10 +179,9 @@ class FleetWork:
         else:
             await self._end(run, known_as, taken, result, ending)
 
-    async def _create(self, taken: TakenRow, key: str, policy: RetryPolicy) -> BulkResult:
+    async def _create(self, taken: TakenRow, key: str, policy: RetryPolicy) -> BulkResult[Any]:
         """Make the call; an error is a value."""
-        fields = load_json((taken.request or "").encode(), "request")
-        item = BulkItem(load_request(fields), key, taken.row)
+        item = BulkItem(load_request((taken.request or "").encode()), key, taken.row)
         try:
             session = await self.client.payment_link_sessions.create(
                 item.request,
@@ -215,7 +214,7 @@ class FleetWork:
         self.stop()
         self.on_halt(why)
 
-    async def _put_off(self, run: str, known_as: int, result: BulkResult, first: bool) -> None:
+    async def _put_off(self, run: str, known_as: int, result: BulkResult[Any], first: bool) -> None:
         """Leave a row open: say what may exist, and when it is due again."""
         if possible_duplicates := result.call.possible_duplicates:
             with suppress(StoreError):  # the store of keys knows as well
@@ -245,7 +244,7 @@ class FleetWork:
         return seconds
 
     async def _end(
-        self, run: str, known_as: int, taken: TakenRow, result: BulkResult, ending: RowResult
+        self, run: str, known_as: int, taken: TakenRow, result: BulkResult[Any], ending: RowResult
     ) -> None:
         """Write the result, and try again as long as the database doesn't answer."""
         line, pause = line_of(result, taken.row, ending), 0.1

@@ -1,8 +1,10 @@
 """The client of an application: its options, passed on without ever showing them."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
+
+import aiohttp
 
 from frame_async.client import FrameClient
 from frame_async.errors import ConfigurationError
@@ -30,6 +32,9 @@ class ClientOptions(TypedDict, total=False):
     claim_lease: float
     remember: float
     tls: ssl.SSLContext | None
+    http: aiohttp.ClientSession | None
+    proxy: str | None
+    headers: Mapping[str, str] | None
     observers: Sequence[Observer]
     clock: Clock | None
 

@@ -5,7 +5,8 @@ need async views; Django cancels those whose browser has gone away, and a call t
 cancelled settles its idempotency key.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, Final, Protocol, Unpack
 
 from frame_async.client import FrameClient
@@ -45,6 +46,7 @@ __all__ = [
     "make_error_middleware",
     "redirect_of",
     "response_of",
+    "use_client",
     "webhook_view",
 ]
 
@@ -142,15 +144,34 @@ class FrameApplication:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+_lent: list[FrameClient] = []
+
+
+@contextmanager
+def use_client(frame: FrameClient) -> Generator[None]:
+    """For tests: requests that don't come through `FrameApplication` find this client.
+
+    Those of Django's ``AsyncClient``, ``Client`` and request factories don't. The client stays
+    yours to close.
+    """
+    _lent.append(frame)
+    try:
+        yield
+    finally:
+        _lent.remove(frame)
+
+
 def frame_of(request: Any) -> FrameClient:
-    """The client of the application that serves a request.
+    """The client of the application that serves a request, or of `use_client`.
 
     Raises:
         ConfigurationError: it has none, or the request didn't come over ASGI.
     """
     found = getattr(request, "scope", {}).get("state", {}).get(_STATE)
+    if found is None and _lent:
+        return _lent[-1]
     fix = "put FrameApplication(get_asgi_application()) into asgi.py, and serve that"
-    return check_client(found, fix)
+    return check_client(found, f"{fix}; in tests, use_client(frame) lends one")
 
 
 def webhook_view(receiver: WebhookReceiver, act: EventAction) -> Callable[..., Awaitable[Any]]:

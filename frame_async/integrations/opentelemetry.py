@@ -22,6 +22,7 @@ from frame_async.integrations._measures import (
 try:
     from opentelemetry import context, metrics, trace
     from opentelemetry.trace import SpanKind, Status, StatusCode
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError:
     raise ImportError(
         "frame_async.integrations.opentelemetry needs OpenTelemetry: "
@@ -29,6 +30,7 @@ except ImportError:
     ) from None
 
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.30.0"
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
 _CALL: Final = "payment_link_sessions.create"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -44,6 +46,9 @@ class OpenTelemetryObserver(Measuring):
     Args:
         tracer_provider: where spans go; the application's global provider by default.
         meter_provider: where metrics go; the application's global provider by default.
+        propagate: whether each attempt carries ``traceparent`` (W3C Trace Context) of the span
+            in which the call is made, so that a gateway of yours can join its spans to the
+            trace; Frame gets to see it too. Baggage is never sent.
     """
 
     def __init__(
@@ -51,11 +56,20 @@ class OpenTelemetryObserver(Measuring):
         *,
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
+        propagate: bool = True,
     ) -> None:
+        self._propagate = propagate
         ours = ("frame_async", __version__)
         self._tracer = trace.get_tracer(*ours, tracer_provider, _SCHEMA)
         meter = metrics.get_meter(*ours, meter_provider, _SCHEMA)
         super().__init__(lambda instrument: _made(meter, instrument))
+
+    def trace_headers(self, key: str) -> dict[str, str]:  # noqa: ARG002  # as an Observer's
+        """The trace and the span that are current where the call is made."""
+        headers: dict[str, str] = {}
+        if self._propagate:
+            _PROPAGATOR.inject(headers)
+        return headers
 
     def call_ended(self, call: Call) -> None:
         """Count the call, and make its spans."""

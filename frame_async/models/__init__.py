@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.models.payment_methods import BankAccount, Card, PaymentMethodData
-from frame_async.models.requests import LineItem, PaymentLinkSessionRequest
+from frame_async.models.requests import (
+    LineItem,
+    LineItemFields,
+    PaymentLinkSessionFields,
+    PaymentLinkSessionRequest,
+)
 from frame_async.models.sessions import PaymentLinkSession, PaymentStatus, SessionStatus
 
 if TYPE_CHECKING:
@@ -20,8 +25,10 @@ __all__ = [
     "Event",
     "EventType",
     "LineItem",
+    "LineItemFields",
     "Outcome",
     "PaymentLinkSession",
+    "PaymentLinkSessionFields",
     "PaymentLinkSessionRequest",
     "PaymentMethodData",
     "PaymentStatus",

@@ -1,12 +1,14 @@
 """What Frame answers: a payment link session (Frame reference, payment link sessions)."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from frame_async.calls import Call
+from frame_async.errors import Problem, SessionUnreadableError, ValidationError
+from frame_async.shapes import is_mapping, plain
 
 
 class SessionStatus:
@@ -67,3 +69,66 @@ class PaymentLinkSession:
     """Fields of the answer that this class doesn't know, as they came."""
     call: Call = field(factory=Call, eq=False, repr=False)
     """The record of the call that created it."""
+
+    @property
+    def checkout_url(self) -> str:
+        """Where to send the payer: `url`, which is there.
+
+        Raises:
+            SessionUnreadableError: Frame's answer had none that is safe to send a payer to; the
+                error has the session's id.
+        """
+        if self.url is None:
+            said = f"session {self.id} has no address of a checkout page"
+            raise SessionUnreadableError(said, self.call, session_id=self.id)
+        return self.url
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's own types, times in ISO 8601; `from_dict` makes the session of it.
+
+        Fields of `extra` stand beside the others, as in Frame's answer. Without `call`.
+        """
+        known = {name: _written(getattr(self, name)) for name in _TYPES}
+        return {**known, **plain(self.extra)}
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> "PaymentLinkSession":
+        """A session from what `to_dict` made, or from Frame's answer; its `call` is empty.
+
+        As in an answer, a value of another type than expected goes to `extra`.
+
+        Raises:
+            ValidationError: it is no mapping, or has no id.
+        """
+        known, extra = dict[str, Any](), dict[str, Any]()
+        for name, value in given.items() if is_mapping(given) else ():
+            found = _moment(value) if name in _TIMES else value
+            fits = name in _TYPES and isinstance(found, _TYPES[name])
+            (known if fits else extra)[name] = found if fits else value
+        if "id" in known:
+            return cls(**known, extra=extra)
+        problem = Problem("id", "is missing", "pass what to_dict() made, or Frame's answer")
+        raise ValidationError("invalid payment link session", [problem])
+
+
+_TYPES: Final[Mapping[str, Any]] = {
+    a.name: a.type for a in fields(PaymentLinkSession) if a.name not in ("extra", "call")
+}
+_TIMES: Final = frozenset(("expires", "created", "updated"))
+
+
+def _written(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else plain(value)
+
+
+def _moment(value: Any) -> Any:
+    """Epoch seconds or ISO 8601 as a time; anything else as it is."""
+    if isinstance(value, bool):
+        return value
+    try:
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value)
+            return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(value, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return value

@@ -2,17 +2,21 @@
 
 import logging
 from collections.abc import AsyncIterable, Iterable, Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Unpack, overload
 
 from attrs import evolve, fields
 
 from frame_async.calls import Call
 from frame_async.engine.engine import Engine
 from frame_async.engine.operation import CallOptions, Operation
-from frame_async.engine.pool import BulkItem, BulkResults, CallPool, Source
+from frame_async.engine.pool import BulkItem, BulkResults, CallPool, Source, T
 from frame_async.errors import Problem, ValidationError
 from frame_async.models.payment_methods import BankAccount, Card
-from frame_async.models.requests import PaymentLinkSessionRequest
+from frame_async.models.requests import (
+    PaymentLinkSessionFields,
+    PaymentLinkSessionRequest,
+    shield,
+)
 from frame_async.models.sessions import PaymentLinkSession
 from frame_async.protocol.credentials import is_safe_page
 from frame_async.protocol.idempotency import check_key
@@ -20,14 +24,14 @@ from frame_async.protocol.redaction import clean
 from frame_async.protocol.retry import RetryPolicy, check_retry
 from frame_async.protocol.window import Lane
 from frame_async.serialization import dump, dump_fields, load_session, salvage_id
-from frame_async.shapes import is_listing, is_mapping
+from frame_async.shapes import is_listing, is_mapping, name_of
 
 DAY: Final = 86_400.0
 """Seconds; as long as a session lives if its request doesn't say (Frame reference, expires_in)."""
 
 Inputs = (
-    Iterable[PaymentLinkSessionRequest | BulkItem]
-    | AsyncIterable[PaymentLinkSessionRequest | BulkItem]
+    Iterable[PaymentLinkSessionRequest | BulkItem[T]]
+    | AsyncIterable[PaymentLinkSessionRequest | BulkItem[T]]
 )
 """What a bulk run can be made of."""
 
@@ -98,6 +102,7 @@ class PaymentLinkSessions:
         self._timeout = timeout
         self._policy = policy
 
+    @overload
     async def create(
         self,
         request: PaymentLinkSessionRequest,
@@ -106,11 +111,33 @@ class PaymentLinkSessions:
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
         lane: Lane | Literal["interactive", "bulk"] = Lane.INTERACTIVE,
+    ) -> PaymentLinkSession: ...
+    @overload
+    async def create(
+        self,
+        *,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        lane: Lane | Literal["interactive", "bulk"] = Lane.INTERACTIVE,
+        **fields: Unpack[PaymentLinkSessionFields],
+    ) -> PaymentLinkSession: ...
+    async def create(
+        self,
+        request: PaymentLinkSessionRequest | None = None,
+        *,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        lane: Lane | Literal["interactive", "bulk"] = Lane.INTERACTIVE,
+        **fields: Any,
     ) -> PaymentLinkSession:
         """Create one payment link session and return it.
 
         Args:
             request: what is asked for; it has checked itself on construction.
+            fields: in place of a request, its fields, as `PaymentLinkSessionRequest.from_dict`
+                takes them.
             idempotency_key: your own key for what this call is about, 1 to 255 visible
                 ASCII characters, such as an order number or `IdempotencyKey.derive`. The
                 same key with the same request gives the same session, whoever asks and
@@ -137,13 +164,15 @@ class PaymentLinkSessions:
             CallInFlightError: another process is working on the same key.
             OutcomeUnknownError: a session may exist that can't be handed over.
         """
-        check_request(request)
+        if fields:
+            fields = shield(fields)  # a traceback shows local variables
+            request = request_of(request, fields)
         options = self._options(timeout, retry, lane, idempotency_key)
-        return await self._engine.run(CREATE, request, options)
+        return await self._engine.run(CREATE, check_request(request), options)
 
     def create_many(
         self,
-        inputs: Inputs,
+        inputs: Inputs[T],
         *,
         max_in_flight: int = 32,
         ordered: bool = False,
@@ -151,7 +180,7 @@ class PaymentLinkSessions:
         retry: RetryPolicy | None = None,
         lane: Lane | Literal["interactive", "bulk"] = Lane.BULK,
         mode: Literal["sandbox", "live"] | None = None,
-    ) -> BulkResults:
+    ) -> BulkResults[T]:
         """Create a session for each input; iterate over the results with ``async for``.
 
         One `BulkResult` per input, as it finishes. Inputs are taken as results are: at most
@@ -183,7 +212,7 @@ class PaymentLinkSessions:
         """
         options = self._options(timeout, retry, lane, run=(source := Source(check_inputs(inputs))))
 
-        async def create(item: BulkItem) -> PaymentLinkSession:
+        async def create(item: BulkItem[Any]) -> PaymentLinkSession:
             check_request(item.request)
             key = None if item.idempotency_key is None else check_key(item.idempotency_key)
             return await self._engine.run(CREATE, item.request, evolve(options, key=key))
@@ -225,7 +254,7 @@ def check_lane(lane: object) -> Lane:
     raise ValidationError("invalid call", [problem])
 
 
-def check_inputs(inputs: Inputs) -> Inputs:
+def check_inputs(inputs: Inputs[Any]) -> Inputs[Any]:
     """Inputs of a bulk run: something to iterate over, and not by mistake."""
     iterable = hasattr(inputs, "__iter__") or hasattr(inputs, "__aiter__")
     if iterable and not is_mapping(inputs) and not isinstance(inputs, str | bytes):
@@ -254,17 +283,33 @@ def check_mode(mode: object) -> bool | None:
     raise ValidationError("invalid bulk run", [problem])
 
 
-def check_request(request: object) -> None:
+def request_of(request: object, fields: dict[str, Any]) -> PaymentLinkSessionRequest:
+    """The request that the fields make.
+
+    Raises:
+        ValidationError: something in them is wrong, or there is a request beside them.
+    """
+    if request is None:
+        return PaymentLinkSessionRequest.from_dict(fields)
+    request = None  # what follows raises, and a traceback shows local variables
+    names = ", ".join(map(name_of, fields))
+    problem = Problem(
+        "request", f"can't go together with {names}", "pass a request or its fields, not both"
+    )
+    raise ValidationError("invalid call", [problem])
+
+
+def check_request(request: object) -> PaymentLinkSessionRequest:
     """Refuse anything but a request, with the fix for the likely mistake."""
-    if not isinstance(request, PaymentLinkSessionRequest):
-        found = type(request).__name__
-        request = None  # what follows raises, and a traceback shows local variables
-        problem = Problem(
-            "request",
-            f"must be a PaymentLinkSessionRequest, not {found}",
-            "pass PaymentLinkSessionRequest(line_items=[...], ...)",
-        )
-        raise ValidationError("invalid call", [problem])
+    if isinstance(request, PaymentLinkSessionRequest):
+        return request
+    found = "None" if request is None else type(request).__name__
+    fix = "pass PaymentLinkSessionRequest(line_items=[...], ...)"
+    if is_mapping(request):
+        fix = "pass PaymentLinkSessionRequest.from_dict(...) of it, or its fields with **"
+    request = None  # what follows raises, and a traceback shows local variables
+    problem = Problem("request", f"must be a PaymentLinkSessionRequest, not {found}", fix)
+    raise ValidationError("invalid call", [problem])
 
 
 def check_timeout(timeout: object) -> float:

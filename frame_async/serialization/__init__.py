@@ -1,8 +1,8 @@
 """Classes to bytes and back; the only room that knows cattrs and the JSON library.
 
 Everything here is pure: `dump` gives the bytes of a request and `dump_fields` those of each
-field too, `load_session` and `load_error` read what a server answered, and `load_request`
-reads a request that somebody wrote as a mapping, such as a CSV row.
+field too, `load_request` reads them back, `load_session` and `load_error` read what a server
+answered.
 What Frame sends back by itself is in `serialization.events`, which a client has no need of.
 """
 

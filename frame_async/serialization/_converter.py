@@ -95,6 +95,8 @@ def _without_the_not_given(cls: Any, converter: Converter) -> Callable[[Any], di
     # default" is exactly what nobody gave.
     always = override(omit=False, omit_if_default=False)
     kept: dict[str, Any] = {"type": always} if cls in (Card, BankAccount) else {}
+    if cls is PaymentLinkSessionRequest:
+        kept["extra"] = override(omit=True)  # goes beside the fields, not below them
     return make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **kept)
 
 

@@ -1,7 +1,8 @@
 """For your own tests: an emulator, a client of it, a clock whose hours take no time.
 
 With pytest there is nothing to import: the plugin has the fixtures ``frame_emulator``,
-``frame_client``, ``frame_clock`` and ``frame_environment``. What is here works without.
+``frame_client``, ``frame_clock``, ``frame_environment`` and ``frame_responses``. What is here
+works without.
 """
 
 from importlib import import_module
@@ -13,15 +14,27 @@ if TYPE_CHECKING:
     from frame_async.testing.deliveries import signed_webhook
     from frame_async.testing.emulators import EmulatorThread
     from frame_async.testing.loops import LoopThread
+    from frame_async.testing.mocks import mend_aioresponses
+    from frame_async.testing.responses import FrameResponses
 
-__all__ = ["EmulatorThread", "LoopThread", "VirtualClock", "connect", "signed_webhook"]
+__all__ = [
+    "EmulatorThread",
+    "FrameResponses",
+    "LoopThread",
+    "VirtualClock",
+    "connect",
+    "mend_aioresponses",
+    "signed_webhook",
+]
 
 # Loaded when they are asked for: pytest imports the plugin, and so this, at each start.
 _HOMES = {
     "EmulatorThread": "emulators",
+    "FrameResponses": "responses",
     "LoopThread": "loops",
     "VirtualClock": "clock",
     "connect": "clients",
+    "mend_aioresponses": "mocks",
     "signed_webhook": "deliveries",
 }
 

@@ -381,6 +381,7 @@ async def test_a_refused_connection_is_retried_soon(
     assert all(slept <= 0.2 * 2**nth for nth, slept in enumerate(clock.slept))
 
 
+@pytest.mark.frame_network
 async def test_a_host_that_does_not_exist(
     connect: Connect, order: PaymentLinkSessionRequest
 ) -> None:

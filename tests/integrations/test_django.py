@@ -14,7 +14,7 @@ from attrs import frozen
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse
-from django.test import AsyncRequestFactory, override_settings
+from django.test import AsyncClient, AsyncRequestFactory, Client, override_settings
 from django.urls import path
 from support.abandoning import abandoned
 from support.asgi import hang_up_after, serve
@@ -29,6 +29,7 @@ from frame_async.integrations.django import (
     frame_of,
     make_error_middleware,
     redirect_of,
+    use_client,
     webhook_view,
 )
 from frame_async.models import Event
@@ -178,6 +179,27 @@ async def test_without_the_application_the_fix_is_logged(
             assert answer.status == 500
             assert "asgi" not in await answer.text()
     assert "put FrameApplication(get_asgi_application()) into asgi.py" in caplog.text
+
+
+async def test_djangos_test_client_finds_a_lent_client(
+    emulator: Emulator, frame: FrameClient
+) -> None:
+    """A view under Django's ``AsyncClient`` gets the client that the test lends, and only then."""
+    patterns = (path("pay", pay),)
+    with override_settings(ROOT_URLCONF=Addresses(patterns), MIDDLEWARE=[]):
+        with use_client(frame):
+            answer = await AsyncClient().get("/pay")
+        assert (answer.content.decode(),) == emulator.created()
+        with pytest.raises(ConfigurationError, match="use_client"):
+            await AsyncClient().get("/pay")
+
+
+def test_djangos_synchronous_test_client_finds_it_too(frame_client: FrameClient) -> None:
+    """So does ``Client``, without asyncio in the test."""
+    patterns = (path("pay", pay),)
+    with override_settings(ROOT_URLCONF=Addresses(patterns), MIDDLEWARE=[]):
+        with use_client(frame_client):
+            assert Client().get("/pay").status_code == 200
 
 
 # --- errors --------------------------------------------------------------------------

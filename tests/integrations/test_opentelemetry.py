@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from support.clock import FastClock
+from support.faults import FaultServer, answer, framed, refusal, session_body
 
 from frame_async import (
     CallError,
@@ -33,6 +34,7 @@ from frame_async import (
 from frame_async.emulator import Emulator
 from frame_async.errors import WindowFullError
 from frame_async.integrations.opentelemetry import OpenTelemetryObserver
+from frame_async.observers import Observer
 from frame_async.stores import MemoryStore
 
 ONCE = RetryPolicy(max_retries=0)
@@ -489,3 +491,66 @@ async def test_no_secret_is_told(bench: Bench) -> None:
     written += "".join(span.to_json() for span in bench.spans)
     for secret in ("sk_sandbox_0123456789", "4242424242424242", "payer@", "9876"):
         assert secret not in written
+
+
+# --- across the wire -----------------------------------------------------------------
+
+
+def traceparents(server: FaultServer) -> list[str]:
+    """What each request said of its trace."""
+    heads = [seen.received.partition(b"\r\n\r\n")[0].decode() for seen in server.ledger]
+    lines = [line for head in heads for line in head.splitlines() if ":" in line]
+    return [
+        v.strip() for n, _, v in (x.partition(":") for x in lines) if n.lower() == "traceparent"
+    ]
+
+
+@pytest.mark.parametrize("propagate", [True, False])
+async def test_each_attempt_carries_the_trace(
+    order: PaymentLinkSessionRequest, propagate: bool
+) -> None:
+    """Every attempt, retries too, says to which trace and span it belongs, unless told not to."""
+    tracers = TracerProvider()
+    observer = OpenTelemetryObserver(tracer_provider=tracers, propagate=propagate)
+    play = answer(refusal("503 No"), framed(session_body("pls_1")))
+    async with (
+        FaultServer.playing(play) as server,
+        FrameClient(
+            "sk_sandbox_1",
+            base_url=server.url,
+            observers=[observer],
+            rate_limit=None,
+            store=MemoryStore(),
+            clock=FastClock(),
+        ) as frame,
+    ):
+        with tracers.get_tracer("shop").start_as_current_span("checkout") as span:
+            await frame.payment_link_sessions.create(order)
+        await frame.payment_link_sessions.create(order)  # in no span: in no trace
+    context = span.get_span_context()
+    expected = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    assert traceparents(server) == ([expected] * 2 if propagate else [])
+
+
+async def test_an_observer_sends_nothing_but_its_trace(order: PaymentLinkSessionRequest) -> None:
+    """Other headers of an observer are not sent, and one that fails doesn't end the call."""
+
+    class Loud(Observer):
+        def trace_headers(self, key: str) -> Mapping[str, str]:
+            return {"traceparent": "00-1-2-01", "authorization": "Bearer other", "baggage": "a=1"}
+
+    class Failing(Observer):
+        def trace_headers(self, key: str) -> Mapping[str, str]:
+            raise ZeroDivisionError
+
+    async with (
+        FaultServer.playing(answer(framed(session_body("pls_1")))) as server,
+        FrameClient(
+            "sk_sandbox_1", base_url=server.url, observers=[Loud(), Failing()], rate_limit=None
+        ) as frame,
+    ):
+        await frame.payment_link_sessions.create(order)
+    assert traceparents(server) == ["00-1-2-01"]
+    (seen,) = server.ledger
+    assert b"Bearer other" not in seen.received
+    assert b"baggage" not in seen.received

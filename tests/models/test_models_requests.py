@@ -1,21 +1,27 @@
 """Requests check themselves: every broken rule at once, each with path, rule and fix."""
 
 import copy
+import json
 import pickle
 import sys
 from collections.abc import Callable
 from enum import Enum, IntEnum, StrEnum
-from typing import Any
+from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
 import pytest
-from attrs import evolve, fields
+from attrs import NOTHING, evolve, fields
 from attrs.exceptions import FrozenInstanceError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frame_async.errors import Problem, ValidationError
-from frame_async.models import LineItem, PaymentLinkSessionRequest
+from frame_async.models import (
+    LineItem,
+    LineItemFields,
+    PaymentLinkSessionFields,
+    PaymentLinkSessionRequest,
+)
 from frame_async.models.requests import REQUEST_FIELDS
 
 MUG = LineItem(product="prod_mug")
@@ -588,3 +594,93 @@ def test_digits_are_never_printed() -> None:
     assert 0 < sys.get_int_max_str_digits() < 5000
     with pytest.raises(ValidationError):
         request(expires_in=10**5000, line_items=[LineItem(product="p", quantity_minimum=10**5000)])
+
+
+# --- plain values --------------------------------------------------------------------
+
+
+class Reference(StrEnum):
+    """References as a shop may have them."""
+
+    ORDER = "order-1"
+
+
+def test_a_request_as_plain_values() -> None:
+    """`to_dict` gives what was given in JSON's own types, without what is secret."""
+    made = request(
+        line_items=[LineItem(product=Reference.ORDER, quantity_minimum=0)],
+        customer="cus_1",
+        client_reference_id=Reference.ORDER,
+        expires_in=86400,
+        phone_number_collection=False,
+        payment_method_data={"type": "card", "card_number": "4242"},
+        extra={"metadata": {"n": (1, 2.5, None, Reference.ORDER)}},
+    )
+    plain = made.to_dict()
+    assert plain == {
+        "line_items": [{"product": "order-1", "quantity_minimum": 0}],
+        "customer": "cus_1",
+        "client_reference_id": "order-1",
+        "expires_in": 86400,
+        "phone_number_collection": False,
+        "extra": {"metadata": {"n": [1, 2.5, None, "order-1"]}},
+    }
+    assert type(plain["client_reference_id"]) is str
+    assert type(plain["line_items"][0]["product"]) is str
+    assert type(plain["extra"]["metadata"]["n"][3]) is str
+    again = PaymentLinkSessionRequest.from_dict(json.loads(json.dumps(plain)))
+    assert again == evolve(made, payment_method_data=None, extra=plain["extra"])
+
+
+def test_what_is_given_as_plain_values_is_a_copy() -> None:
+    """Neither changing what was given as `extra` nor what `to_dict` gave changes the request."""
+    extra = {"metadata": {"a": 1}}
+    made = request(extra=extra)
+    made.to_dict()["extra"]["metadata"]["a"] = 2
+    extra["metadata"]["a"] = 3
+    assert made.extra == {"metadata": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("extra", "place", "rule"),
+    [
+        ([1], "extra", "must be a mapping, not list"),
+        ({"customer": "cus_1"}, "extra.customer", "is a field of the request"),
+        ({"line_items": []}, "extra.line_items", "is a field of the request"),
+        ({"payment_method_data": {}}, "extra.payment_method_data", "is a field of the request"),
+        ({"two words": 1}, "extra.two words", "is no name of a field"),
+        ({"a:b": 1}, "extra.?", "is no name of a field"),
+        ({"": 1}, "extra.?", "is no name of a field"),
+        ({1: 1}, "extra.?", "is no name of a field"),
+        ({"a": {"b": object()}}, "extra.a.b", "must be a JSON value, not object"),
+        ({"a": float("nan")}, "extra.a", "must be a JSON value, not float"),
+        ({"a": "\ud800"}, "extra.a", "has a character that UTF-8 can't carry"),
+    ],
+    ids=range(11),
+)
+def test_what_extra_can_not_be(extra: Any, place: str, rule: str) -> None:
+    """A name of ours, a name that is none, and a value that JSON can't carry are refused."""
+    with pytest.raises(ValidationError) as caught:
+        request(extra=extra)
+    assert [(p.path, p.rule) for p in caught.value.problems] == [(place, rule)]
+
+
+def test_a_request_with_extra_can_be_hashed_and_pickled() -> None:
+    """A request with extra fields is a value as every other one."""
+    made = request(extra={"metadata": {"a": [1]}})
+    assert hash(made) == hash(request(extra={"metadata": {"a": [1]}}))
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert made != request()
+    assert "metadata" not in repr(made)
+
+
+def test_the_keyword_arguments_are_the_fields() -> None:
+    """What ``create(**fields)`` takes is what the class has, and so for line items."""
+    for mapping, cls in (
+        (PaymentLinkSessionFields, PaymentLinkSessionRequest),
+        (LineItemFields, LineItem),
+    ):
+        assert [*get_type_hints(mapping)] != []
+        assert {*get_type_hints(mapping)} == {a.name for a in fields(cls)}
+        needed = {a.name for a in fields(cls) if a.default is NOTHING}
+        assert mapping.__required_keys__ == needed

@@ -1,6 +1,7 @@
 """What is answered, and the record of the call that it came from."""
 
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from attrs import evolve, fields
 from attrs.exceptions import FrozenInstanceError
 
 from frame_async import models
+from frame_async.errors import SessionUnreadableError, ValidationError
 from frame_async.models import (
     Attempt,
     Call,
@@ -123,3 +125,96 @@ def test_the_room_lists_what_it_offers() -> None:
     """Every name in `__all__` exists, sorted, once."""
     assert all(hasattr(models, name) for name in models.__all__)
     assert len(set(models.__all__)) == len(models.__all__)
+
+
+# --- plain values --------------------------------------------------------------------
+
+
+FULL = PaymentLinkSession(
+    id="pls_1",
+    status="open",
+    expires=datetime(2026, 6, 10, 18, 24, 41, 123456, tzinfo=UTC),
+    created=datetime(2026, 6, 9, tzinfo=UTC),
+    livemode=False,
+    url="https://pay.example/1",
+    extra={"shiny": {"new": [1, None]}, "extra": 1, "customer": {"id": "cus_1"}},
+)
+
+
+@pytest.mark.parametrize("session", [FULL, PaymentLinkSession(id="pls_2")], ids=["full", "empty"])
+def test_a_session_as_plain_values(session: PaymentLinkSession) -> None:
+    """`to_dict` gives JSON's own types, and `from_dict` the same session again."""
+    plain = session.to_dict()
+    assert PaymentLinkSession.from_dict(json.loads(json.dumps(plain))) == session
+    assert plain["id"] == session.id
+    assert "call" not in plain
+
+
+def test_the_plain_values_of_a_session() -> None:
+    """Times are in ISO 8601, what is missing is None, other fields stand beside the known ones."""
+    plain = FULL.to_dict()
+    assert plain["expires"] == "2026-06-10T18:24:41.123456+00:00"
+    assert (plain["status"], plain["updated"], plain["livemode"]) == ("open", None, False)
+    assert (plain["shiny"], plain["customer"]) == ({"new": [1, None]}, {"id": "cus_1"})
+
+
+def test_frames_answer_is_read_too() -> None:
+    """`from_dict` takes an answer of Frame; what is of another type than expected is in `extra`."""
+    session = PaymentLinkSession.from_dict(
+        {"id": "pls_1", "created": 1781115881, "updated": "2026-06-10T18:24:41", "expires": True}
+    )
+    assert session.created == datetime(2026, 6, 10, 18, 24, 41, tzinfo=UTC)
+    assert session.updated == session.created
+    assert (session.expires, session.extra) == (None, {"expires": True})
+
+
+@pytest.mark.parametrize("given", [{}, {"id": None}, {"id": 3}, [], "pls_1", None])
+def test_what_is_no_session(given: Any) -> None:
+    """Without an id there is no session, and the error says so."""
+    with pytest.raises(ValidationError, match="id: is missing"):
+        PaymentLinkSession.from_dict(given)
+
+
+def test_the_address_of_the_checkout_page() -> None:
+    """`checkout_url` is the address, or an error with the session's id and its call."""
+    assert FULL.checkout_url == "https://pay.example/1"
+    bare = PaymentLinkSession(id="pls_2", call=Call(idempotency_key="k"))
+    with pytest.raises(SessionUnreadableError, match="session pls_2 has no address") as caught:
+        bare.checkout_url  # noqa: B018
+    assert caught.value.session_id == "pls_2"
+    assert caught.value.call == bare.call
+
+
+# --- calls ---------------------------------------------------------------------------
+
+
+ATTEMPT = Attempt(outcome=Outcome.CREATED, started=datetime(2026, 6, 9, tzinfo=UTC), duration=1.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (Call(), "not_sent after 0 attempts in 0.000 s"),
+        (
+            Call(idempotency_key="k", attempts=(ATTEMPT,), outcome=Outcome.CREATED, elapsed=1.25),
+            "k: created after 1 attempt in 1.250 s",
+        ),
+        (
+            Call(idempotency_key="k", attempts=(ATTEMPT,) * 2, possible_duplicates=1),
+            (
+                "k: not_sent after 2 attempts in 0.000 s; 1 of them may have created a session"
+                " that nobody has"
+            ),
+        ),
+        (
+            Call(idempotency_key="k", replayed=True, outcome=Outcome.CREATED),
+            "k: created earlier, from the store",
+        ),
+        (Call(cancelled=True), "cancelled, not_sent after 0 attempts in 0.000 s"),
+        (Call(store_error="a\nb"), "not_sent after 0 attempts in 0.000 s; a b"),
+    ],
+    ids=range(6),
+)
+def test_a_call_on_one_line(call: Call, said: str) -> None:
+    """`str` of a call says on one line what happened."""
+    assert str(call) == said

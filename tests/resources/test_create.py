@@ -4,14 +4,19 @@ import asyncio
 import json
 import pickle
 from datetime import UTC, datetime, timedelta
+from traceback import TracebackException
+from typing import Any
 from uuid import UUID
 
 import pytest
+from attrs import evolve
 from support.faults import FaultServer, answer, framed
 
+import frame_async
 from frame_async import (
     Card,
     FrameClient,
+    IdempotencyConflictError,
     LineItem,
     Outcome,
     PaymentLinkSessionRequest,
@@ -254,6 +259,58 @@ async def test_what_is_not_a_request(frame: FrameClient, emulator: Emulator) -> 
     with pytest.raises(ValidationError, match="retry: must be a RetryPolicy"):
         await frame.payment_link_sessions.create(right, retry=3)  # type: ignore[arg-type]
     assert not emulator.ledger
+
+
+async def test_fields_in_place_of_a_request(frame: FrameClient, emulator: Emulator) -> None:
+    """The fields of a request may be keyword arguments, line items plain mappings."""
+    session = await frame.payment_link_sessions.create(
+        line_items=[{"product": "prod_1"}, LineItem(product="prod_2")],
+        client_reference_id="order-1",
+        extra={"locale": "de"},
+        idempotency_key="k-fields",
+    )
+    assert session.client_reference_id == "order-1"
+    assert emulator.ledger[0].unknown_fields == ("locale",)
+    request = PaymentLinkSessionRequest(
+        line_items=[LineItem(product="prod_1"), LineItem(product="prod_2")],
+        client_reference_id="order-1",
+        extra={"locale": "de"},
+    )
+    again = await frame.payment_link_sessions.create(request, idempotency_key="k-fields")
+    assert again.id == session.id
+    with pytest.raises(IdempotencyConflictError, match="locale"):
+        await frame.payment_link_sessions.create(
+            evolve(request, extra={"locale": "fr"}), idempotency_key="k-fields"
+        )
+
+
+async def test_wrong_fields(
+    frame: FrameClient, emulator: Emulator, order: PaymentLinkSessionRequest
+) -> None:
+    """A misspelt field is refused with a hint, and so are fields beside a request."""
+    create: Any = frame.payment_link_sessions.create
+    with pytest.raises(ValidationError, match=r"account_id: .*did you mean account\?"):
+        await create(line_items=[{"product": "p"}], account_id="a")
+    with pytest.raises(ValidationError, match="can't go together with customer"):
+        await create(order, customer="c")
+    with pytest.raises(ValidationError, match="must be a PaymentLinkSessionRequest, not None"):
+        await create()
+    with pytest.raises(ValidationError, match="from_dict"):
+        await create({"line_items": [{"product": "p"}]})
+    assert not emulator.ledger
+
+
+async def test_wrong_fields_show_no_card(frame: FrameClient) -> None:
+    """A traceback with local variables shows no payment method data, misspelt or not."""
+    create: Any = frame.payment_link_sessions.create
+    card = {"type": "card", "card_number": "4242424242424242"}
+    for name in ("payment_method_data", "payment_method_date"):
+        with pytest.raises(ValidationError) as caught:
+            await create(line_items=5, **{name: card})
+        told = TracebackException.from_exception(caught.value, capture_locals=True)
+        ours = [f for f in told.stack if f.filename.startswith(frame_async.__path__[0])]
+        assert ours
+        assert "4242" not in "".join(str(f.locals) for f in ours)
 
 
 async def test_a_policy_for_one_call(order: PaymentLinkSessionRequest) -> None:

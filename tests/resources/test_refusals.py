@@ -26,7 +26,7 @@ from frame_async.errors import (
     RateLimitedError,
 )
 from frame_async.stores import MemoryStore
-from frame_async.testing import VirtualClock
+from frame_async.testing import FrameResponses, VirtualClock
 
 ONCE = RetryPolicy(max_retries=0)
 
@@ -54,22 +54,24 @@ async def ended(
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        ("400 Bad", RequestRefusedError),
-        ("401 No", AuthenticationError),
-        ("402 No", RequestRefusedError),
-        ("403 No", PermissionDeniedError),
-        ("404 No", NotFoundError),
-        ("405 No", RequestRefusedError),
-        ("422 No", RequestRefusedError),
-        ("429 No", RateLimitedError),
-        ("500 No", OutcomeUnknownError),
+        (400, RequestRefusedError),
+        (401, AuthenticationError),
+        (402, RequestRefusedError),
+        (403, PermissionDeniedError),
+        (404, NotFoundError),
+        (405, RequestRefusedError),
+        (422, RequestRefusedError),
+        (429, RateLimitedError),
+        (500, OutcomeUnknownError),
     ],
 )
 async def test_the_status_chooses_the_error(
-    order: PaymentLinkSessionRequest, status: str, kind: type
+    frame_responses: FrameResponses, order: PaymentLinkSessionRequest, status: int, kind: type
 ) -> None:
     """Each refusal has the error of its status, and says whether a session may exist."""
-    error = await ended(answer(refusal(status)), order)
+    frame_responses.refuses(status)
+    async with frame_responses.connect() as frame:
+        error = await attempt(frame, order, retry=ONCE)
     assert type(error) is kind
     unknown = kind is OutcomeUnknownError
     begin = "a session may exist: " if unknown else "nothing was created: "

@@ -35,7 +35,7 @@ for data in (card, account, {"type": "card"}):
     dump(request), dump_fields(request)
 for wrong in ({"accont": 1}, {"line_items": [{"produkt": 1}], "success_url": "x y"}):
     try:
-        load_request(wrong)
+        PaymentLinkSessionRequest.from_dict(wrong)
     except ValidationError as error:
         str(error)
 times = b'"created":1700000000,"expires":"2026-06-10T18:24:41Z","updated":null'

@@ -24,7 +24,7 @@ from frame_async.models import (
     PaymentMethodData,
 )
 from frame_async.models.requests import REQUEST_FIELDS
-from frame_async.protocol.fingerprints import make_fingerprint
+from frame_async.protocol.fingerprints import differing_fields, make_fingerprint
 from frame_async.serialization import dump, dump_fields, dump_json, load_request
 from frame_async.serialization._json import encode
 
@@ -58,7 +58,7 @@ def request(**given: Any) -> PaymentLinkSessionRequest:
 def problems(given: Any) -> list[Problem]:
     """Everything that is wrong with a mapping."""
     with pytest.raises(ValidationError) as caught:
-        load_request(given)
+        PaymentLinkSessionRequest.from_dict(given)
     return list(caught.value.problems)
 
 
@@ -67,7 +67,7 @@ def problems(given: Any) -> list[Problem]:
 
 def test_a_full_request_is_sent_under_the_names_of_the_reference() -> None:
     """Each field is in the body by its own name, with the value that was given."""
-    assert read(dump(load_request(FULL))) == FULL
+    assert read(dump(PaymentLinkSessionRequest.from_dict(FULL))) == FULL
 
 
 def test_the_smallest_body() -> None:
@@ -181,8 +181,9 @@ def test_other_subclasses_are_sent_as_what_they_stand_for(value: Any, sent: Any)
 def test_a_request_from_a_set_of_names_is_the_same_everywhere() -> None:
     """Another process, with other hash seeds, writes the same bytes."""
     script = (
-        "import sys; from frame_async.serialization import dump, load_request;"
-        "sys.stdout.buffer.write(dump(load_request(" + repr(FULL) + ")))"
+        "import sys; from frame_async import PaymentLinkSessionRequest;"
+        "from frame_async.serialization import dump;"
+        "sys.stdout.buffer.write(dump(PaymentLinkSessionRequest.from_dict(" + repr(FULL) + ")))"
     )
     bodies = {
         subprocess.run(
@@ -193,7 +194,7 @@ def test_a_request_from_a_set_of_names_is_the_same_everywhere() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert bodies == {dump(load_request(FULL))}
+    assert bodies == {dump(PaymentLinkSessionRequest.from_dict(FULL))}
 
 
 texts = st.text(min_size=1).filter(str.strip)
@@ -222,14 +223,14 @@ requests = st.fixed_dictionaries(
 @given(given=requests)
 def test_what_is_asked_is_what_is_sent(given: dict[str, Any]) -> None:
     """Python's own JSON reader finds in the body exactly what was given."""
-    assert read(dump(load_request(given))) == given
+    assert read(dump(PaymentLinkSessionRequest.from_dict(given))) == given
 
 
 @given(given=requests)
 def test_a_body_reads_back_as_the_same_request(given: dict[str, Any]) -> None:
     """A request made of what a body says is the request that the body was made of."""
-    made = load_request(given)
-    again = load_request(read(dump(made)))
+    made = PaymentLinkSessionRequest.from_dict(given)
+    again = load_request(dump(made))
     assert again == made
     assert dump(again) == dump(made)
 
@@ -260,7 +261,10 @@ def shuffled(value: Any, chance: random.Random) -> Any:
 @given(given=requests, chance=st.randoms(use_true_random=False))
 def test_the_order_of_fields_does_not_matter(given: dict[str, Any], chance: Any) -> None:
     """Fields in any order, at any depth, give the same fingerprint."""
-    one, other = load_request(given), load_request(shuffled(given, chance))
+    one, other = (
+        PaymentLinkSessionRequest.from_dict(given),
+        PaymentLinkSessionRequest.from_dict(shuffled(given, chance)),
+    )
     assert fingerprint(one) == fingerprint(other)
 
 
@@ -271,7 +275,10 @@ def test_absent_fields_do_not_matter(given: dict[str, Any]) -> None:
     items = [
         {"quantity_minimum": None, "quantity_maximum": None} | item for item in given["line_items"]
     ]
-    one, other = load_request(given), load_request(given | absent | {"line_items": items})
+    one, other = (
+        PaymentLinkSessionRequest.from_dict(given),
+        PaymentLinkSessionRequest.from_dict(given | absent | {"line_items": items}),
+    )
     assert one == other
     assert dump(one) == dump(other)
     assert fingerprint(one) == fingerprint(other)
@@ -280,7 +287,10 @@ def test_absent_fields_do_not_matter(given: dict[str, Any]) -> None:
 @given(one=requests, other=requests)
 def test_values_matter(one: dict[str, Any], other: dict[str, Any]) -> None:
     """Requests have the same fingerprint exactly when their JSON is the same."""
-    first, second = load_request(one), load_request(other)
+    first, second = (
+        PaymentLinkSessionRequest.from_dict(one),
+        PaymentLinkSessionRequest.from_dict(other),
+    )
     bodies, prints = (dump(first), dump(second)), (fingerprint(first), fingerprint(second))
     assert (prints[0] == prints[1]) == (json.dumps(read(bodies[0])) == json.dumps(read(bodies[1])))
 
@@ -303,7 +313,10 @@ CHANGES: dict[str, Any] = {
 @pytest.mark.parametrize("name", FULL)
 def test_every_field_counts(name: str) -> None:
     """Changing a field, the order of the line items too, changes the fingerprint."""
-    one, other = load_request(FULL), load_request(FULL | {name: CHANGES[name]})
+    one, other = (
+        PaymentLinkSessionRequest.from_dict(FULL),
+        PaymentLinkSessionRequest.from_dict(FULL | {name: CHANGES[name]}),
+    )
     assert fingerprint(one) != fingerprint(other)
 
 
@@ -311,7 +324,9 @@ def test_every_field_counts(name: str) -> None:
 def test_leaving_a_field_out_counts(name: str) -> None:
     """A request without a field is another one than with it."""
     less = {key: value for key, value in FULL.items() if key != name}
-    assert fingerprint(load_request(less)) != fingerprint(load_request(FULL))
+    assert fingerprint(PaymentLinkSessionRequest.from_dict(less)) != fingerprint(
+        PaymentLinkSessionRequest.from_dict(FULL)
+    )
 
 
 def test_typed_data_and_the_same_mapping_are_one_request() -> None:
@@ -321,34 +336,38 @@ def test_typed_data_and_the_same_mapping_are_one_request() -> None:
     assert dump(request(payment_method_data=card)) == dump(request(payment_method_data=same))
 
 
-# --- load_request --------------------------------------------------------------------
+# --- from_dict -----------------------------------------------------------------------
 
 
 def test_line_items_may_be_either_kind() -> None:
     """Items that are LineItem already are taken beside mappings."""
-    made = load_request({"line_items": [LineItem(product="a"), {"product": "b"}]})
+    made = PaymentLinkSessionRequest.from_dict(
+        {"line_items": [LineItem(product="a"), {"product": "b"}]}
+    )
     assert made.line_items == (LineItem(product="a"), LineItem(product="b"))
 
 
 def test_any_mapping_will_do() -> None:
     """The mapping may be of any kind, and its items a tuple."""
-    made = load_request(MappingProxyType({"line_items": (MappingProxyType(ITEM),)}))
+    made = PaymentLinkSessionRequest.from_dict(
+        MappingProxyType({"line_items": (MappingProxyType(ITEM),)})
+    )
     assert made.line_items == (LineItem(**ITEM),)
 
 
 def test_the_given_mapping_stays_as_it_is() -> None:
     """Reading a request doesn't change what it is read from."""
     before = repr(FULL)
-    load_request(FULL)
+    PaymentLinkSessionRequest.from_dict(FULL)
     assert repr(FULL) == before
 
 
 def test_data_that_is_boxed_already_is_taken() -> None:
     """Payment method data in its own class goes through unchanged."""
     data = PaymentMethodData({"type": "card"})
-    assert load_request({"line_items": [ITEM], "payment_method_data": data}) == request(
-        line_items=[LineItem(**ITEM)], payment_method_data=data
-    )
+    assert PaymentLinkSessionRequest.from_dict(
+        {"line_items": [ITEM], "payment_method_data": data}
+    ) == request(line_items=[LineItem(**ITEM)], payment_method_data=data)
 
 
 @pytest.mark.parametrize(
@@ -356,12 +375,12 @@ def test_data_that_is_boxed_already_is_taken() -> None:
     [
         ("account_id", "account_id", "did you mean account?"),
         ("sucess_url", "sucess_url", "did you mean success_url?"),
-        ("zzz", "zzz", "use one of " + ", ".join(REQUEST_FIELDS)),
-        ("a\nb\x00", "?", "use one of " + ", ".join(REQUEST_FIELDS)),
-        ("x" * 1_000_000, "?", "use one of " + ", ".join(REQUEST_FIELDS)),
-        (3, "?", "use one of " + ", ".join(REQUEST_FIELDS)),
-        (None, "?", "use one of " + ", ".join(REQUEST_FIELDS)),
-        ((1, 2), "?", "use one of " + ", ".join(REQUEST_FIELDS)),
+        ("zzz", "zzz", "use one of " + ", ".join([*REQUEST_FIELDS, "extra"])),
+        ("a\nb\x00", "?", "use one of " + ", ".join([*REQUEST_FIELDS, "extra"])),
+        ("x" * 1_000_000, "?", "use one of " + ", ".join([*REQUEST_FIELDS, "extra"])),
+        (3, "?", "use one of " + ", ".join([*REQUEST_FIELDS, "extra"])),
+        (None, "?", "use one of " + ", ".join([*REQUEST_FIELDS, "extra"])),
+        ((1, 2), "?", "use one of " + ", ".join([*REQUEST_FIELDS, "extra"])),
     ],
     ids=range(8),
 )
@@ -459,7 +478,7 @@ def test_a_mapping_is_right_or_raises_one_kind_of_error(
     """Whatever a mapping holds, it becomes a request that can be sent, or a ValidationError."""
     refusal: ValidationError | None = None
     try:
-        body = dump(load_request(given | extra))
+        body = dump(PaymentLinkSessionRequest.from_dict(given | extra))
     except ValidationError as error:
         refusal, body = error, b"{}"
     assert refusal is None or refusal.problems
@@ -480,7 +499,7 @@ def test_a_mapping_is_right_or_raises_one_kind_of_error(
 def test_a_refused_mapping_shows_no_card(given: Any) -> None:
     """Neither the message nor a traceback with local variables shows payment method data."""
     with pytest.raises(ValidationError) as caught:
-        load_request(given)
+        PaymentLinkSessionRequest.from_dict(given)
     told = TracebackException.from_exception(caught.value, capture_locals=True)
     ours = [frame for frame in told.stack if frame.filename.startswith(PACKAGE)]
     assert ours
@@ -492,3 +511,32 @@ def test_json_in_the_order_given() -> None:
     assert dump_json({"b": 1, "a": [None, "é", New.URL]}) == (
         '{"b":1,"a":[null,"é","https://shop.example/"]}'.encode()
     )
+
+
+# --- extra ---------------------------------------------------------------------------
+
+
+EXTRA: dict[str, Any] = {"metadata": {"a": [1, None, "x"]}, "locale": None, "tip": 0.5}
+
+
+def test_extra_fields_are_sent_beside_the_others() -> None:
+    """Fields that the class doesn't know stand beside those that it knows, None included."""
+    sent = dump(request(client_reference_id="o", extra=EXTRA))
+    assert read(sent) == {"client_reference_id": "o", "line_items": [{"product": "p"}]} | EXTRA
+    assert dump(request(extra={})) == dump(request())
+
+
+def test_extra_fields_are_read_back() -> None:
+    """A body with fields that the class doesn't know reads back as the same request."""
+    made = request(client_reference_id="o", extra=EXTRA)
+    assert load_request(dump(made)) == made
+
+
+def test_extra_fields_take_part_in_the_fingerprint() -> None:
+    """Another value in an extra field is another request, and the field is named."""
+    one = make_fingerprint(dump_fields(request(extra=EXTRA))[1])
+    other = make_fingerprint(dump_fields(request(extra=EXTRA | {"tip": 0.6}))[1])
+    none = make_fingerprint(dump_fields(request())[1])
+    assert differing_fields(one, other) == ("tip",)
+    assert differing_fields(one, none) == ("locale", "metadata", "tip")
+    assert differing_fields(one, one) == ()

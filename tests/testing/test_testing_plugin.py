@@ -68,15 +68,18 @@ ORDERS = """
 """
 
 
-def test_the_examples_of_the_how_to(tmp_path: Path) -> None:
-    """The tests on the page pass with the settings on the page, in the order of the page."""
-    page = (DOCS / "how-to" / "test-your-shop.md").read_text()
-    (settings,) = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("name", ["test-your-shop", "mock"])
+def test_the_examples_of_the_how_to(tmp_path: Path, name: str) -> None:
+    """The tests on the page pass with the settings for them, in the order of the page."""
+    first = (DOCS / "how-to" / "test-your-shop.md").read_text()
+    (settings,) = re.findall(r"^```ini\n(.*?)^```$", first, re.MULTILINE | re.DOTALL)
+    page = (DOCS / "how-to" / f"{name}.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     tests = [block for block in blocks if "def test_" in block]
     suite(tmp_path, conftest=ORDERS, test_page="\n\n".join(tests))
     (tmp_path / "pytest.ini").write_text(f"{settings}filterwarnings = error\n")
-    assert f"{len(tests)} passed" in run(tmp_path, plugins=PLUGINS[:2])
+    count = sum(block.count("def test_") for block in tests)
+    assert f"{count} passed" in run(tmp_path, plugins=PLUGINS[:2])
 
 
 UNUSED = """
@@ -87,7 +90,8 @@ UNUSED = """
         assert pytestconfig.pluginmanager.has_plugin("frame_async.testing.plugin")
         ours = {name for name in sys.modules if name.startswith("frame_async")}
         light = {"frame_async", "frame_async._version", "frame_async.testing"}
-        assert ours == light | {"frame_async.testing.plugin"}
+        engine = {"frame_async.engine", "frame_async.engine.guards"}
+        assert ours == light | engine | {"frame_async.testing.plugin"}
         loaded = {name.partition(".")[0] for name in sys.modules}
         assert not loaded & {"asyncio", "aiohttp", "attr", "attrs", "cattrs", "msgspec"}
 
@@ -297,3 +301,142 @@ def test_wrong_options(tmp_path: Path) -> None:
     assert "takes options by name only, such as limit=None" in said
     assert "unexpected keyword argument 'limits'" in said
     assert "limit must be at least 1" in said
+
+
+OUTSIDE = """
+    import asyncio
+    import pytest
+    from frame_async import FrameClient, LineItem, NotSentError
+    from frame_async import PaymentLinkSessionRequest, RetryPolicy
+
+    ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
+
+    def pay(key="sk_sandbox_1", url="https://frame.invalid"):
+        async def main():
+            once = RetryPolicy(max_retries=0)
+            async with FrameClient(key, base_url=url, retry=once, rate_limit=None) as frame:
+                await frame.payment_link_sessions.create(ORDER)
+        asyncio.run(main())
+
+    def reach_out(key="sk_sandbox_1"):
+        with pytest.raises(NotSentError, match="no connection"):
+            pay(key)
+"""
+
+REFUSED = """
+    def test_unmarked():
+        try:
+            pay()
+        except Exception:
+            pass  # as a shop that logs it and goes on
+
+    @pytest.mark.frame_network
+    def test_live_key():
+        pay("sk_production_1")
+
+    @pytest.fixture
+    def paid():
+        pay()
+
+    def test_fixture(paid):
+        pass
+
+    def test_many():
+        async def main():
+            async with FrameClient("sk_sandbox_1", base_url="https://frame.invalid") as frame:
+                async for _ in frame.payment_link_sessions.create_many([ORDER] * 9):
+                    pass
+        asyncio.run(main())
+"""
+
+ALLOWED = """
+    @pytest.mark.frame_network
+    def test_marked():
+        reach_out()
+
+    @pytest.mark.frame_network(live=True)
+    def test_live():
+        reach_out("sk_production_1")
+
+    @pytest.mark.frame_network
+    class TestMarked:
+        def test_in_class(self):
+            reach_out()
+
+    def test_this_machine():
+        with pytest.raises(NotSentError, match="no connection"):
+            pay(url="http://localhost:9")
+        with pytest.raises(NotSentError, match="no connection"):
+            pay("sk_production_1", url="http://127.0.0.1:9")
+
+    def test_mocked(frame_responses):
+        frame_responses.creates()
+        pay()
+
+    def test_mocked_by_aioresponses():
+        with aioresponses() as mocked:
+            mocked.post("https://frame.invalid/v1/payment_link_sessions", payload={"id": "1"})
+            pay("sk_production_1")
+"""
+
+
+def code(*parts: str) -> str:
+    """One module of several parts."""
+    return "\n".join(textwrap.dedent(part) for part in parts)
+
+
+def test_no_test_sends_to_another_machine(tmp_path: Path) -> None:
+    """A test that would send elsewhere fails, whatever it catches; so with a live key, if marked.
+
+    The message names the address and what to do, and shows no key.
+    """
+    with pytest.raises(AssertionError) as caught:
+        run(suite(tmp_path, test_outside=code(OUTSIDE, REFUSED)), "--showlocals")
+    said = str(caught.value)
+    assert "3 failed, 1 error" in said
+    sent = "sending to https://frame.invalid/v1 is refused in tests"
+    assert said.count(f"{sent}; use frame_emulator or frame_responses") >= 3
+    assert f"{sent} with a live key" in said
+    assert "Bearer sk_" not in said
+
+
+def test_a_test_may_send_to_another_machine(tmp_path: Path) -> None:
+    """A marked test may send elsewhere, with a live key if it says so; mocks always may."""
+    imports = "from aioresponses import aioresponses"
+    ran = run(suite(tmp_path, test_outside=code(imports, OUTSIDE, ALLOWED)))
+    assert "6 passed" in ran
+
+
+INI = """
+    def test_the_ini_option():
+        reach_out()
+
+    def test_live_key():
+        with pytest.raises(BaseException, match="with a live key"):
+            pay("sk_production_1")
+"""
+
+
+def test_the_ini_option_lets_all_tests_out(tmp_path: Path) -> None:
+    """With the ini option every test may send elsewhere, though not with a live key."""
+    folder = suite(tmp_path, test_outside=code(OUTSIDE, INI))
+    (folder / "pytest.ini").write_text("[pytest]\nframe_network = true\nfilterwarnings = error\n")
+    assert "2 passed" in run(folder, plugins=PLUGINS[:1])
+
+
+LAZY = """
+    def test_lazy():
+        import asyncio
+        from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
+        async def main():
+            async with FrameClient("sk_sandbox_1", base_url="https://frame.invalid") as frame:
+                order = PaymentLinkSessionRequest(line_items=[LineItem(product="p")])
+                await frame.payment_link_sessions.create(order)
+        asyncio.run(main())
+"""
+
+
+def test_a_client_imported_late_is_refused_too(tmp_path: Path) -> None:
+    """A test that imports the client only when it runs is watched as the others are."""
+    with pytest.raises(AssertionError, match="is refused in tests"):
+        run(suite(tmp_path, test_lazy=LAZY))

@@ -18,6 +18,7 @@ from frame_async import (
     RequestRefusedError,
     RetryPolicy,
 )
+from frame_async.bulk import BulkItem, BulkResult, BulkResults
 from frame_async.testing import EmulatorThread, VirtualClock, connect
 from frame_async.webhooks import (
     Event,
@@ -90,6 +91,37 @@ async def the_fixtures(frame_emulator: EmulatorThread, frame_clock: VirtualClock
     async with connect(frame_emulator, timeout=5) as frame:
         assert_type(frame, FrameClient)
     assert_type(frame_clock.time(), float)
+
+
+async def the_plain_values(frame: FrameClient, request: PaymentLinkSessionRequest) -> None:
+    session = await frame.payment_link_sessions.create(
+        line_items=[{"product": "prod_1"}, LineItem(product="prod_2")],
+        client_reference_id=None,
+        payment_method_data={"type": "card"},
+        extra={"locale": "de"},
+        idempotency_key="order-42",
+    )
+    assert_type(session.checkout_url, str)
+    assert_type(session.to_dict(), dict[str, Any])
+    assert_type(PaymentLinkSession.from_dict({"id": "pls_1"}), PaymentLinkSession)
+    assert_type(PaymentLinkSessionRequest.from_dict(request.to_dict()), PaymentLinkSessionRequest)
+    await frame.payment_link_sessions.create(line_items=[{"produkt": "p"}])  # type: ignore[list-item]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await frame.payment_link_sessions.create(customer="c")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await frame.payment_link_sessions.create(request, customer="c")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+async def many(frame: FrameClient, request: PaymentLinkSessionRequest, row: int) -> None:
+    assert_type(BulkItem(request), BulkItem[Any])
+    assert_type(BulkItem(request, "key", row), BulkItem[int])
+    assert_type(BulkItem(request, context=row), BulkItem[int])
+    async for bare in frame.payment_link_sessions.create_many([request], ordered=True):
+        assert_type(bare, BulkResult[Any])
+        assert_type(bare.session, PaymentLinkSession | None)
+    results = frame.payment_link_sessions.create_many(BulkItem(request, "k", n) for n in range(9))
+    assert_type(results, BulkResults[int])
+    async for result in results:
+        assert_type(result, BulkResult[int])
+        assert_type(result.item.context, int)
 
 
 def the_models(item: LineItem) -> None:
