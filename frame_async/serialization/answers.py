@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final
 
 from frame_async.errors import ServerAnswer, UnreadableError
-from frame_async.serialization import _json
+from frame_async.serialization._lenient import decode_answer
 from frame_async.shapes import is_listing, is_mapping
 
 _TITLE: Final = re.compile(r"(?i)<title[^>]{0,99}>([^<]{0,999})</title")
@@ -29,7 +29,7 @@ def load_error(
 ) -> ServerAnswer:
     """Read an error answer; `clean` makes every text in it safe to show."""
     try:
-        decoded = _json.decode(data, "error answer")
+        decoded = decode_answer(data, "error answer")
     except UnreadableError:
         return ServerAnswer(status, message=_page(data, clean), request_id=request_id)
     body = _object(decoded)

@@ -226,7 +226,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "no JSON": (PAYER + b"}", "is not JSON"),
     "byte-order mark": (b"\xef\xbb\xbf" + event_body(), "is not JSON"),
     "invalid UTF-8": (b'{"id": "\xff' + PAYER[1:] + b"}", "is not UTF-8"),
-    "surrogate": (b'{"id": "\\ud800"}', "is not JSON"),
+    "half an emoji for an id": (b'{"id": "\\ud800", "type": "t"}', "id: must be 1 to 255 visible"),
     "list": (b"[" + PAYER + b"]", "is a JSON list"),
     "text": (PAYER, "is a JSON str"),
     "null": (b"null", "is a JSON NoneType"),
