@@ -288,7 +288,7 @@ def test_a_signed_url_ends_with_its_signature() -> None:
     for longer in (f"{url}&", f"{url}&utm=1"):
         message = "something follows the parameter frame_signature"
         assert str(refused(longer, scheme)) == message
-    assert str(refused(url.replace("42", "\ud800"), scheme)) == MATCH
+    assert str(refused(url.replace("order=42", "\ud800"), scheme)) == MATCH
 
 
 # --- the scheme
