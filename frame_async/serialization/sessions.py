@@ -36,12 +36,12 @@ def load_session(data: bytes, call: Call) -> PaymentLinkSession:
         UnreadableError: no JSON object that came whole, or one without an id.
     """
     decoded = as_object(decode_answer(data, _WHAT), _WHAT)
-    problems: Sequence[Problem] = ()
+    session, problems = None, ()
     try:
         session = _read(decoded, call=call, unread=())
     except UnreadableError as error:
         problems = error.problems
-    if problems:  # after the handler, so that no error of it has this one for its context
+    if session is None:  # after the handler, so that no error has this one for its context
         session = _read_the_rest(decoded, call, problems)
     if not any(char.isprintable() and not char.isspace() for char in session.id):
         rule = "must not be blank" if session.id else "must not be empty"
