@@ -36,7 +36,8 @@ def load_session(data: bytes, call: Call) -> PaymentLinkSession:
         UnreadableError: no JSON object that came whole, or one without an id.
     """
     decoded = as_object(decode_answer(data, _WHAT), _WHAT)
-    session, problems = None, ()
+    session: PaymentLinkSession | None = None
+    problems: Sequence[Problem] = ()
     try:
         session = _read(decoded, call=call, unread=())
     except UnreadableError as error:
