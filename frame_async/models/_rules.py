@@ -24,7 +24,8 @@ TOO_MUCH: Final = object()
 _LEAVE_OUT = "give one, or leave the field out"
 _HALF = re.compile(r"[\ud800-\udfff]")
 _EMAIL = re.compile(r"\S+@[^\s@]+")
-_UNSAFE_IN_URL = re.compile(r"[\s\x00-\x20\x7f-\xa0\ud800-\udfff<>\"\\^`{|}]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_FORM = "use the form https://host/path"
 
 
 def text(value: object) -> Broken:
@@ -73,24 +74,35 @@ def email(value: object) -> Broken:
 
 
 def web_url(value: object) -> Broken:
-    """An absolute HTTP(S) URL (Frame reference: ``success_url``, ``cancel_url``)."""
+    """An absolute HTTP(S) URL (Frame reference: ``success_url``, ``cancel_url``).
+
+    It has a host, and no space or control character. Whatever else is in it is sent as given.
+    """
     broken = text(value)
     if broken is not None or not isinstance(value, str):
         return broken
-    if _UNSAFE_IN_URL.search(value):
-        return "must be a URL without spaces or control characters", "percent-encode them"
-    if not _has_web_host(str.__str__(value)):  # str() of a str enum is its member's name
-        return "must be an absolute HTTP(S) URL", "use the form https://host/path"
-    return None
+    plain = str.__str__(value)  # str() of a str enum is its member's name
+    if _CONTROL.search(plain):
+        return "has a control character", "take it out, or percent-encode it"
+    if any(map(str.isspace, plain)):
+        return "has a space", "percent-encode it, such as %20"
+    return _address(plain)
 
 
-def _has_web_host(value: str) -> bool:
+def _address(value: str) -> Broken:
     try:
         parts: SplitResult = urlsplit(value)
-        port = parts.port  # reading it is what checks it
     except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+        return "has a host that can't be read", _FORM
+    if parts.scheme not in ("http", "https") or not value.partition(":")[2].startswith("//"):
+        return "must be an absolute HTTP(S) URL", _FORM
+    if not parts.hostname:
+        return "has no host", _FORM
+    try:
+        fits = parts.port != 0
+    except ValueError:
+        fits = False
+    return None if fits else ("has a port that isn't from 1 to 65535", "mend it, or leave it out")
 
 
 def json_value(value: object, path: str) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """What Frame sends back by itself: the events of webhooks (Frame's documentation of webhooks)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,8 +13,10 @@ class EventType:
     """The events around a payment link; others come as they are."""
 
     PAYMENT_LINK_CREATED: Final = "payment_link.created"
+    """A payment link was made in Frame's dashboard; it is no session."""
     TRANSFER_SUCCEEDED: Final = "transfer.succeeded"
-    """The payment landed; Frame names this as the one to wait for."""
+    """The payment landed; Frame names this as the one to wait for. Nothing that is published
+    of it ties it to a session for certain, see `Event.references`."""
     TRANSFER_FAILED: Final = "transfer.failed"
     CHARGE_INTENT_SUCCEEDED: Final = "charge_intent.succeeded"
 
@@ -38,7 +40,7 @@ class Event:
     livemode: bool | None = None
     """True for live mode, False for Frame's sandbox mode."""
     data: Mapping[str, Any] = field(factory=dict[str, Any], hash=False, repr=False)
-    """What it happened to: a session, a transfer, a charge intent, ..."""
+    """What it happened to: a transfer, a charge intent, a payment link of the dashboard, ..."""
     extra: Mapping[str, Any] = field(factory=dict[str, Any], hash=False, repr=False)
     """Fields of the body that this class doesn't know, such as ``object``, as they came."""
 
@@ -47,12 +49,26 @@ class Event:
         """The payment link session that this is about, as far as ``data`` tells.
 
         That is the ``id`` of a session, or the ``payment_link_session`` of anything else.
-        Frame has published neither; they are what the emulator sends.
+        Frame has published neither for an event. The ``data`` of ``payment_link.created`` is
+        a payment link of Frame's dashboard (Frame's SDKs), whose id is none of a session.
         """
-        if self.type.startswith("payment_link."):
+        if self.data.get("object") in _SESSIONS:
             return _text(self.data.get("id"))
         named = self.data.get("payment_link_session")
         return _text(named.get("id") if is_mapping(named) else named)
+
+    def references(self) -> dict[str, str]:
+        """Every value in ``data`` that may tie the event to an order, by the path it came from.
+
+        Such as ``{"data.metadata.order": "42", "data.account": "acc_1"}``: the session, your
+        own reference, ``reference`` and ``metadata``, and what the event names (charge intent,
+        customer, account), in expanded objects as well. Whole numbers are given as digits.
+        Frame publishes ``charge_intent``, ``account``, ``account_id``, ``metadata`` and
+        ``reference`` for a Transfer, and not what it fills them with (Frame's documentation of
+        transfers), so compare them with what you know, and leave what matches no order, or
+        several, to a person.
+        """
+        return dict(_references(self.data, "data"))
 
     @property
     def client_reference_id(self) -> str | None:
@@ -63,6 +79,35 @@ class Event:
     def failure_code(self) -> str | None:
         """Why a payment failed, as far as ``data`` tells."""
         return _text(self.data.get("failure_code"))
+
+
+_SESSIONS: Final = ("payment_link.session", "payment_link_session")
+_OWN: Final = ("client_reference_id", "reference")
+_NAMED: Final = ("payment_link_session", "charge_intent", "customer", "account", "account_id")
+
+
+def _references(data: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """Paths and values; an event is never nested deep, its reader sees to that."""
+    if data.get("object") in _SESSIONS:
+        yield from _reference(data.get("id"), f"{path}.id")
+    for name in _OWN:
+        yield from _reference(data.get(name), f"{path}.{name}")
+    metadata = data.get("metadata")
+    for name, value in metadata.items() if is_mapping(metadata) else ():
+        yield from _reference(value, f"{path}.metadata.{name}")
+    for name in _NAMED:
+        value = data.get(name)
+        if is_mapping(value):
+            if value.get("object") not in _SESSIONS:
+                yield from _reference(value.get("id"), f"{path}.{name}.id")
+            yield from _references(value, f"{path}.{name}")
+        else:
+            yield from _reference(value, f"{path}.{name}")
+
+
+def _reference(value: object, path: str) -> Iterator[tuple[str, str]]:
+    if type(value) is int or (isinstance(value, str) and value.strip()):
+        yield path, str(value)
 
 
 def _text(value: object) -> str | None:

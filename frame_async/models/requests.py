@@ -10,6 +10,7 @@ from attrs import AttrsInstance, field, fields, frozen
 
 from frame_async.errors import Problem, ValidationError
 from frame_async.models._rules import (
+    Broken,
     Rule,
     email,
     flag,
@@ -188,8 +189,17 @@ class PaymentLinkSessionRequest:
         return _shown(self)
 
 
+_GIVE_PRODUCT: Final = "give the product's id"
+
+
+def _product(value: object) -> Broken:
+    broken = text(value)
+    empty = broken is not None and isinstance(value, str) and not str.strip(value)
+    return (broken[0], _GIVE_PRODUCT) if broken and empty else broken
+
+
 _ITEM_RULES: Final[Mapping[str, Rule]] = {
-    "product": text,
+    "product": _product,
     "quantity_minimum": integer(0),
     "quantity_maximum": integer(0),
 }
@@ -241,7 +251,7 @@ def _item_problems(item: object, path: str) -> Iterator[Problem]:
         yield Problem(path, f"must be a LineItem, not {kind(item)}", "pass LineItem(product=...)")
         return
     if cast("str | None", item.product) is None:
-        yield Problem(f"{path}.product", "is missing", "give the product's id")
+        yield Problem(f"{path}.product", "is missing", _GIVE_PRODUCT)
     broken = _broken(item, _ITEM_RULES, f"{path}.")
     yield from broken
     low, high = item.quantity_minimum, item.quantity_maximum

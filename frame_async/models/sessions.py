@@ -29,8 +29,9 @@ class PaymentStatus:
 class PaymentLinkSession:
     """A payment link session as Frame answered it.
 
-    Only ``id`` is certain. A field that the answer lacks is ``None``, one that this
-    class doesn't know is kept in ``extra``. Times are aware datetimes in UTC.
+    Only ``id`` is certain. A field that the answer lacks is ``None``, and so is one of
+    another type than it should have: ``unread`` names it. One that this class doesn't know
+    is kept in ``extra``. Times are aware datetimes in UTC.
     """
 
     id: str
@@ -66,7 +67,11 @@ class PaymentLinkSession:
     url: str | None = None
     """Address of the hosted checkout page. Not in Frame's reference, but in Frame's SDKs."""
     extra: Mapping[str, Any] = field(factory=dict[str, Any], hash=False, repr=False)
-    """Fields of the answer that this class doesn't know, as they came."""
+    """As they came: fields of the answer that this class doesn't know, those in ``unread``, and
+    objects that Frame put in the place of an id (the field has the id then). JSON that can't
+    be read is here as its text."""
+    unread: tuple[str, ...] = ()
+    """Paths of the fields that had a value of another type than expected. They are ``None``."""
     call: Call = field(factory=Call, eq=False, repr=False)
     """The record of the call that created it."""
 

@@ -13,6 +13,7 @@ from frame_async.errors import Problem, ValidationError
 LONGEST_KEY: Final = 255
 """Characters; the limit that other payment APIs publish for theirs."""
 
+_SECRET: Final = re.compile(r"(sk|pk|rk)_(sandbox|production|live|test)_|whsec_")
 _KEY: Final = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
 
@@ -51,9 +52,9 @@ def check_key(key: object) -> str:
     """The caller's own key, unchanged.
 
     Raises:
-        ValidationError: not 1 to 255 characters of visible ASCII.
+        ValidationError: not 1 to 255 characters of visible ASCII, or an API key.
     """
-    if isinstance(key, str) and _KEY.fullmatch(key):
+    if isinstance(key, str) and _KEY.fullmatch(key) and not _SECRET.match(key):
         return str.__str__(key)  # an enum's own text is another
     fix = f"use 1 to {LONGEST_KEY} visible ASCII characters"
     raise ValidationError("invalid idempotency key", [Problem("idempotency_key", _fault(key), fix)])
@@ -66,4 +67,6 @@ def _fault(key: object) -> str:
         return "must not be empty"
     if len(key) > LONGEST_KEY:
         return f"must not be longer than {LONGEST_KEY} characters, has {len(key)}"
+    if _KEY.fullmatch(key):
+        return "must not be an API key or a secret"
     return "must be visible ASCII, without spaces or control characters"

@@ -26,6 +26,14 @@ _HEX: Final = re.compile(r"([0-9a-f]{2})+")
 _URL: Final = re.compile(r"https?://[^\s\x00-\x20\x7f]+")
 
 
+_DOMAIN: Final = re.compile(r"[ -~]{0,64}")
+
+
+def _domain(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, str) or not _DOMAIN.fullmatch(value):
+        raise ConfigurationError(f"{attribute.name} must be up to 64 ASCII characters")
+
+
 def _name(_: object, attribute: "Attribute[Any]", value: object) -> None:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ConfigurationError(
@@ -88,6 +96,9 @@ class RedirectScheme:
     )
     """What is signed: the text of the payload (for ``json``, before percent-encoding), or
     the URL up to the signature, which must then be its last parameter."""
+    domain: str = field(default="frame_redirect.", validator=_domain)
+    """Stands before what is signed, so that under one secret for webhooks and redirects
+    neither can pass for the other: Frame signs the bare body of a webhook."""
     max_age: float | None = field(default=3600.0, validator=_seconds_or_none)
     """Seconds after which a redirect is refused; None never refuses one for its age."""
     leeway: float = field(default=60.0, validator=_seconds)
@@ -111,6 +122,7 @@ def append_payload(url: str, payload: bytes, scheme: RedirectScheme, secrets: Se
     kept = _without(query, {scheme.payload_name, scheme.signature_name})
     unsigned = f"{base}?{'&'.join([*kept, f'{scheme.payload_name}={text}'])}"
     message = _signed_text(text, scheme) if scheme.covers == "payload" else unsigned.encode()
+    message = scheme.domain.encode() + message
     signature = _spelled(secrets.sign(message, scheme.algorithm), scheme.digest)
     return f"{unsigned}&{scheme.signature_name}={signature}{mark}{fragment}"
 
@@ -160,6 +172,7 @@ def signed_payload(url: str, scheme: RedirectScheme, secrets: Secrets) -> bytes:
         if _name_of(parts[-1]) != scheme.signature_name:
             raise RedirectError(f"something follows the parameter {scheme.signature_name}")
         message = head[: -len(parts[-1]) - 1].encode("utf-8", "surrogatepass")
+    message = scheme.domain.encode() + message
     if not secrets.match(message, digest, scheme.algorithm):
         raise RedirectError(
             "the signature doesn't match: another secret or scheme, or the URL was changed"
@@ -200,7 +213,9 @@ def _from_base64url(text: str) -> bytes | None:
     """What is written in base64url without padding; None when it is not."""
     if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
         return None
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    # Bits to spare in the last character: many texts would stand for the same bytes.
+    return data if _written(data, "base64url") == text else None
 
 
 def check_age(issued_at: datetime | None, now: float, scheme: RedirectScheme) -> None:

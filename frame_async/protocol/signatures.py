@@ -27,6 +27,9 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 _SECRET: Final = re.compile(r"[!-~]{1,512}")
 _API_KEY: Final = ("sk_", "pk_")
+_PREFIX: Final = "whsec_"
+SHORTEST_SECRET: Final = 16
+"""Characters of a secret after its prefix; Frame's have 32, and few can be guessed."""
 _SIGNATURE: Final = re.compile(r"sha256=([0-9A-Fa-f]{64})")
 
 
@@ -95,6 +98,11 @@ def _fault_of_one(secret: object, source: str) -> str:
         )
     if secret.startswith(_API_KEY):
         return f"{source} is an API key; use the secret that belongs to the webhook endpoint"
+    if len(secret.removeprefix(_PREFIX)) < SHORTEST_SECRET:
+        return (
+            f"{source} is too short: give a secret of {SHORTEST_SECRET} characters or more, "
+            f"not counting {_PREFIX}"
+        )
     return ""
 
 

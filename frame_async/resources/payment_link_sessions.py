@@ -39,12 +39,22 @@ _logger = logging.getLogger("frame_async")
 
 
 def load(body: bytes, call: Call) -> PaymentLinkSession:
-    """The session in an answer, without an address that a payer must not be sent to.
+    """The session in an answer.
+
+    What can't be read of it is logged once: the paths of the fields, never a value. An address
+    that isn't an https page is kept from payers, and like those it is in ``extra``.
 
     Raises:
         UnreadableError: there is none in it.
     """
     session = load_session(body, call)
+    if session.unread and not call.replayed:
+        _logger.warning(
+            "%s: session %s was created, but fields of its answer can't be read: %s",
+            call.idempotency_key,
+            clean(session.id),
+            ", ".join(session.unread),
+        )
     if session.url is None or is_safe_page(session.url):
         return session
     _logger.warning(
@@ -52,7 +62,7 @@ def load(body: bytes, call: Call) -> PaymentLinkSession:
         call.idempotency_key,
         clean(session.id),
     )
-    return evolve(session, url=None)
+    return evolve(session, url=None, extra={**session.extra, "url": session.url})
 
 
 def lifetime(request: PaymentLinkSessionRequest) -> float:

@@ -52,13 +52,12 @@ def decode(data: bytes, what: str, decoder: msgspec.json.Decoder[Any] = _decoder
     raise UnreadableError(what, [Problem("", rule, "expected one JSON object")])
 
 
-def decode_object(data: bytes, what: str) -> dict[str, Any]:
-    """The same, of a JSON object.
+def as_object(decoded: object, what: str) -> dict[str, Any]:
+    """What was decoded, if it is a JSON object.
 
     Raises:
         UnreadableError: it is none.
     """
-    decoded = decode(data, what)
     if isinstance(decoded, dict):
         return cast("dict[str, Any]", decoded)
     found = type(decoded).__name__

@@ -24,7 +24,7 @@ def moment(value: object, _: object = None) -> datetime:
             return datetime.fromtimestamp(value, UTC)
         except (ValueError, OverflowError, OSError):
             raise MismatchError("must be a time between the years 1 and 9999") from None
-    if isinstance(value, str) and _ISO_8601.fullmatch(value):
+    if type(value) is str and _ISO_8601.fullmatch(value):
         return _from_iso(value)
     raise MismatchError(f"must be epoch seconds or an ISO 8601 time, not {type(value).__name__}")
 

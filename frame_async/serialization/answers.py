@@ -1,6 +1,8 @@
 """Reading what a server said when it said no, in every envelope that Frame uses.
 
-The newest is ``{"error": {"type", "message", "errors": {nested hash of lists}}}``;
+The newest is ``{"error_details": {"message"} or "text", "error": "Unprocessable Entity"}``,
+which Frame's mobile SDKs call the standard envelope. Frame's CLI reads
+``{"error": {"type", "message", "errors": {nested hash of lists}}}``;
 also seen are ``{"error": "text"}``, ``{"error": {"message", "code"}}``,
 ``{"code", "message"}``, ``{"code", "error_details": {...}}``, and HTML from a proxy.
 Nothing here ever fails: an answer in a new form loses its details, not its status.
@@ -12,7 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 from frame_async.errors import ServerAnswer, UnreadableError
-from frame_async.serialization import _json
+from frame_async.serialization._lenient import decode_answer
 from frame_async.shapes import is_listing, is_mapping
 
 _TITLE: Final = re.compile(r"(?i)<title[^>]{0,99}>([^<]{0,999})</title")
@@ -29,16 +31,18 @@ def load_error(
 ) -> ServerAnswer:
     """Read an error answer; `clean` makes every text in it safe to show."""
     try:
-        decoded = _json.decode(data, "error answer")
+        decoded = decode_answer(data, "error answer")
     except UnreadableError:
         return ServerAnswer(status, message=_page(data, clean), request_id=request_id)
     body = _object(decoded)
     inner = _object(body.get("error")) or body
+    details = body.get("error_details")
+    said = details.get("message") if is_mapping(details) else details
     return ServerAnswer(
         status,
         type=_first(clean, inner.get("type"), body.get("type")),
         code=_first(clean, inner.get("code"), body.get("code")),
-        message=_first(clean, inner.get("message"), body.get("error"), body.get("message")),
+        message=_first(clean, inner.get("message"), said, body.get("error"), body.get("message")),
         field_errors=_field_errors(inner, body, clean),
         request_id=request_id,
     )
@@ -55,12 +59,20 @@ def _first(clean: Callable[[str], str], *candidates: object) -> str | None:
 def _field_errors(
     inner: Mapping[str, Any], body: Mapping[str, Any], clean: Callable[[str], str]
 ) -> dict[str, tuple[str, ...]]:
-    nested = inner.get("errors") or body.get("errors") or body.get("error_details")
+    nested = inner.get("errors") or body.get("errors") or _without_message(body)
     found: dict[str, tuple[str, ...]] = {}
     for path, message in islice(_flat(nested, "", _DEEPEST), _MOST_FIELDS):
         place = clean(path)
         found[place] = (*found.get(place, ()), clean(message))
     return found
+
+
+def _without_message(body: Mapping[str, Any]) -> object:
+    details = body.get("error_details")
+    if not is_mapping(details):
+        return None if isinstance(details, str) else details
+    text = isinstance(details.get("message"), str)
+    return {name: value for name, value in details.items() if not text or name != "message"}
 
 
 def _flat(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:

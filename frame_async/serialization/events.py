@@ -12,6 +12,7 @@ from frame_async.models.events import Event
 from frame_async.models.redirects import Redirect
 from frame_async.serialization import _json
 from frame_async.serialization._converter import reader
+from frame_async.serialization._lenient import decode_signed
 from frame_async.shapes import is_listing, is_mapping
 
 DEEPEST: Final = 64
@@ -83,7 +84,7 @@ def dump_redirect(redirect: Redirect) -> bytes:
 
 
 def _object(data: bytes, what: str) -> dict[str, Any]:
-    decoded = _json.decode_object(data, what)
+    decoded = _json.as_object(decode_signed(data, what), what)
     if fault := _fault(decoded, data):
         raise UnreadableError(what, [Problem("", fault, "expected one plain JSON object")])
     return decoded

@@ -11,6 +11,7 @@ import pytest
 from attrs.exceptions import FrozenInstanceError
 
 from frame_async.emulator import Emulator, LedgerEntry
+from frame_async.emulator.state.sessions import Session, Sessions
 
 PATH = "/v1/payment_link_sessions"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -144,6 +145,44 @@ async def test_ledger_tells_the_whole_exchange(
             key_suffix="ator",
         ),
     )
+
+
+async def test_what_nobody_can_say_of_frame_is_remarked(
+    emulator: Emulator, http: aiohttp.ClientSession, order: dict[str, Any]
+) -> None:
+    """Null and an unknown kind of payment method are taken; the ledger says so, no value."""
+    wallet = {"type": "apple_pay", "token": "Zyxwv"}
+    body = {**order, "expires_in": None, "customer_email": None, "payment_method_data": wallet}
+    answer = await http.post(PATH, json=body)
+    assert answer.status == 201
+    session = await answer.json()
+    assert session["expires"] - session["created"] == 86_400
+    (entry,) = emulator.ledger
+    assert entry.remarks == (
+        "expires_in is null: taken as not given, which Frame may see otherwise",
+        "customer_email is null: taken as not given, which Frame may see otherwise",
+        "payment_method_data of type apple_pay can't be paid with here",
+    )
+    assert "Zyxwv" not in str(entry)
+    snapshot = await (await http.get("/_emulator/snapshot")).json()
+    assert snapshot["sessions"][0]["not_payable"] == "apple_pay"
+    assert snapshot["requests"][0]["remarks"] == list(entry.remarks)
+    page = await (await http.get(f"/pay/{session['id']}")).text()
+    assert "<code>apple_pay</code>, which can't be paid with here" in page
+    assert LedgerEntry.load(json.loads(json.dumps(entry.dump()))) == entry
+
+
+def test_of_a_foreign_payment_method_only_the_type_is_kept() -> None:
+    """A session's state has the type, which comes back, and nothing else of the data."""
+    wallet = {"type": "apple_pay", "token": "Zyxwv"}
+    session = Sessions().create(
+        {"line_items": [{"product": "p"}], "payment_method_data": wallet}, 0
+    )
+    assert "Zyxwv" not in str(session.dump())
+    assert Session.load(session.dump()).not_payable == session.not_payable == "apple_pay"
+    smuggled = {**session.dump(), "given": {"payment_method_data": wallet}}
+    with pytest.raises(ValueError, match="payment_method_data is not a field that is kept"):
+        Session.load(smuggled)
 
 
 async def test_ledger_entries_are_hashable_and_frozen(

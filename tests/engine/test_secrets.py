@@ -59,7 +59,7 @@ async def echo(wire: Wire) -> None:
 PLAYS: dict[str, Play] = {
     "refused, echoing": echo,
     "HTML, echoing": answer(*[refusal("502 Bad", body=f"<title>{KEY}</title>".encode())] * 2),
-    "unreadable, echoing": answer(framed(f'{{"id": 1, "x": "{KEY} {NUMBER}"}}'.encode())),
+    "unreadable, echoing": answer(framed(f'{{"id": [1], "x": "{KEY} {NUMBER}"}}'.encode())),
     "cut, echoing": answer(framed(f'{{"id": "{KEY}", "x": '.encode())),
     "garbled": answer(f"HTTP/1.1 2O1 {KEY}\r\n\r\n".encode()),
     "lost": lose_request(),

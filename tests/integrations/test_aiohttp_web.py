@@ -316,7 +316,9 @@ async def test_a_redirect_is_verified_as_it_was_asked_for(
     http: aiohttp.ClientSession, covers: Any
 ) -> None:
     """The address counts byte for byte, however aiohttp would spell it; else there is None."""
-    signer = RedirectSigner("a_secret", scheme=RedirectScheme(covers=covers, max_age=None))
+    signer = RedirectSigner(
+        "a_secret_of_our_own", scheme=RedirectScheme(covers=covers, max_age=None)
+    )
     found: list[Redirect | None] = []
 
     async def thanks(request: web.Request) -> web.Response:

@@ -421,7 +421,7 @@ async def test_the_client_is_open_as_long_as_an_action_needs_it(emulator: Emulat
 
 def test_a_redirect_is_read() -> None:
     """A genuine redirect is read, whatever Host it came to; a forged one is None."""
-    signer = RedirectSigner("a_secret")
+    signer = RedirectSigner("a_secret_of_our_own")
     back = Redirect(session="ses_1", result="paid", issued_at=datetime.now(UTC))
     url = signer.append("https://shop.example/thanks?a=%20b&c=%F0%9F%8D%BA", back)
     make = AsyncRequestFactory()
@@ -434,7 +434,9 @@ def test_a_redirect_is_read() -> None:
 @pytest.mark.parametrize("covers", ["payload", "url"])
 async def test_a_redirect_that_came_over_a_socket_is_read(covers: Any) -> None:
     """Every byte of the address counts where all of it is signed; a changed one is None."""
-    signer = RedirectSigner("a_secret", scheme=RedirectScheme(covers=covers, max_age=None))
+    signer = RedirectSigner(
+        "a_secret_of_our_own", scheme=RedirectScheme(covers=covers, max_age=None)
+    )
     found: list[Redirect | None] = []
 
     async def thanks(request: HttpRequest) -> HttpResponse:

@@ -372,7 +372,9 @@ def thanks(signer: RedirectSigner) -> FastAPI:
 @pytest.mark.parametrize(("covers", "told"), [("payload", True), ("url", True), ("url", False)])
 async def test_every_byte_of_a_redirect_counts(covers: Any, told: bool) -> None:
     """Where all of an address is signed it is read as it was asked for; a changed one is None."""
-    signer = RedirectSigner("a_secret", scheme=RedirectScheme(covers=covers, max_age=None))
+    signer = RedirectSigner(
+        "a_secret_of_our_own", scheme=RedirectScheme(covers=covers, max_age=None)
+    )
     found: list[Redirect | None] = []
     app, page = FastAPI(), "/thanks" if not told else "/thanks/%7e"
 
@@ -435,7 +437,7 @@ async def test_a_webhook_is_seen_through_when_its_request_is_cancelled(emulator:
 
 async def test_a_redirect_is_verified(http: aiohttp.ClientSession) -> None:
     """A genuine redirect is read; a forged one is a 400, or None where a page is neutral."""
-    signer = RedirectSigner("a_secret")
+    signer = RedirectSigner("a_secret_of_our_own")
     back = Redirect(session="ses_1", result="paid", issued_at=datetime.now(UTC))
     async with serve(thanks(signer)) as url:
         for page, forged in (("strict", 400), ("kind", 200)):
@@ -629,7 +631,7 @@ async def test_by_itself_a_handler_goes_on(emulator: Emulator, http: aiohttp.Cli
 
 async def test_starlette_alone(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """The same without FastAPI: the client, a redirect, an error."""
-    signer = RedirectSigner("a_secret")
+    signer = RedirectSigner("a_secret_of_our_own")
 
     async def pay(request: Request) -> JSONResponse:
         session = await frame_of(request).payment_link_sessions.create(ORDER)

@@ -289,7 +289,9 @@ async def test_a_webhook_is_seen_through_when_its_request_is_cancelled(
 @pytest.mark.parametrize(("covers", "told"), [("payload", True), ("url", True), ("url", False)])
 async def test_a_redirect_is_verified(covers: Any, told: bool) -> None:
     """A genuine address says what became of the session; with another one there is None."""
-    signer = RedirectSigner("a_secret", scheme=RedirectScheme(covers=covers, max_age=None))
+    signer = RedirectSigner(
+        "a_secret_of_our_own", scheme=RedirectScheme(covers=covers, max_age=None)
+    )
     found: list[Redirect | None] = []
 
     @get("/thanks")

@@ -279,7 +279,9 @@ async def test_a_webhook_is_seen_through_when_frame_hangs_up(
 @pytest.mark.parametrize("covers", ["payload", "url"])
 async def test_a_redirect_is_verified(covers: Any) -> None:
     """A genuine address says what became of the session; with another one there is None."""
-    signer = RedirectSigner("a_secret", scheme=RedirectScheme(covers=covers, max_age=None))
+    signer = RedirectSigner(
+        "a_secret_of_our_own", scheme=RedirectScheme(covers=covers, max_age=None)
+    )
     found: list[Redirect | None] = []
     app = Quart(__name__)
 

@@ -17,9 +17,12 @@ def event(type_: str = EventType.TRANSFER_SUCCEEDED, **data: Any) -> Event:
 @pytest.mark.parametrize(
     ("about", "session"),
     [
-        (event("payment_link.created", id="ses_1"), "ses_1"),
-        (event("payment_link.created", id="ses_1", payment_link_session="other"), "ses_1"),
-        (event("payment_link.created", payment_link_session="ses_1"), None),
+        (event("payment_link.created", id="pl_1", object="payment_link"), None),
+        (event("payment_link.created", id="pl_1", name="Mug", link_id="x", status="active"), None),
+        (event("payment_link.created", id="pl_1", payment_link_session="ses_1"), "ses_1"),
+        (event("payment_link.created", id="ses_1", object="payment_link.session"), "ses_1"),
+        (event("session.paid", id="ses_1", object="payment_link_session"), "ses_1"),
+        (event(id="x", object=["payment_link_session"]), None),
         (event(id="tr_1", payment_link_session="ses_1"), "ses_1"),
         (event("charge_intent.succeeded", payment_link_session="ses_1"), "ses_1"),
         (event("transfer.teleported", payment_link_session={"id": "ses_1"}), "ses_1"),
@@ -36,6 +39,47 @@ def event(type_: str = EventType.TRANSFER_SUCCEEDED, **data: Any) -> Event:
 def test_the_session_of_an_event(about: Event, session: str | None) -> None:
     """The session's id is found where the event's type has it, or is None."""
     assert about.session_id == session
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ({}, {}),
+        ({"id": "tr_1", "object": "transfer", "status": "succeeded", "amount": 100}, {}),
+        (
+            {
+                "charge_intent": "ci_1", "account": "acc_1", "account_id": "acc_1",
+                "metadata": {"order": "42", "n": 7, "no": None, "": " ", "flag": True, "x": ["y"]},
+                "reference": "order-42", "failure_reason": "x",
+            },
+            {
+                "data.reference": "order-42", "data.metadata.order": "42", "data.metadata.n": "7",
+                "data.charge_intent": "ci_1", "data.account": "acc_1", "data.account_id": "acc_1",
+            },
+        ),
+        (
+            {
+                "payment_link_session": {"id": "s", "object": "payment_link.session",
+                                         "client_reference_id": "o"},
+                "charge_intent": {"id": "ci_1", "metadata": {"order": "o"}, "customer": {"id": "c"},
+                                  "account": None},
+            },
+            {
+                "data.payment_link_session.id": "s",
+                "data.payment_link_session.client_reference_id": "o",
+                "data.charge_intent.id": "ci_1", "data.charge_intent.metadata.order": "o",
+                "data.charge_intent.customer.id": "c",
+            },
+        ),
+        ({"id": "s", "object": "payment_link_session", "customer": 1.5}, {"data.id": "s"}),
+        ({"id": "pl_1", "object": "payment_link", "link_id": "x", "name": "Mug"}, {}),
+        ({"metadata": ["order-42"], "reference": {"id": "x"}, "client_reference_id": ""}, {}),
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_references(data: dict[str, Any], found: dict[str, str]) -> None:
+    """Each value that may tie an event to an order comes with its path, and no other."""
+    assert event(**data).references() == found
 
 
 @pytest.mark.parametrize("name", ["client_reference_id", "failure_code"])

@@ -37,21 +37,21 @@ SESSION = PaymentLinkSession(
 
 
 def test_the_fields_are_those_of_the_reference() -> None:
-    """Every field of Frame's example is there by its name, beside `url`, `extra` and `call`."""
+    """Every field of Frame's example is there by its name, beside four of our own."""
     assert {a.name for a in fields(PaymentLinkSession)} == {
         "id", "customer_email", "payment_status", "phone_number_collection",
         "shipping_address_collection", "status", "client_reference_id", "object", "expires",
         "created", "updated", "livemode", "customer", "account", "payment_method",
-        "url", "extra", "call",
+        "url", "extra", "unread", "call",
     }  # fmt: skip
 
 
 def test_only_the_id_is_certain() -> None:
     """All other fields of an answer are None unless they are there."""
     session = PaymentLinkSession(id="ses_1")
-    others = {a.name for a in fields(PaymentLinkSession)} - {"id", "extra", "call"}
+    others = {a.name for a in fields(PaymentLinkSession)} - {"id", "extra", "unread", "call"}
     assert {getattr(session, name) for name in others} == {None}
-    assert (session.extra, session.call) == ({}, Call())
+    assert (session.extra, session.unread, session.call) == ({}, (), Call())
     with pytest.raises(TypeError, match="id"):
         PaymentLinkSession()  # type: ignore[call-arg]
 

@@ -88,6 +88,23 @@ def test_other_characters_are_refused(key: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["sk_sandbox_abc", "sk_production_abc", "pk_sandbox_abc", "sk_live_x", "whsec_0123456789"],
+)
+def test_a_secret_is_no_key(key: str) -> None:
+    """An API key or webhook secret given as idempotency key is refused, and not repeated."""
+    error = refusal(key)
+    assert error.problems[0].rule == "must not be an API key or a secret"
+    assert key not in str(error)
+
+
+@pytest.mark.parametrize("key", ["sk_42", "order-sk_sandbox_1", "sku_sandbox_1", "pk-live_1"])
+def test_what_only_resembles_a_secret_is_a_key(key: str) -> None:
+    """Keys of one's own that begin or end like one are keys."""
+    assert check_key(key) == key
+
+
 @given(st.text(min_size=1, max_size=255))
 def test_any_text_is_a_key_only_if_visible_ascii(key: str) -> None:
     """Among all texts, exactly those of visible ASCII are keys."""

@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import pytest
 from attrs import asdict
+from hypothesis import given
+from hypothesis import strategies as st
 
 from frame_async.errors import ConfigurationError, RedirectError
 from frame_async.protocol.redirects import (
@@ -21,7 +23,7 @@ from frame_async.protocol.redirects import (
 from frame_async.protocol.signatures import Secrets, check_secrets
 from frame_async.secret import Secret
 
-SECRET = "whsec_0123456789"
+SECRET = "whsec_0123456789abcdef"
 PAYLOADS = [
     b"",
     b"\0\0\x17",
@@ -61,7 +63,7 @@ def by_hand(payload: bytes, scheme: RedirectScheme = PLAIN, before: str = "https
     unsigned = f"{before}{scheme.payload_name}={text}"
     plain = text.encode() if scheme.encoding == "base64url" else payload
     signed = plain if scheme.covers == "payload" else unsigned.encode()
-    mac = hmac.new(SECRET.encode(), signed, scheme.algorithm).digest()
+    mac = hmac.new(SECRET.encode(), scheme.domain.encode() + signed, scheme.algorithm).digest()
     written = mac.hex() if scheme.digest == "hex" else base64url(mac)
     return f"{unsigned}&{scheme.signature_name}={written}"
 
@@ -95,6 +97,7 @@ def test_the_defaults_of_a_scheme() -> None:
         "algorithm": "sha256",
         "digest": "hex",
         "covers": "payload",
+        "domain": "frame_redirect.",
         "max_age": 3600.0,
         "leeway": 60.0,
     }
@@ -164,8 +167,8 @@ def test_a_plus_is_a_space_in_json() -> None:
 def test_each_secret_verifies() -> None:
     """With several secrets a signature under each is right, and with none of them refused."""
     url = by_hand(b"x")
-    assert signed_payload(url, PLAIN, secrets("other", SECRET)) == b"x"
-    assert "the signature doesn't match" in str(refused(url, PLAIN, "other"))
+    assert signed_payload(url, PLAIN, secrets("another_secret_of_ours", SECRET)) == b"x"
+    assert "the signature doesn't match" in str(refused(url, PLAIN, "another_secret_of_ours"))
 
 
 # --- what is refused
@@ -227,13 +230,43 @@ def test_a_digest_in_base64url(written: str) -> None:
     assert str(refused(f"?{PAYLOAD}&frame_signature={written}", scheme)) == message
 
 
-@pytest.mark.parametrize("text", ["", "a", "YWJja", "YQ==", "YQ=", "a+b/", "!", "YQ."])
+@pytest.mark.parametrize("text", ["", "a", "YWJja", "YQ==", "YQ=", "a+b/", "!", "YQ.", "YR", "YWJ"])
 def test_a_payload_that_is_no_base64url(text: str) -> None:
     """Signed text that is no base64url without padding is refused, and said to be signed."""
-    mac = hmac.new(SECRET.encode(), text.encode(), "sha256").hexdigest()
+    mac = hmac.new(SECRET.encode(), f"frame_redirect.{text}".encode(), "sha256").hexdigest()
     error = refused(f"?frame_payload={text}&frame_signature={mac}")
     assert str(error) == "the payload is signed, but no base64url"
     assert error.signed
+
+
+@given(st.binary(min_size=1, max_size=40), st.integers(1, 3))
+def test_spare_bits_do_not_verify(payload: bytes, spare: int) -> None:
+    """Of the texts that base64url would read as one signature, one alone is right."""
+    scheme = RedirectScheme(digest="base64url")
+    url = append_payload("https://a.b/", payload, scheme, secrets())
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet.index(url[-1])
+    assert last % 4 == 0  # 32 bytes leave 2 bits over
+    assert signed_payload(url, scheme, secrets()) == payload
+    error = refused(url[:-1] + alphabet[last + spare], scheme)
+    assert str(error) == "the parameter frame_signature must be in base64url"
+
+
+def test_a_webhook_is_no_redirect_and_the_other_way_round() -> None:
+    """Under one secret, what signs a webhook signs no redirect, and no redirect a webhook."""
+    text = base64url(b'{"session":"s","result":"paid"}')
+    of_webhook = hmac.new(SECRET.encode(), text.encode(), "sha256").hexdigest()
+    url = f"https://a.b/?frame_payload={text}&frame_signature={of_webhook}"
+    assert "doesn't match" in str(refused(url))
+    assert signed_payload(url, RedirectScheme(domain=""), secrets())
+    for covers in ("payload", "url"):
+        scheme = RedirectScheme(covers=covers, encoding="json")
+        signed_url = append_payload("https://a.b/", b'{"id":"evt_1"}', scheme, secrets())
+        digest = bytes.fromhex(signed_url.rpartition("=")[2])
+        for body in (b'{"id":"evt_1"}', signed_url.rpartition("&")[0].encode()):
+            assert not secrets().match(body, digest, "sha256")
+    with pytest.raises(ConfigurationError, match="domain must be up to 64 ASCII characters"):
+        RedirectScheme(domain="é")
 
 
 @pytest.mark.parametrize("digest", ["hex", "base64url"])
@@ -255,7 +288,7 @@ def test_a_signed_url_ends_with_its_signature() -> None:
     for longer in (f"{url}&", f"{url}&utm=1"):
         message = "something follows the parameter frame_signature"
         assert str(refused(longer, scheme)) == message
-    assert str(refused(url.replace("42", "\ud800"), scheme)) == MATCH
+    assert str(refused(url.replace("order=42", "\ud800"), scheme)) == MATCH
 
 
 # --- the scheme

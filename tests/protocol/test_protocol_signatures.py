@@ -20,7 +20,7 @@ from frame_async.protocol.signatures import (
 from frame_async.secret import Secret
 
 PACKAGE = frame_async.__path__[0]
-ONE, TWO, THREE = "whsec_PRIVATE1", "PRIVATE2", "PRIVATE3"
+ONE, TWO, THREE = "whsec_PRIVATE1234567890", "PRIVATE2_abcdefgh", "PRIVATE3_abcdefgh"
 VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 DIGITS = "0123456789abcdef" * 3 + "FEDCBA9876543210"
 GOOD = f"sha256={DIGITS}"
@@ -29,7 +29,7 @@ GOOD = f"sha256={DIGITS}"
 class Kept(StrEnum):
     """A caller's way of keeping secrets."""
 
-    ONE = "whsec_PRIVATE1"
+    ONE = "whsec_PRIVATE1234567890"
 
 
 def secrets_of(given: object) -> Secrets:
@@ -87,13 +87,15 @@ def test_the_first_secret_signs_and_each_matches() -> None:
     assert not secrets.match(b"message", digest("PRIVATE4", b"message"))
 
 
-@pytest.mark.parametrize("secrets", [ONE, [ONE], (ONE,), Kept.ONE, [Kept.ONE], ["x", ONE]])
+@pytest.mark.parametrize("secrets", [ONE, [ONE], (ONE,), Kept.ONE, [Kept.ONE], ["x" * 16, ONE]])
 def test_secrets_come_alone_or_listed(secrets: object) -> None:
     """A string is one secret, a list or tuple has several, and a subclass of str is a string."""
     assert secrets_of(secrets).match(b"message", digest(ONE, b"message"))
 
 
-@pytest.mark.parametrize("secret", ["x", VISIBLE, "x" * 512, "whsec_", "xsk_", "k_", "SK_x"])
+@pytest.mark.parametrize(
+    "secret", ["x" * 16, VISIBLE, "x" * 512, "whsec_" * 4, "xsk_" * 4, "k_" * 8, "SK_" * 6]
+)
 def test_visible_ascii_is_a_secret(secret: str) -> None:
     """Up to 512 characters of visible ASCII are a secret, with whsec_ or without."""
     assert secrets_of(secret).sign(b"") == digest(secret, b"")
@@ -105,6 +107,7 @@ SHAPE = (
 )
 KEY = " is an API key; use the secret that belongs to the webhook endpoint"
 LISTED = " must be a string or a list of strings, not "
+SHORT = " is too short: give a secret of 16 characters or more, not counting whsec_"
 BAD: list[tuple[object, str]] = [
     (None, f"given{LISTED}NoneType"),
     (b"PRIVATE", f"given{LISTED}bytes"),
@@ -121,6 +124,10 @@ BAD: list[tuple[object, str]] = [
     *((text, f"given{SHAPE}") for text in ("PRIVATE\u00e9", "PRIVATE" + "x" * 506, "sk_PRIVATE ")),
     ("sk_PRIVATE", f"given{KEY}"),
     (["pk_PRIVATE", ONE], f"given[0]{KEY}"),
+    ("a", f"given{SHORT}"),
+    ("whsec_", f"given{SHORT}"),
+    ("whsec_PRIVATE12345678", f"given{SHORT}"),
+    ([ONE, "PRIVATE12345678"], f"given[1]{SHORT}"),
 ]
 
 

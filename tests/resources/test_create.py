@@ -213,6 +213,35 @@ async def test_an_address_that_no_payer_may_be_sent_to_is_withheld(
     withheld = url is not None and not given
     assert len([said for said in warned if "withheld" in said and "pls_1" in said]) == 2 * withheld
     assert not [said for said in warned if url and url in said]
+    assert [session.extra for session in sessions] == [{"url": url} if withheld else {}] * 2
+
+
+async def test_what_cannot_be_read_costs_no_session(
+    order: PaymentLinkSessionRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The checkout address is handed over, and one warning names the other fields, no values."""
+    address = "https://pay.example/s/1"
+    answered = {
+        "id": "pls_1",
+        "url": address,
+        "account": {"id": "acc_1", "name": "Zyxwv"},
+        "livemode": "Zyxwv",
+        "expires": "Zyxwv",
+    }
+    body = json.dumps(answered).encode()
+    async with (
+        FaultServer.playing(answer(framed(body))) as server,
+        FrameClient("sk_sandbox_1", base_url=server.url, store=MemoryStore()) as frame,
+    ):
+        create = frame.payment_link_sessions.create
+        session, again = [await create(order, idempotency_key="order-42") for _ in range(2)]
+    assert session == again
+    assert (session.url, session.account) == (address, "acc_1")
+    assert session.unread == ("expires", "livemode")
+    (warned,) = [record.getMessage() for record in caplog.records if record.name == "frame_async"]
+    assert warned.startswith("order-42: session pls_1 was created")
+    assert warned.endswith(": expires, livemode")
+    assert "Zyxwv" not in caplog.text
 
 
 @pytest.mark.parametrize(

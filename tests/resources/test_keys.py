@@ -255,7 +255,7 @@ async def test_an_unreadable_session_is_not_made_again(
     ("body", "session_id", "says"),
     [
         (b'{"id": "pls_1", ', "pls_1", "is not JSON"),
-        (b'{"id": "pls_1", "livemode": "no"}', "pls_1", "livemode: must be bool, not str"),
+        (b'{"id": "", "livemode": "no"}', None, "id: must not be empty"),
         (b'{"id": "sk_sandbox_abcdefgh", ', None, "its id is lost"),
         (b"[]", None, "its id is lost"),
     ],

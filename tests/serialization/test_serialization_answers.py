@@ -30,7 +30,7 @@ def texts(answer: ServerAnswer) -> list[str]:
 # --- the envelopes of frame-api.md ---------------------------------------------------
 
 
-def test_the_newest_envelope() -> None:
+def test_the_envelope_of_the_cli() -> None:
     """Type, message and nested field errors of the envelope that Frame's CLI reads."""
     answer = load(
         {
@@ -53,6 +53,30 @@ def test_the_newest_envelope() -> None:
             "profile.individual": ("is missing", "is odd"),
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("details", "message", "field_errors"),
+    [
+        ("Product is gone", "Product is gone", {}),
+        ({"message": "Product is gone"}, "Product is gone", {}),
+        ({"message": "No", "customer": ["is odd"]}, "No", {"customer": ("is odd",)}),
+        ({"message": ["is odd"]}, "Unprocessable Entity", {"message": ("is odd",)}),
+        (["is odd"], "Unprocessable Entity", {"": ("is odd",)}),
+        ("", "Unprocessable Entity", {}),
+        (None, "Unprocessable Entity", {}),
+    ],
+)
+def test_the_standard_envelope(details: Any, message: str, field_errors: dict[str, Any]) -> None:
+    """What the details say is the message, and the status in words where they say nothing."""
+    answer = load({"error_details": details, "error": "Unprocessable Entity"})
+    assert answer == ServerAnswer(422, message=message, field_errors=field_errors)
+
+
+def test_an_error_with_half_an_emoji() -> None:
+    """An error that quotes a cut name is read like any other."""
+    answer = load_error(422, b'{"error": {"code": "bad", "message": "Ada \\ud83d"}}', clean=clean)
+    assert (answer.code, answer.message) == ("bad", "Ada \ufffd")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,28 @@ def test_when_it_happened(fields: dict[str, Any], created: datetime, extra: Any)
     assert (event.created, event.extra) == (created, extra)
 
 
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDE00", b"\xed\xa0\xbd"])
+def test_half_an_emoji_costs_no_event(half: bytes) -> None:
+    """A name that JavaScript cut in the middle of an emoji is read, U+FFFD in its place."""
+    assert data_of(b'{"name":["Ada %b \\\\ud83d"]}' % half) == {"name": ["Ada \ufffd \\ud83d"]}
+    redirect = load_redirect(b'{"session":"s","result":"paid","client_reference_id":"%b"}' % half)
+    assert redirect.client_reference_id == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("data", "rule"),
+    [
+        (rb'{"a":"\ud83d","a":1}', "has a name twice in one object"),
+        (rb'{"\ud83d":"\ud83d","b":9223372036854775808}', "has an integer of more than 64 bits"),
+        (rb'["\ud83d",NaN]', "is not JSON: "),
+        (b'"\\ud83d \xff"', "is not "),
+    ],
+)
+def test_half_an_emoji_excuses_nothing_else(data: bytes, rule: str) -> None:
+    """Beside it, an event is read as strictly as any other."""
+    assert refused(data).startswith(rule)
+
+
 def test_a_field_named_extra_is_extra() -> None:
     """A body can't overwrite the place where unknown fields go."""
     event = load_event(b'{"id":"e","type":"t","extra":[1],"x":2}')

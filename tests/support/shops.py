@@ -75,7 +75,8 @@ def read_payload(address: str, secret: str = SECRET) -> dict[str, Any]:
     pairs = parse_qsl(query, keep_blank_values=True)
     (payload,) = [value for name, value in pairs if name == "frame_payload"]
     (signature,) = [value for name, value in pairs if name == "frame_signature"]
-    assert signature == hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    signed = f"frame_redirect.{payload}"
+    assert signature == hmac.new(secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
     decoded = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
     content: dict[str, Any] = json.loads(decoded)
     return content

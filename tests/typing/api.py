@@ -76,7 +76,7 @@ async def the_webhooks(body: bytes, headers: Mapping[str, str]) -> None:
 
 
 def the_redirects(url: str) -> None:
-    signer = RedirectSigner("secret", scheme=RedirectScheme(covers="url", max_age=None))
+    signer = RedirectSigner("a_redirect_secret", scheme=RedirectScheme(covers="url", max_age=None))
     redirect = signer.verify(url)
     assert_type(redirect, Redirect)
     assert_type(redirect.result, str)

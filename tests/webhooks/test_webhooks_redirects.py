@@ -57,7 +57,9 @@ def by_hand(payload: Any = PAID, secret: str = SECRET) -> str:
     """The two parameters as the emulator makes them, with nothing of the code under test."""
     raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     text = base64.urlsafe_b64encode(raw).decode().rstrip("=")
-    digest = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    digest = hmac.new(
+        secret.encode(), f"frame_redirect.{text}".encode(), hashlib.sha256
+    ).hexdigest()
     return f"frame_payload={text}&frame_signature={digest}"
 
 
@@ -102,7 +104,7 @@ def test_the_agreed_form_is_written() -> None:
     assert "=" not in text
     assert (
         parts[1].partition("=")[2]
-        == hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+        == hmac.new(SECRET.encode(), f"frame_redirect.{text}".encode(), hashlib.sha256).hexdigest()
     )
 
 
@@ -291,7 +293,9 @@ def test_a_signed_payload_that_is_no_redirect(payload: Any, says: str) -> None:
 def test_a_signed_text_that_is_no_base64url() -> None:
     """Text that was signed as it is, but isn't base64url, is refused after its signature."""
     for text in ("a", "a=", "a+b/", "!"):
-        digest = hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+        digest = hmac.new(
+            SECRET.encode(), f"frame_redirect.{text}".encode(), hashlib.sha256
+        ).hexdigest()
         error = refused(f"?frame_payload={text}&frame_signature={digest}")
         assert str(error) == "the payload is signed, but no base64url"
         assert error.signed
@@ -368,7 +372,7 @@ def test_another_scheme_by_hand() -> None:
         digest="base64url",
     )  # fmt: skip
     raw = json.dumps(PAID | {"client_reference_id": "ä + b"}, ensure_ascii=False).encode()
-    digest = hmac.new(SECRET.encode(), raw, hashlib.sha512).digest()
+    digest = hmac.new(SECRET.encode(), b"frame_redirect." + raw, hashlib.sha512).digest()
     written = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     for text in (quote(raw), quote(raw).replace("%20", "+"), quote(raw, safe='{}",:')):
         redirect = own.verify(f"https://a.b/?p={text}&s={written}")
@@ -384,7 +388,12 @@ def test_a_signature_over_the_url() -> None:
     url = own.append("https://shop.example/thanks?order=42#top", REDIRECT)
     head = url.partition("#")[0]
     unsigned, _, digest = head.rpartition("&frame_signature=")
-    assert digest == hmac.new(SECRET.encode(), unsigned.encode(), hashlib.sha256).hexdigest()
+    assert (
+        digest
+        == hmac.new(
+            SECRET.encode(), f"frame_redirect.{unsigned}".encode(), hashlib.sha256
+        ).hexdigest()
+    )
     assert own.verify(url) == REDIRECT
     for changed in (
         url.replace("order=42", "order=43"),

@@ -78,13 +78,13 @@ def test_any_change_of_the_signature_is_noticed(bit: int) -> None:
         WebhookReceiver(SECRET).verify(body, {"X-Frame-Signature": f"sha256={digest.hex()}"})
 
 
-def test_a_published_example() -> None:
-    """The signature is HMAC-SHA256, as RFC 4231 defines it (test case 2)."""
-    digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+def test_what_openssl_signs() -> None:
+    """The signature is HMAC-SHA256, as openssl computes it of RFC 4231's message."""
+    digest = "1965eccd1338f941021a0e1c8aa95dd0c9de9df51a07e2381836333b1390237c"
     headers = {"X-Frame-Signature": f"sha256={digest}"}
     body = b"what do ya want for nothing?"
     with pytest.raises(WebhookError, match="signed, but unusable") as caught:
-        WebhookReceiver("Jefe").verify(body, headers)
+        WebhookReceiver(SECRET).verify(body, headers)
     assert caught.value.signed
 
 
@@ -226,7 +226,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "no JSON": (PAYER + b"}", "is not JSON"),
     "byte-order mark": (b"\xef\xbb\xbf" + event_body(), "is not JSON"),
     "invalid UTF-8": (b'{"id": "\xff' + PAYER[1:] + b"}", "is not UTF-8"),
-    "surrogate": (b'{"id": "\\ud800"}', "is not JSON"),
+    "half an emoji for an id": (b'{"id": "\\ud800", "type": "t"}', "id: must be 1 to 255 visible"),
     "list": (b"[" + PAYER + b"]", "is a JSON list"),
     "text": (PAYER, "is a JSON str"),
     "null": (b"null", "is a JSON NoneType"),
@@ -333,6 +333,8 @@ BAD_SECRETS: dict[str, tuple[Any, str]] = {
     "a space inside": (SECRET[:9] + " " + SECRET[9:], "secrets has whitespace"),
     "not ASCII": (SECRET + "é", "secrets has whitespace, control or non-ASCII"),
     "too long": ("x" * 513, "or is over 512 long"),
+    "short": ("abcdefghijklmno", "secrets is too short: give a secret of 16 characters or more"),
+    "only its prefix": (["whsec_", SECRET], r"secrets\[0\] is too short"),
     "an API key": ("sk_sandbox_" + SECRET, "secrets is an API key"),
     "a publishable key": (["pk_live", SECRET], r"secrets\[0\] is an API key"),
 }

@@ -17,7 +17,7 @@ SECRET = "whsec_0123456789abcdef0123456789abcdef"
 def shop(frame_environment, monkeypatch):
     """A shop whose Frame is the test's emulator."""
     monkeypatch.setenv("FRAME_WEBHOOK_SECRET", SECRET)
-    monkeypatch.setenv("SHOP_REDIRECT_SECRET", "redirect_secret")
+    monkeypatch.setenv("SHOP_REDIRECT_SECRET", "a_redirect_secret")
     return Shop()
 
 
@@ -86,7 +86,7 @@ async def test_a_burst_of_orders_without_a_rate_limit(frame_client, frame_emulat
 
 
 def test_the_payer_comes_back(shop):
-    signer = RedirectSigner("redirect_secret")
+    signer = RedirectSigner("a_redirect_secret")
     back = Redirect(
         session="ses_1",
         result="paid",

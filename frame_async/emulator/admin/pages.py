@@ -95,7 +95,7 @@ def _operation(
     items = schemas["PaymentLinkSessionRequest"]["properties"]["line_items"]
     yield _fields(items["items"], "Fields of one line item")
     methods = schemas["PaymentLinkSessionRequest"]["properties"]["payment_method_data"]["oneOf"]
-    for each in methods:
+    for each in methods[:-2]:  # the last are data of any other type, and none
         kind = escape(each["properties"]["type"]["const"])
         yield f"<h4>Payment method data: <code>{kind}</code></h4>"
         yield _fields(each, f"Fields of payment method data of type {kind}")

@@ -18,7 +18,8 @@ _SHOWN = 50
 def session_view(session: Session, now: float) -> dict[str, Any]:
     """Show a session as Frame would, with its line items."""
     items = [dict(item) for item in session.line_items]
-    return {**session.as_json(now), "url": f"/pay/{session.id}", "line_items": items}
+    shown = {**session.as_json(now), "url": f"/pay/{session.id}", "line_items": items}
+    return shown | ({"not_payable": session.not_payable} if session.not_payable else {})
 
 
 def fault_view(fault: Fault, now: float) -> dict[str, Any]:

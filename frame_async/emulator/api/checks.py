@@ -1,8 +1,8 @@
 """The emulator's checks of single values, worded as dry-validation words them.
 
 A check takes a value and returns what is wrong with it; an empty result means
-nothing is. No message repeats any part of the value. What the reference calls
-optional may be left out; ``null`` is not accepted in its place.
+nothing is. No message repeats any part of the value. Where something is required,
+``null`` is none.
 """
 
 import re
@@ -20,7 +20,7 @@ Check: TypeAlias = Callable[[Any], Problems]
 FILLED = "must be filled"
 MISSING = "is missing"
 
-_NEVER_IN_A_URL = re.compile(r"[\s\x00-\x1f\x7f\\]")
+_NEVER_IN_A_URL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
 @frozen

@@ -31,6 +31,8 @@ class RequestContext:
     """The body, redacted."""
     unknown_fields: tuple[str, ...] = field(init=False, default=())
     """Paths of the fields that Frame would ignore."""
+    remarks: tuple[str, ...] = field(init=False, default=())
+    """What nobody outside Frame can say of the body."""
     status: int | None = field(init=False, default=None)
     """The status decided on."""
     session_id: str | None = field(init=False, default=None)
@@ -89,4 +91,5 @@ class RequestContext:
             key_suffix=self.key.suffix if self.key else "",
             latency=self.latency,
             fault=self.fault,
+            remarks=self.remarks,
         )

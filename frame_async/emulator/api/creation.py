@@ -18,7 +18,7 @@ from .answers import ApiAnswer, RefusedError, error_answer, json_answer
 from .bodies import decode_object, read_body, redact
 from .context import RequestContext
 from .keys import Key, read_key
-from .validation import problems_of, unknown_fields_of
+from .validation import given_of, problems_of, remarks_of, unknown_fields_of
 
 PATH = "/v1/payment_link_sessions"
 
@@ -52,6 +52,7 @@ class Creation:
         raw = await read_body(context.request)
         body = decode_object(raw)
         context.body, context.unknown_fields = redact(body), unknown_fields_of(body)
+        context.remarks = remarks_of(body)
         fault = self._fault_of(body, context.received)
         if fault is not None and fault.action.stage is Stage.INSTEAD:
             return context.suffer(fault, replacement(fault, context.received))
@@ -105,7 +106,7 @@ class Creation:
         if problems := problems_of(body):
             message = "The payment link session is not valid."
             return error_answer(422, "validation_error", message, problems)
-        session = self.state.sessions.create(body, context.received)
+        session = self.state.sessions.create(given_of(body), context.received)
         context.session_id = session.id
         shown = session.as_json(context.received)
         return json_answer(201, {**shown, "url": self.page_url(session.id)})

@@ -29,7 +29,7 @@ _DESCRIPTIONS: Mapping[str, str] = {
     "shipping_address_collection": "Whether checkout asks for a shipping address.",
     "payment_method": "ID of a payment method to pre-fill. Requires `customer` or `account`.",
     "payment_method_data": "A new payment method to pre-fill. In production, card data must come "
-    "encrypted from Frame.js.",
+    "encrypted from Frame.js. Other types than `card` and `ach` are taken and can't be paid with.",
     "line_items": "The products, at least one. `quantity_maximum` must not be less than "
     "`quantity_minimum`.",
 }
@@ -178,7 +178,7 @@ def _operation() -> dict[str, Any]:
 
 
 def _request() -> dict[str, Any]:
-    properties = schemas_of(FIELDS)
+    properties = schemas_of(FIELDS, REQUIRED)
     for name, description in _DESCRIPTIONS.items():
         properties[name]["description"] = description
     properties["expires_in"]["default"] = DAY
@@ -187,17 +187,17 @@ def _request() -> dict[str, Any]:
         "required": list(REQUIRED),
         "properties": properties,
         "allOf": [
-            {"not": {"required": ["customer", "account"]}},
-            {"not": {"required": ["customer", "customer_email"]}},
-            {
-                "anyOf": [
-                    {"not": {"required": ["payment_method"]}},
-                    {"required": ["customer"]},
-                    {"required": ["account"]},
-                ]
-            },
+            {"not": _with("customer", "account")},
+            {"not": _with("customer", "customer_email")},
+            {"anyOf": [{"not": _with("payment_method")}, _with("customer"), _with("account")]},
         ],
     }
+
+
+def _with(*names: str) -> dict[str, Any]:
+    """Describe objects that have all of these fields, none of them ``null``."""
+    filled = {name: {"not": {"type": "null"}} for name in names}
+    return {"required": list(names), "properties": filled}
 
 
 def _created() -> dict[str, Any]:

@@ -92,7 +92,8 @@ def _method(entered: Entered) -> Markup:
     methods |= {"card": "Card", "bank": "Bank account"}
     return html(
         '<fieldset class="methods"><legend>Payment method</legend>'
-        "{tabs}{saved}{card}{bank}</fieldset>",
+        "{foreign}{tabs}{saved}{card}{bank}</fieldset>",
+        foreign=_foreign(entered.session.not_payable),
         tabs=[
             _tab(name, label, chosen=name == (chosen if chosen in methods else "card"))
             for name, label in methods.items()
@@ -101,6 +102,13 @@ def _method(entered: Entered) -> Markup:
         card=_card(entered),
         bank=_bank(entered),
     )
+
+
+def _foreign(kind: str | None) -> Markup:
+    if kind is None:
+        return NOTHING
+    text = '<p class="fine">The shop gave <code>{kind}</code>, which can\'t be paid with here.</p>'
+    return html(text, kind=kind)
 
 
 def _tab(name: str, label: str, *, chosen: bool) -> Markup:

@@ -3,7 +3,8 @@
 Frame says that there is one and not what it looks like (Frame reference, create a
 payment link session), so the scheme is the emulator's own: two query parameters,
 ``frame_payload`` with base64url of a JSON object, without padding, and
-``frame_signature`` with the hexadecimal HMAC-SHA256 of that parameter's text.
+``frame_signature`` with the hexadecimal HMAC-SHA256 of ``frame_redirect.`` and that
+parameter's text. The word before it keeps it apart from a webhook under the same secret.
 """
 
 import hmac
@@ -18,6 +19,9 @@ PAYLOAD = "frame_payload"
 SIGNATURE = "frame_signature"
 """Name of the query parameter with the payload's signature."""
 
+DOMAIN = "frame_redirect."
+"""Stands before the payload's text in what is signed."""
+
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -28,7 +32,8 @@ def sign(url: str, payload: Mapping[str, object], secret: str) -> str:
     names are dropped: each occurs once.
     """
     text = _encode(payload)
-    signature = hmac.new(secret.encode(), text.encode("ascii"), "sha256").hexdigest()
+    signed_text = f"{DOMAIN}{text}".encode("ascii")
+    signature = hmac.new(secret.encode(), signed_text, "sha256").hexdigest()
     address, hash_, fragment = url.partition("#")
     path, _, query = address.partition("?")
     kept = [part for part in query.split("&") if _name(part) not in (PAYLOAD, SIGNATURE)]

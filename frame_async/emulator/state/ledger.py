@@ -72,6 +72,9 @@ class LedgerEntry:
     """Seconds by which the answer was held back, a fault's delay not counted."""
     fault: FaultRecord | None = None
     """What a fault did to this request; ``None`` when none did anything."""
+    remarks: tuple[str, ...] = ()
+    """What the emulator took although nobody outside Frame knows whether Frame does, such
+    as ``customer is null: taken as not given, which Frame may see otherwise``."""
 
     def dump(self) -> dict[str, Any]:
         """Return the entry as plain JSON values."""
@@ -88,6 +91,7 @@ class LedgerEntry:
         fault = values["fault"]
         more: dict[str, Any] = {
             "unknown_fields": tuple(values["unknown_fields"]),
+            "remarks": tuple(values.get("remarks", ())),
             "fault": None if fault is None else FaultRecord(**fault),
         }
         return cls(**{**values, **more})

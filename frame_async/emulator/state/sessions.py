@@ -1,7 +1,8 @@
 """Payment link sessions, as the emulator keeps them.
 
 Fields and their order are those of the reference's example answer (Frame
-reference, create a payment link session). Payment method data is not kept.
+reference, create a payment link session). Payment method data is not kept; of a kind that
+can't be paid with here, its ``type`` is.
 """
 
 from collections import OrderedDict
@@ -12,7 +13,7 @@ from attrs import define, field
 
 from frame_async.emulator.api import checks
 from frame_async.emulator.api.checks import Check
-from frame_async.emulator.api.validation import problems_of
+from frame_async.emulator.api.validation import foreign_kind_of, problems_of
 
 from .orders import Challenge, Order, Transfer, checked, or_null
 from .randomness import NewId, new_id
@@ -68,6 +69,11 @@ class Session:
     def cancel_url(self) -> str | None:
         """Where a payer goes after cancelling."""
         return self.given.get("cancel_url")
+
+    @property
+    def not_payable(self) -> str | None:
+        """The type of payment method data that can't be paid with here."""
+        return foreign_kind_of(self.given)
 
     def status(self, now: float) -> Status:
         """Return the status at `now` (epoch seconds): only an open session expires."""
@@ -158,7 +164,7 @@ class Sessions:
             created=made,
             expires=made + body.get("expires_in", DAY),
             line_items=tuple(_known(item, _ITEM) for item in body["line_items"]),
-            given=_known(body, _KEPT),
+            given=_known(body, _KEPT) | _kind(body),
             updated=made,
         )
         self.count += 1
@@ -246,7 +252,8 @@ _DUMPED: Mapping[str, Check] = {
 
 
 def _check_request(given: Mapping[str, Any], line_items: Sequence[Any]) -> None:
-    if stranger := next((name for name in given if name not in _KEPT), None):
+    kept = {**_known(given, _KEPT), **_kind(given)}
+    if stranger := next((name for name in given if kept.get(name) != given[name]), None):
         raise ValueError(f"given.{stranger} is not a field that is kept")
     for name in problems_of({**given, "line_items": line_items}):
         raise ValueError(f"{name} breaks a rule of the API")
@@ -262,6 +269,11 @@ def _check_payment(session: Session) -> None:
         raise ValueError("payment_status needs an order and a transfer")
     if session.payment_status == "processing" and transfer.settles is None:
         raise ValueError("transfer.settles is missing")
+
+
+def _kind(body: Mapping[str, Any]) -> dict[str, Any]:
+    kind = foreign_kind_of(body)
+    return {} if kind is None else {"payment_method_data": {"type": kind}}
 
 
 def _known(source: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -162,6 +162,7 @@ function notes(each) {
   const made = [];
   if (each.fault) made.push(badge(each.fault.do, "fault"), h("span", { class: "note" }, each.fault.evidence));
   if (each.replayed) made.push(badge("replayed"));
+  for (const remark of each.remarks) made.push(badge(remark, "warn"));
   if (each.unknown_fields.length) made.push(badge(`ignored: ${each.unknown_fields.join(", ")}`, "warn"));
   if (each.latency > 0) made.push(h("span", { class: "note" }, `held ${span(each.latency)}`));
   if (each.key_mode && each.key_mode !== "sandbox") made.push(h("span", { class: "note" }, `key: ${each.key_mode}`));
