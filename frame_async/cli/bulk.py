@@ -19,6 +19,7 @@ from frame_async.bulk.file_run import FileRun, Options
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.layouts import Layout, parse_pairs
 from frame_async.bulk.output import Output, check_free
+from frame_async.bulk.pinned import ChangedFileError
 from frame_async.bulk.reopening import finish, reopen
 from frame_async.bulk.sources import Input, open_input
 from frame_async.bulk.state import RowResult, Run, RunState, check_same
@@ -58,7 +59,7 @@ def run_bulk(command: Command) -> int:
         return _run(command, screen)
     except KeyboardInterrupt:
         why, status = "stopped before the first request", 130
-    except StoreError as error:
+    except (StoreError, ChangedFileError) as error:
         why, status = f"frame-async bulk: {error}", STOPPED
     except OSError as error:
         why, status = f"frame-async bulk: {error}", STOPPED if error.errno in _FULL else USAGE
@@ -82,7 +83,14 @@ def _run(command: Command, screen: Screen) -> int:
     )
     _check_together(command)
     path = None if command.orders == STDIN else command.orders
-    with open_input(path, sys.stdin.buffer, command.input_format, layout) as source:
+    with open_input(
+        path,
+        sys.stdin.buffer,
+        command.input_format,
+        layout,
+        folder=command.folder,
+        on_spooling=screen.say,
+    ) as source:
         client = None if command.check_only or command.on_emulator else _client(command)
         if command.queue is not None:
             return _enqueue(command, source, client, screen)

@@ -59,6 +59,13 @@ class Command:
         return self.output.is_file() or not self.output.exists()
 
     @property
+    def folder(self) -> Path | None:
+        """Where the state file is; None when it is gone afterwards."""
+        if self.state is not None:
+            return self.state.parent
+        return self.output.parent if self.output is not None and self.to_file else None
+
+    @property
     def written_as(self) -> OutputFormat:
         """The format of the output."""
         suffix = self.output.suffix.lower() if self.output else ""
