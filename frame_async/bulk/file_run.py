@@ -26,7 +26,7 @@ from frame_async.bulk.lines import (
 )
 from frame_async.bulk.outage import Outage
 from frame_async.bulk.output import Output
-from frame_async.bulk.pinned import ChangedFileError
+from frame_async.bulk.pinned import RunFileError
 from frame_async.bulk.rows import Row
 from frame_async.bulk.sources import Input
 from frame_async.bulk.state import RowResult, Run, RunState, digest, identity
@@ -203,7 +203,7 @@ class FileRun:
                 async for item in self._turns(await self._to_do(chunk)):
                     self._source.check()
                     yield item
-        except ChangedFileError as error:
+        except RunFileError as error:
             self._halt(str(error))  # what waits for the rate window isn't sent either
         async for item in self._from_queue():
             yield item

@@ -10,8 +10,8 @@ _CHUNK: Final = 1 << 20
 """Bytes that share a digest."""
 
 
-class ChangedFileError(Exception):
-    """A file of a run was changed by somebody else meanwhile: the run must stop."""
+class RunFileError(Exception):
+    """A file of a run was changed meanwhile, or another run has it: this run must stop."""
 
 
 class PinnedFile(io.RawIOBase):
@@ -21,7 +21,7 @@ class PinnedFile(io.RawIOBase):
     handed out; and its size, time of change and inode, with what they were on opening.
 
     Raises:
-        ChangedFileError: from every read: the file isn't what it was.
+        RunFileError: from every read: the file isn't what it was.
         OSError: it can't be opened or read.
     """
 
@@ -40,7 +40,7 @@ class PinnedFile(io.RawIOBase):
         One that was only deleted is: what was opened can still be read.
 
         Raises:
-            ChangedFileError: it was written to, or another one took its place.
+            RunFileError: it was written to, or another one took its place.
         """
         now = os.fstat(self._file.fileno())
         if now.st_size != self._first.st_size:
@@ -78,7 +78,7 @@ class PinnedFile(io.RawIOBase):
         return chunk
 
     def _fail(self, what: str) -> None:
-        raise ChangedFileError(
+        raise RunFileError(
             f"the input {self._path} was changed during the run ({what}): nothing more is sent "
             "from it (run the same command again to have the new file checked)"
         )

@@ -47,7 +47,7 @@ class Input:
 
         Raises:
             ValidationError: the file or its header can't be used.
-            ChangedFileError: it isn't what it was at the first reading.
+            RunFileError: it isn't what it was at the first reading.
             OSError: it can't be read.
         """
         self._file.seek(0)
@@ -57,7 +57,7 @@ class Input:
         """See that the file is still the one that was checked.
 
         Raises:
-            ChangedFileError: it isn't.
+            RunFileError: it isn't.
         """
         if self._pinned is not None:
             self._pinned.check()
@@ -86,7 +86,7 @@ def open_input(
         raise ConfigurationError(f"the input {path} is a folder: name one file")
     if path is not None and (path.is_file() or not path.exists()):
         with PinnedFile(path) as pinned:
-            chosen = format_ or _BY_SUFFIX.get(path.suffix.lower(), "csv")
+            chosen: Format = format_ or _BY_SUFFIX.get(path.suffix.lower(), "csv")
             yield Input(io.BufferedReader(pinned), chosen, layout, pinned)
         return
     # For its owner only (mode 0600), as every temporary file.

@@ -1,13 +1,14 @@
 """What a bulk run must remember: which rows have their result, and how far the output goes.
 
 One SQLite file, which one run at a time has for itself. It also is the store of the run's
-idempotency keys, unless another store was named. A row is entered here only when its line
-of the output is on the disk, so after a crash the output is cut back to what is known here,
-and the rows behind that are asked for again: from the store, not from Frame.
+idempotency keys, unless another store was named. A row is entered here, with its line, only
+when that is on the disk, so after a crash the output is cut back to what is known here,
+and the rows behind that are asked for again: from the store, not from Frame. An output that is
+lost is written again from here.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from hashlib import sha256
 from itertools import islice
@@ -32,8 +33,7 @@ CREATE TABLE IF NOT EXISTS bulk_run (
     key_column TEXT NOT NULL,
     output TEXT NOT NULL,
     size INTEGER NOT NULL,
-    mark INTEGER NOT NULL,
-    copy TEXT NOT NULL
+    mark INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS bulk_rows (
     row INTEGER PRIMARY KEY,
@@ -41,9 +41,12 @@ CREATE TABLE IF NOT EXISTS bulk_rows (
     ending INTEGER NOT NULL,
     doubles INTEGER NOT NULL,
     line INTEGER NOT NULL,
-    reference TEXT NOT NULL
+    reference TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    text BLOB NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS bulk_rows_told ON bulk_rows (row) WHERE ending = 3 OR doubles > 0
+CREATE INDEX IF NOT EXISTS bulk_rows_told ON bulk_rows (row) WHERE ending = 3 OR doubles > 0;
+CREATE INDEX IF NOT EXISTS bulk_rows_numbers ON bulk_rows (number)
 """
 _AT_ONCE: Final = 500
 
@@ -76,6 +79,10 @@ class Recorded:
     """Line of the input."""
     reference: str = ""
     """Its ``client_reference_id``; kept only where there is something to tell."""
+    number: int = 0
+    """Which row of the input it is."""
+    text: bytes = b""
+    """Its line of the output, as JSON."""
 
 
 @frozen
@@ -93,11 +100,9 @@ class Run:
     run: str = field(factory=lambda: urandom(16).hex())
     """A random name, which keeps the idempotency keys of runs apart."""
     size: int = 0
-    """Bytes of the output that are known here."""
+    """Bytes of the output that are known here; -1 while it is being written anew."""
     mark: int = 0
-    """What the last line of these bytes is known by, see `Output.mark`."""
-    copy: str = ""
-    """Name of a file that is to take the place of the output; empty when there is none."""
+    """What these bytes are known by, see `Output.mark`."""
 
 
 class RunState:
@@ -130,7 +135,7 @@ class RunState:
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany(
-                "INSERT OR REPLACE INTO bulk_rows VALUES (?, ?, ?, ?, ?, ?)", values
+                "INSERT OR REPLACE INTO bulk_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
             )
             connection.execute("UPDATE bulk_run SET size = ?, mark = ?", (size, mark))
 
@@ -145,6 +150,16 @@ class RunState:
             _write_run(connection, run)
 
         await self.store.transact(forget)
+
+    async def each_line(self, write: Callable[[bytes], None]) -> None:
+        """Hand out the line of every row that has one, as JSON, in the order of the input."""
+
+        def hand_out(connection: sqlite3.Connection) -> None:
+            lines = connection.execute("SELECT text FROM bulk_rows ORDER BY number")
+            for (text,) in lines:
+                write(text)
+
+        await self.store.transact(hand_out)
 
     async def counts(self) -> Mapping[RowResult, int]:
         """How many rows ended in which way, in all runs on this file together."""
@@ -191,7 +206,7 @@ def _found(connection: sqlite3.Connection) -> Run | None:
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
     row = connection.execute(
-        "SELECT target, account, key_column, output, run, size, mark, copy FROM bulk_run"
+        "SELECT target, account, key_column, output, run, size, mark FROM bulk_run"
     ).fetchone()
     return None if row is None else Run(*row)
 
@@ -199,8 +214,8 @@ def _found(connection: sqlite3.Connection) -> Run | None:
 def _write_run(connection: sqlite3.Connection, run: Run) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO bulk_run"
-        " (one, target, account, key_column, output, run, size, mark, copy)"
-        " VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (one, target, account, key_column, output, run, size, mark)"
+        " VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
         astuple(run),  # its fields have the same order
     )
 

@@ -38,6 +38,7 @@ class Command:
     state: Path | None
     store: str | None = field(repr=False)
     new_key: bool
+    rewrite: bool = False
     grace: float
     patience: float
     every: float

@@ -115,6 +115,11 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     help="The file that knows what is done. [default: OUTPUT.state]",
 )
 @click.option("--store", help="Store of keys and rate window, if shared with others: a URL.")
+@click.option(
+    "--rewrite",
+    is_flag=True,
+    help="Only write OUTPUT again from the state file; nothing is read or sent.",
+)
 @click.option("--new-key", is_flag=True, help="Go on with another API key of the same merchant.")
 @options.seconds("--grace", 30.0, "Seconds that requests on the wire get after the first Ctrl-C.")
 @options.seconds("--patience", 600.0, "Seconds without an answer after which the run stops.")

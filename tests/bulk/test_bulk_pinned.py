@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.bulk_runs import Place, ended, orders, until
 
-from frame_async.bulk.pinned import ChangedFileError, PinnedFile
+from frame_async.bulk.pinned import PinnedFile, RunFileError
 from frame_async.emulator import Emulator
 
 _LONG = b"0123456789abcdef" * 200_000  # three chunks and a piece
@@ -67,7 +67,7 @@ def test_a_change_is_noticed(tmp_path: Path, change: Callable[[Path], None], say
         assert reader.read(100) == _LONG[:100]
         os.utime(path, ns=(1, path.stat().st_mtime_ns))  # somebody read it
         change(path)
-        with pytest.raises(ChangedFileError, match=says):
+        with pytest.raises(RunFileError, match=says):
             reader.read()
 
 

@@ -454,7 +454,6 @@ def broken_off(desk: Desk) -> None:
     "harm",
     [
         lambda data: data[: len(data) // 2],
-        lambda data: b"",
         lambda data: data.replace(b"\n", b"\r\n"),
         lambda data: b"something else\n" * 1000,
         lambda data: data.replace(b"order-", b"ORDER-"),
