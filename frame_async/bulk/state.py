@@ -18,6 +18,7 @@ from typing import Final
 
 from attrs import astuple, field, frozen
 
+from frame_async.bulk.rows import Row
 from frame_async.errors import ConfigurationError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.protocol.fingerprints import make_fingerprint
@@ -46,6 +47,11 @@ CREATE TABLE IF NOT EXISTS bulk_rows (
     text BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS bulk_rows_told ON bulk_rows (row) WHERE ending = 3 OR doubles > 0;
+CREATE TABLE IF NOT EXISTS bulk_begun (
+    row INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS bulk_begun_numbers ON bulk_begun (number);
 CREATE INDEX IF NOT EXISTS bulk_rows_numbers ON bulk_rows (number)
 """
 _AT_ONCE: Final = 500
@@ -125,8 +131,8 @@ class RunState:
         """Remember the run itself."""
         await self.store.transact(lambda connection: _write_run(connection, run))
 
-    async def known(self, rows: Sequence[int]) -> dict[int, tuple[int, RowResult]]:
-        """Digest and ending of those rows that have a result."""
+    async def known(self, rows: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Digest and place of those rows that have a result."""
         return await self.store.transact(lambda connection: _known(connection, rows))
 
     async def record(self, rows: Iterable[Recorded], size: int, mark: int) -> None:
@@ -134,12 +140,71 @@ class RunState:
         values = [astuple(row) for row in rows]
 
         def write(connection: sqlite3.Connection) -> None:
+            ids = [(row[0],) for row in values]
+            connection.executemany("DELETE FROM bulk_begun WHERE row = ?", ids)
+            # What a changed row was before keeps its line, as a row that the input has lost.
+            connection.executemany(
+                "UPDATE bulk_rows SET row = -abs(random() / 2) WHERE row = ?", ids
+            )
             connection.executemany(
                 "INSERT OR REPLACE INTO bulk_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
             )
             connection.execute("UPDATE bulk_run SET size = ?, mark = ?", (size, mark))
 
         await self.store.transact(write)
+
+    async def begin(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Remember identity and place of rows that are about to be sent."""
+        values = list(rows)
+        await self.store.transact(
+            lambda connection: connection.executemany(
+                "INSERT OR REPLACE INTO bulk_begun VALUES (?, ?)", values
+            )
+        )
+
+    async def not_begun(self, rows: Iterable[int]) -> None:
+        """Forget rows that were about to be sent, and weren't."""
+        values = [(row,) for row in rows]
+        await self.store.transact(
+            lambda connection: connection.executemany(
+                "DELETE FROM bulk_begun WHERE row = ?", values
+            )
+        )
+
+    async def places(self, first: int, last: int) -> dict[int, set[int]]:
+        """The rows that stood at these places, by place."""
+        found: dict[int, set[int]] = {}
+        rows = await self.store.transact(
+            lambda connection: connection.execute(
+                "SELECT number, row FROM bulk_rows WHERE number BETWEEN ?1 AND ?2"
+                " UNION ALL SELECT number, row FROM bulk_begun WHERE number BETWEEN ?1 AND ?2",
+                (first, last),
+            ).fetchall()
+        )
+        for number, row in rows:
+            found.setdefault(number, set()).add(row)
+        return found
+
+    async def move(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Remember where rows stand now: pairs of place and identity."""
+        values = list(rows)
+        await self.store.transact(
+            lambda connection: connection.executemany(
+                "UPDATE bulk_rows SET number = ? WHERE row = ?", values
+            )
+        )
+
+    async def lost(self, is_there: Callable[[int], bool]) -> list[Recorded]:
+        """Rows with a result that the input doesn't have any more, in the order of their lines."""
+
+        def find(connection: sqlite3.Connection) -> list[Recorded]:
+            rows = connection.execute(
+                "SELECT row, digest, ending, doubles, line, reference, number, text"
+                " FROM bulk_rows ORDER BY line"
+            )
+            return [Recorded(*row) for row in rows if not is_there(row[0])]
+
+        return await self.store.transact(find)
 
     async def forget(self, endings: Iterable[RowResult], run: Run) -> None:
         """Forget the rows that ended so, and remember the run as it is without them."""
@@ -202,6 +267,12 @@ def digest(request: PaymentLinkSessionRequest | None) -> int:
     return int.from_bytes(sha256(text).digest()[:8], "big") >> 1
 
 
+def words(row: Row) -> int:
+    """63 bits that stand for what a row says."""
+    problems = "; ".join(map(str, row.problems))  # which show nothing secret
+    return digest(row.request) or identity(0, f"{row.reference}: {problems}")
+
+
 def _found(connection: sqlite3.Connection) -> Run | None:
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
@@ -220,16 +291,16 @@ def _write_run(connection: sqlite3.Connection, run: Run) -> None:
     )
 
 
-def _known(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int, RowResult]]:
-    found: dict[int, tuple[int, RowResult]] = {}
+def _known(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int, int]]:
+    found: dict[int, tuple[int, int]] = {}
     todo = iter(rows)
     while some := list(islice(todo, _AT_ONCE)):
         marks = ",".join("?" * len(some))
-        for row, fingerprint, ending in connection.execute(
-            f"SELECT row, digest, ending FROM bulk_rows WHERE row IN ({marks})",  # noqa: S608
+        for row, fingerprint, number in connection.execute(
+            f"SELECT row, digest, number FROM bulk_rows WHERE row IN ({marks})",  # noqa: S608
             some,
         ):
-            found[row] = (fingerprint, RowResult(ending))
+            found[row] = (fingerprint, number)
     return found
 
 

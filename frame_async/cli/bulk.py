@@ -7,23 +7,23 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from attrs import evolve
 
 from frame_async.bulk.checking import Checked, check
-from frame_async.bulk.file_run import FileRun, Options
+from frame_async.bulk.file_run import FileRun, Numbers, Options
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.layouts import Layout, parse_pairs
 from frame_async.bulk.output import Output, check_free, itself
 from frame_async.bulk.pinned import RunFileError
 from frame_async.bulk.rewriting import ANEW, reopen, rewrite
 from frame_async.bulk.sources import Input, open_input
-from frame_async.bulk.state import RowResult, Run, RunState, check_same
-from frame_async.cli.bulk_command import STDIN, Command, OptionsError
+from frame_async.bulk.state import Recorded, RowResult, Run, RunState, check_same
+from frame_async.cli.bulk_command import CHANGED, STDIN, Command, OptionsError
 from frame_async.cli.bulk_report import (
     STOPPED,
     Report,
@@ -96,12 +96,14 @@ def _run(command: Command, screen: Screen) -> int:
         client = None if command.check_only or command.on_emulator else _client(command)
         if command.queue is not None:
             return _enqueue(command, source, client, screen)
-        checked = check(source, command.key_column, screen.show_wrong, screen.show_checking)
-        screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
         del client  # it was made to find wrong options early; the real one needs a loop
-        if command.check_only or (command.strict and checked.bad):
-            return _checked(command, checked)
-        report = asyncio.run(_go(command, source, checked, screen))
+        with closing(
+            check(source, command.key_column, screen.show_wrong, screen.show_checking)
+        ) as checked:
+            screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
+            if command.check_only or (command.strict and checked.bad):
+                return _checked(command, checked)
+            report = asyncio.run(_go(command, source, checked, screen))
     print_report(report, sys.stderr if command.to_stdout else sys.stdout, as_json=command.as_json)
     return report.exit_status
 
@@ -249,7 +251,8 @@ async def _begin(command: Command, client: FrameClient, state: RunState, screen:
         screen.say(f"the output {command.output} is written again from the state file")
         going = await rewrite(state, going, command.output, command.written_as)
     if command.again:
-        endings = [RowResult[name.upper()] for name in command.again]
+        endings = [RowResult[name.upper()] for name in command.again if name != CHANGED]
+    if command.again and endings:
         going = await reopen(state, going, command.output, command.written_as, endings)
     return going
 
@@ -278,6 +281,7 @@ def _file_run(
             max_in_flight=command.concurrency,
             grace=command.grace,
             patience=command.patience,
+            take_changed=CHANGED in command.again,
         ),
     )
 
@@ -352,9 +356,12 @@ async def _report(
     numbers = run.numbers
     try:
         counts, in_doubt = await state.counts(), await state.in_doubt()
+        some_lost = numbers.changes or sum(counts.values()) > numbers.done
+        lost = await state.lost(checked.has) if run.complete and some_lost else []
     except StoreError as error:  # it went away meanwhile: say at least what this run saw
         run.stopped = run.stopped or error.message
         counts, in_doubt, before = {ending: numbers.ended[ending] for ending in RowResult}, [], 0
+        lost = []
     return Report(
         rows=checked.total,
         done=numbers.done,
@@ -366,6 +373,18 @@ async def _report(
         in_doubt=tuple(in_doubt),
         changed=tuple(numbers.changed),
         changes=numbers.changes,
+        lost=tuple(lost),
+        undecided=0 if command.key_column else _undecided(numbers, lost),
         stopped=run.stopped,
         resume=resuming(sys.argv[1:]) if command.to_file or command.state else None,
     )
+
+
+def _undecided(numbers: Numbers, lost: Sequence[Recorded]) -> int:
+    """Sessions that may be second ones: of rows that moved and were changed as well.
+
+    Such a row can't be told from a new one, beside another that was taken out.
+    """
+    with_session = sum(row.ending in (RowResult.CREATED, RowResult.UNKNOWN) for row in lost)
+    others = with_session - numbers.changes - numbers.replaced
+    return max(0, min(numbers.sent - numbers.replaced, others))

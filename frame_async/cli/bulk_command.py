@@ -10,6 +10,7 @@ from frame_async.bulk.sources import Format
 from frame_async.protocol.retry import RetryPolicy
 
 STDIN: Final = Path("-")
+CHANGED: Final = "changed"
 
 
 class OptionsError(Exception):

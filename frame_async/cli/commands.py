@@ -86,7 +86,7 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     default="",
     metavar="COLUMN",
     help="A column that tells the rows apart, so that they may move between runs. "
-    "[default: their order]",
+    "[default: what they say]",
 )
 @click.option(
     "--mode",
@@ -106,8 +106,9 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
 @click.option(
     "--again",
     multiple=True,
-    type=click.Choice(["refused", "invalid", "unknown"]),
-    help="Take up rows again that ended so. May be repeated.",
+    type=click.Choice(["refused", "invalid", "unknown", "changed"]),
+    help="Take up rows again that ended so, or send those that have changed since as new ones. "
+    "May be repeated.",
 )
 @click.option(
     "--state",

@@ -319,7 +319,7 @@ def test_a_file_that_was_edited(desk: Desk, server: Emulator) -> None:
     assert ran.summary["created"] == 11
     desk.place.check_complete([*NAMES, "order-10"])
     said = desk.run()
-    assert "These rows were changed after they had their result, and keep it:" in said.out
+    assert "These rows were changed after they were sent, and are not sent again:" in said.out
     assert "line 5 (order-3)" in said.out
     assert "11 rows: created 11 (11 before, 0 now), refused 0" in said.out
     desk.write(orders(4))
