@@ -91,7 +91,7 @@ async def test_a_change_stops_the_run(tmp_path: Path, how: str) -> None:
     async with Emulator(limit=None, latency="20ms") as emulator:
         place = Place(tmp_path, emulator.base_url, orders(600))
         process = await place.start("--concurrency", "4")
-        await until(lambda: place.output.exists() and place.output.stat().st_size > 2_000)
+        await until(lambda: place.output.exists() and place.output.stat().st_size > 2_000, 120)
         head, *rows = orders(600).splitlines(keepends=True)
         if how == "appended":
             with place.orders.open("a") as file:
