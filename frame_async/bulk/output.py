@@ -22,7 +22,8 @@ from frame_async.shapes import is_mapping
 if sys.platform != "win32":
     import fcntl
 
-OutputFormat = Literal["jsonl", "csv"]
+OutputFormat = Literal["jsonl", "csv", "raw csv"]
+"""How a line is written; "raw csv" leaves cells that a spreadsheet would run as they are."""
 
 COLUMNS: Final = (
     "row",
@@ -41,6 +42,7 @@ COLUMNS: Final = (
 )
 """Members of a JSON line, and columns of a CSV file."""
 
+_FORMULAS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _HEADER: Final = (",".join(COLUMNS) + "\n").encode()
 _JSON_HEAD: Final = b'{"row":'
 _PIECE: Final = 1 << 20
@@ -103,7 +105,7 @@ class Output:
             os.lseek(self._descriptor, self.size, os.SEEK_SET)
         elif self._file:
             self._start = _end_of(self._descriptor) - self.size
-        if self._format == "csv" and not self.size:
+        if self._format != "jsonl" and not self.size:
             self._write(_HEADER)
 
     @property
@@ -134,7 +136,11 @@ class Output:
         Raises:
             OSError: it couldn't be written whole; what there was of it is gone again.
         """
-        line = dump_json(result) + b"\n" if self._format == "jsonl" else _csv_line(result)
+        line = (
+            dump_json(result) + b"\n"
+            if self._format == "jsonl"
+            else _csv_line(result, self._format)
+        )
         self._write(line)
 
     def damage(self) -> str:
@@ -311,18 +317,21 @@ def _end_of(descriptor: int) -> int:
     return os.lseek(descriptor, 0, whence)
 
 
-def _csv_line(result: Mapping[str, Any]) -> bytes:
+def _csv_line(result: Mapping[str, Any], format_: OutputFormat) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(
-        [_cell(name, result.get(name)) for name in COLUMNS]
+        [_cell(name, result.get(name), raw=format_ == "raw csv") for name in COLUMNS]
     )
     return text.getvalue().encode()
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: Any, *, raw: bool) -> str:
     if value is None:
         return ""
     if name == "error" and is_mapping(value):
         value = value["message"]
     # One line for one row, whatever a reference has in it.
-    return _CONTROLS.sub(" ", str(value))
+    text = _CONTROLS.sub(" ", str(value))
+    # Spreadsheets run what begins so as a formula, and references come from strangers.
+    runs = not raw and isinstance(value, str) and text.lstrip().startswith(_FORMULAS)
+    return f"'{text}" if runs else text

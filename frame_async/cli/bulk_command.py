@@ -40,6 +40,7 @@ class Command:
     store: str | None = field(repr=False)
     new_key: bool
     rewrite: bool = False
+    raw_csv: bool = False
     grace: float
     patience: float
     every: float
@@ -71,7 +72,8 @@ class Command:
     def written_as(self) -> OutputFormat:
         """The format of the output."""
         suffix = self.output.suffix.lower() if self.output else ""
-        return self.output_format or ("csv" if suffix == ".csv" else "jsonl")
+        named = self.output_format or ("csv" if suffix == ".csv" else "jsonl")
+        return "raw csv" if named == "csv" and self.raw_csv else named
 
     @property
     def policy(self) -> RetryPolicy:

@@ -117,6 +117,11 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
 )
 @click.option("--store", help="Store of keys and rate window, if shared with others: a URL.")
 @click.option(
+    "--raw-csv",
+    is_flag=True,
+    help="Write CSV cells that a spreadsheet would run as formulas without an apostrophe.",
+)
+@click.option(
     "--rewrite",
     is_flag=True,
     help="Only write OUTPUT again from the state file; nothing is read or sent.",
