@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from frame_async.bulk import Layout, read_csv, read_jsonl
+from frame_async.bulk import BulkItem, BulkResult, Layout, read_csv, read_jsonl
 from frame_async.bulk.meaning import meant, trimmed
 
 PRODUCT = "line_items.0.product"
@@ -77,3 +77,11 @@ def test_null_in_a_line_item() -> None:
     cell = b'line_items\n"[{""product"":""a"",""quantity_minimum"":null}]"\n'
     rows = [*read_jsonl(BytesIO(line)), *read_csv(BytesIO(cell))]
     assert [row.problems for row in rows] == [(), ()]
+
+
+@pytest.mark.parametrize("wrong", [{"payment_method_data": {"card_number": "4242"}}, ["4242"]])
+def test_a_request_of_a_wrong_type_shows_nothing(wrong: Any) -> None:
+    """What was given in place of a request may hold a card: a repr shows its type alone."""
+    shown = repr(BulkResult(0, BulkItem(wrong)))
+    assert "4242" not in shown
+    assert type(wrong).__name__ in shown
