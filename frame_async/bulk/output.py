@@ -81,7 +81,7 @@ class Output:
         """Bytes that were written, whole lines only."""
         self.mark = mark
         """What they are known by: the CRC-32 of all of them."""
-        self._format = format_
+        self._format: OutputFormat = format_
         self._path = None if path is None else itself(path)
         self._descriptor = 1 if self._path is None else _opened(self._path)
         self._file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)

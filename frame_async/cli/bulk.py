@@ -250,9 +250,8 @@ async def _begin(command: Command, client: FrameClient, state: RunState, screen:
     if going.size == ANEW or (going.size and gone):
         screen.say(f"the output {command.output} is written again from the state file")
         going = await rewrite(state, going, command.output, command.written_as)
-    if command.again:
-        endings = [RowResult[name.upper()] for name in command.again if name != CHANGED]
-    if command.again and endings:
+    endings = [RowResult[name.upper()] for name in command.again if name != CHANGED]
+    if endings:
         going = await reopen(state, going, command.output, command.written_as, endings)
     return going
 

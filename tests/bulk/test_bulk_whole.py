@@ -22,6 +22,10 @@ def _edited(path: Path) -> None:
         file.write(b"#")
 
 
+def _emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
 def _replaced(path: Path) -> None:
     path.unlink()
     path.write_bytes(b"mine\n")
@@ -32,7 +36,7 @@ def _replaced(path: Path) -> None:
     ("harm", "says", "kept"),
     [
         (Path.unlink, "was deleted", False),
-        (lambda path: os.truncate(path, 0), "the output", True),
+        (_emptied, "the output", True),
         (_edited, "was changed", True),
         (_replaced, "was replaced", True),
     ],
@@ -126,7 +130,7 @@ def test_links_that_lead_nowhere(tmp_path: Path) -> None:
     assert itself(link) == (tmp_path / "elsewhere").resolve()
 
 
-@pytest.mark.parametrize("harm", [Path.unlink, lambda path: os.truncate(path, 0)])
+@pytest.mark.parametrize("harm", [Path.unlink, _emptied])
 async def test_a_state_that_is_lost_meanwhile(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     """A state file that is deleted or cut stops its run with status 4 and the reason."""
     async with Emulator(limit=None, latency="20ms") as emulator:
