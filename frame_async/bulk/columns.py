@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from attrs import evolve, fields, frozen
 
+from frame_async.bulk.meaning import meant
 from frame_async.errors import Problem, UnreadableError, ValidationError
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
 from frame_async.serialization import load_json
@@ -24,7 +25,7 @@ STRANGER: Final = "is not a field of the request"
 _ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
 _ITEM_COLUMN: Final = re.compile(rf"line_items\.(0|[1-9][0-9]{{0,2}})\.({'|'.join(_ITEM_FIELDS)})")
 _KNOWN: Final = (*REQUEST_FIELDS, *(f"line_items.0.{name}" for name in _ITEM_FIELDS))
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_INTEGER: Final = re.compile(r"([+-]?[0-9]{1,18})(?:[.,]0*)?")  # 3600.0 of pandas, 3600,0 of Excel
 _NOT_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
 _WORDS: Final = {"true": True, "false": False}
 _LONGEST_SHOWN: Final = 40
@@ -47,10 +48,10 @@ def _text(cell: str) -> str:
 
 
 def _integer(cell: str) -> int:
-    digits = cell.strip()  # of more than `int` takes for a space
-    if not _INTEGER.fullmatch(digits):
+    found = _INTEGER.fullmatch(cell.strip())  # of more than `int` takes for a space
+    if found is None:
         raise _Cell(f"must be a whole number, not {_shown(cell)}", "write digits only, such as 3")
-    return int(digits)
+    return int(found.group(1))
 
 
 def _flag(cell: str) -> bool:
@@ -63,7 +64,7 @@ def _flag(cell: str) -> bool:
 
 def _json(cell: str) -> Any:
     try:
-        return load_json(cell.encode(), "cell")
+        return meant(load_json(cell.encode(), "cell"))
     except UnreadableError as error:
         rule = error.problems[0].rule
     raise _Cell(rule, "write JSON, or use one column for each value")

@@ -2,16 +2,21 @@
 
 import codecs
 import csv
+import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import PLAIN, Layout
+from frame_async.bulk.meaning import trimmed
 from frame_async.bulk.rows import Row
 from frame_async.errors import Problem, ValidationError
 
 _SEPARATORS: Final = (",", ";", "\t")
+_NAMED_SEPARATOR: Final = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*')
+_QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 _NO_HEADER: Final = Problem("", "has no header", "name the columns in the first line")
 _LONGEST: Final = 1 << 20
 """Bytes of a line; of one that never ends, only so much is read that it can be refused."""
@@ -22,10 +27,11 @@ _WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def read_csv(source: str | Path | BinaryIO, layout: Layout = PLAIN) -> Iterator[Row]:
     """Read a CSV file in UTF-8, with or without a byte-order mark, one `Row` per record.
 
-    The first line names the columns; ``layout`` says what to make of names that are not a
-    request's. Separators are commas, or semicolons or tabs if the header has no comma.
-    Blank lines are skipped. A wrong row is yielded with its problems and doesn't end the
-    reading.
+    The first record names the columns; ``layout`` says what to make of names that are not a
+    request's. The separator is the comma, semicolon or tab that the header has most of
+    outside quotes, or what a first line ``sep=;`` says. Cells are trimmed of all white space
+    that nobody sees. Blank lines are skipped. A wrong row is yielded with its problems and
+    doesn't end the reading.
 
     Raises:
         ValidationError: the file or its header can't be used; the message has the line.
@@ -121,11 +127,18 @@ def _header(lines: _Lines, layout: Layout) -> list[str]:
 
 def _names(lines: _Lines) -> list[str]:
     first = next((line for line in lines if line.strip()), "")
-    lines.separator = next((s for s in _SEPARATORS if s in first), ",")
-    record = csv.reader([first], delimiter=lines.separator, strict=True)
+    if named := _NAMED_SEPARATOR.fullmatch(first):  # as Excel writes it, for Excel
+        lines.separator, first = named.group(1), next(lines, "")
+    else:
+        # A name may have line breaks inside its quotes: the header ends where all are closed.
+        while first.count('"') % 2 and len(first) < _LONGEST and (more := next(lines, "")):
+            first += more
+        plain = _QUOTED.sub("", first)
+        lines.separator = max(_SEPARATORS, key=plain.count)
+    record = csv.reader(chain([first], lines), delimiter=lines.separator, strict=True)
     del first
     try:
-        return [name.strip() for name in next(record, None) or ()]
+        return [trimmed(name) for name in next(record, None) or ()]
     except csv.Error as error:
         problem = Problem("", f"is not CSV: {error}", "check its quotes")
     raise _unusable(lines.number, [problem])
@@ -136,6 +149,7 @@ def _unusable(line: int, problems: Iterable[Problem]) -> ValidationError:
 
 
 def _row(line: int, number: int, header: list[str], cells: list[str], layout: Layout) -> Row:
+    cells = list(map(trimmed, cells))
     by_column = dict(zip(header, cells, strict=False))
     by_field = layout.fields_of(by_column)
     reference = _tidy(by_field.get("client_reference_id", ""))
@@ -157,5 +171,4 @@ def _shape_problems(header: list[str], cells: list[str]) -> tuple[Problem, ...]:
 
 
 def _tidy(text: str) -> str:
-    text = text.strip()
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -26,12 +26,13 @@ from frame_async.bulk.lines import (
 )
 from frame_async.bulk.outage import Outage
 from frame_async.bulk.output import Output
+from frame_async.bulk.pinned import RunFileError
 from frame_async.bulk.rows import Row
 from frame_async.bulk.sources import Input
-from frame_async.bulk.state import RowResult, Run, RunState, digest, identity
+from frame_async.bulk.state import RowResult, Run, RunState, digest
 from frame_async.client import FrameClient
 from frame_async.engine.pool import BulkItem, BulkResult, BulkResults
-from frame_async.errors import FrameError
+from frame_async.errors import FrameError, NotSentError, StoreError
 from frame_async.protocol.dispositions import Heard, disposition_of, heard_of
 from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
@@ -50,6 +51,8 @@ class Options:
     max_in_flight: int = 32
     grace: float = 30.0
     """Seconds that requests on the wire get to finish after a stop."""
+    take_changed: bool = False
+    """Whether rows that have changed are sent as new ones."""
     patience: float = 600.0
     """Seconds without an answer after which the run stops."""
 
@@ -65,9 +68,13 @@ class Numbers:
     replayed: int = 0
     """Sessions that an earlier run had created, and hadn't written yet."""
     changed: list[Row] = field(factory=list[Row])
-    """Rows that say something else than when they got their result; the first of them."""
+    """Rows that stand for one that was sent, and say something else; the first of them."""
     changes: int = 0
     """How many there are."""
+    sent: int = 0
+    """Rows of which this run asked for a session."""
+    replaced: int = 0
+    """Changed rows that were sent as new ones."""
 
     @property
     def done(self) -> int:
@@ -106,6 +113,8 @@ class FileRun:
         self._again: deque[BulkItem[Row]] = deque()
         self._results: BulkResults[Row] | None = None
         self._stopping = False
+        self._unsent: set[int] = set()
+        """Rows that were announced to the state file, and certainly not sent."""
         self._news = asyncio.Event()
         """A result came, or a stop: whoever waits for answers looks again."""
 
@@ -122,6 +131,9 @@ class FileRun:
             self._halt(f"{why}{error}")
         finally:
             await self._journal.aclose()
+            with suppress(StoreError):  # then they count as sent, which is safe
+                if self._unsent:
+                    await self._state.not_begun(self._unsent)
 
     def stop(self, grace: float | None = None) -> None:
         """Take no more rows; requests on the wire get `grace` seconds, or the options'."""
@@ -158,12 +170,14 @@ class FileRun:
         if ending is None:
             if not self._stopping:
                 self._again.append(result.item)
+            elif isinstance(result.error, NotSentError) and not result.call.possible_duplicates:
+                self._unsent.add(self._known_as(row))
             return
         if result.call.replayed:
             self.numbers.replayed += 1
         else:
             self.forecast.finished(self._now())
-        known_as = identity(row.number, row.key)
+        known_as = self._known_as(row)
         fingerprint, duplicates = digest(row.request), possible_duplicates_of(result)
         record = recorded(row, known_as, fingerprint, ending, duplicates)
         if self._journal.add(line_of(result, row, ending), record):
@@ -187,9 +201,14 @@ class FileRun:
 
     async def _from_file(self) -> AsyncIterator[BulkItem[Row]]:
         rows = self._source.rows()
-        while not self._stopping and (chunk := list(islice(rows, _CHUNK))):
-            async for item in self._turns(await self._to_do(chunk)):
-                yield item
+        try:
+            while not self._stopping and (chunk := list(islice(rows, _CHUNK))):
+                async for item in self._turns(await self._to_do(chunk)):
+                    self._source.check()
+                    self._unsent.discard(self._known_as(item.context))
+                    yield item
+        except RunFileError as error:
+            self._halt(str(error))  # what waits for the rate window isn't sent either
         async for item in self._from_queue():
             yield item
 
@@ -222,33 +241,57 @@ class FileRun:
 
     async def _to_do(self, rows: list[Row]) -> list[BulkItem[Row]]:
         """What is still to be done of these rows; those found wrong get their result here."""
-        known = await self._state.known([self._known_as(row) for row in rows])
+        ids = [self._known_as(row) for row in rows]
+        known = await self._state.known(ids)
+        places = await self._state.places(rows[0].number, rows[-1].number)
         items: list[BulkItem[Row]] = []
-        for row in map(self._complete, rows):
-            found = known.get(self._known_as(row))
-            if found is not None:
-                self._compare(row, found[0])
+        moved: list[tuple[int, int]] = []
+        for row, known_as in zip(map(self._complete, rows), ids, strict=True):
+            parts: list[str | int] = [self._run.run, known_as]
+            if found := known.get(known_as):
+                moved += [(row.number, known_as)] if found[1] != row.number else []
+                if found[0] == digest(row.request):
+                    self.numbers.known += 1
+                    continue
+                parts.append(digest(row.request))
+            if (found or self._has_changed(known_as, places.get(row.number, ()))) and (
+                row.request is None or not self._take_changed()
+            ):
+                self._note_changed(row)
             elif row.request is None:
                 self._refuse(row)
             else:
-                key = IdempotencyKey.derive("bulk", self._run.run, self._known_as(row))
-                items.append(BulkItem(row.request, key, row))
+                items.append(BulkItem(row.request, IdempotencyKey.derive("bulk", *parts), row))
+        if moved:
+            await self._state.move(moved)
+        begun = [(self._known_as(item.context), item.context.number) for item in items]
+        self._unsent.update(known_as for known_as, _ in begun)
+        self.numbers.sent += len(begun)
+        if begun:
+            await self._state.begin(begun)
         return items
+
+    def _has_changed(self, known_as: int, stood_here: Iterable[int]) -> bool:
+        """Whether another row stood at the place of this one, and is nowhere in the file now."""
+        if self._run.key_column:
+            return False
+        return any(row != known_as and not self._checked.has(row) for row in stood_here)
+
+    def _take_changed(self) -> bool:
+        self.numbers.replaced += self._options.take_changed
+        return self._options.take_changed
 
     def _complete(self, row: Row) -> Row:
         return with_repeated(row, self._checked, self._run.key_column)
 
     def _known_as(self, row: Row) -> int:
-        if row.number in self._checked.repeated:
-            return -row.number  # its key stands for another row
-        return identity(row.number, row.key)
+        return self._checked.known_as(row)
 
-    def _compare(self, row: Row, fingerprint: int) -> None:
+    def _note_changed(self, row: Row) -> None:
         self.numbers.known += 1
-        if digest(row.request) != fingerprint:
-            self.numbers.changes += 1
-            if len(self.numbers.changed) < _MOST_NAMED:
-                self.numbers.changed.append(row)
+        self.numbers.changes += 1
+        if len(self.numbers.changed) < _MOST_NAMED:
+            self.numbers.changed.append(row)
 
     def _refuse(self, row: Row) -> None:
         record = recorded(row, self._known_as(row), 0, RowResult.INVALID, 0)

@@ -5,9 +5,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from attrs import evolve
+
 from frame_async.bulk.output import Output
 from frame_async.bulk.state import Recorded, RunState
 from frame_async.errors import StoreError
+from frame_async.serialization import dump_json
 
 _PAUSE: Final = 0.1
 """Seconds between two commits: rows that came meanwhile share the next."""
@@ -65,7 +68,7 @@ class Journal:
         except OSError as error:
             self._fail(f"the output can't be written: {error.strerror}")
             return False
-        self._pending.append(recorded)
+        self._pending.append(evolve(recorded, text=dump_json(line)))
         self._news.set()
         if self._writing is None:
             self._writing = asyncio.create_task(self._keep_writing())

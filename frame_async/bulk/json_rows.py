@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Final
 
 from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import PLAIN, Layout
+from frame_async.bulk.meaning import meant
 from frame_async.bulk.rows import Row
 from frame_async.errors import ConfigurationError, Problem, UnreadableError, ValidationError
 from frame_async.serialization import load_json
@@ -21,8 +22,9 @@ def read_jsonl(source: str | Path | BinaryIO, layout: Layout = PLAIN) -> Iterato
     """Read JSON Lines in UTF-8: one object per line, with the names of request fields.
 
     Line items are an array of objects, or members such as ``line_items.0.product``. A
-    ``null`` means "not given". Blank lines are skipped. A wrong line is yielded with its
-    problems and doesn't end the reading.
+    ``null`` means "not given", at every depth, and so does a NaN; a whole number such as
+    ``3600.0`` is an integer; text is trimmed. Blank lines are skipped. A wrong line is
+    yielded with its problems and doesn't end the reading.
 
     Raises:
         OSError: the file can't be opened or read.
@@ -63,10 +65,10 @@ def build_row(line: int, number: int, value: Any, layout: Layout) -> Row:
     if not is_mapping(value):
         problem = Problem("", "is not a JSON object", "write one object on each line")
         return Row(line, "", None, (problem,), number)
-    given = {name: item for name, item in value.items() if item is not None}
+    given = meant(value)
     fields = layout.renamed(given)
     reference = fields.get("client_reference_id")
-    shown = reference.strip() if isinstance(reference, str) else ""
+    shown = reference if isinstance(reference, str) else ""
     key = str(given.get(layout.key, "")) if layout.key else ""
     problems = layout.key_problems(key) or _twice(fields, layout)
     if not problems:

@@ -65,7 +65,9 @@ def recorded(
 ) -> Recorded:
     """What is remembered of a row; its line and reference where there is something to tell."""
     reference = row.reference if possible_duplicates or ending is RowResult.UNKNOWN else ""
-    return Recorded(known_as, fingerprint, int(ending), possible_duplicates, row.line, reference)
+    return Recorded(
+        known_as, fingerprint, int(ending), possible_duplicates, row.line, reference, row.number
+    )
 
 
 def _head(row: Row, ending: RowResult) -> dict[str, Any]:

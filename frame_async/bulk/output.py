@@ -8,12 +8,13 @@ import re
 import select
 import stat
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 from zlib import crc32
 
+from frame_async.bulk.pinned import RunFileError
 from frame_async.errors import ConfigurationError
 from frame_async.serialization import dump_json
 from frame_async.shapes import is_mapping
@@ -21,7 +22,8 @@ from frame_async.shapes import is_mapping
 if sys.platform != "win32":
     import fcntl
 
-OutputFormat = Literal["jsonl", "csv"]
+OutputFormat = Literal["jsonl", "csv", "raw csv"]
+"""How a line is written; "raw csv" leaves cells that a spreadsheet would run as they are."""
 
 COLUMNS: Final = (
     "row",
@@ -40,8 +42,10 @@ COLUMNS: Final = (
 )
 """Members of a JSON line, and columns of a CSV file."""
 
+_FORMULAS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _HEADER: Final = (",".join(COLUMNS) + "\n").encode()
 _JSON_HEAD: Final = b'{"row":'
+_PIECE: Final = 1 << 20
 _LONGEST: Final = 1 << 21
 """Bytes of the longest line that is looked for: an answer is at most half as long."""
 # What ends a line or steers a terminal; the rest of Unicode is none of our business.
@@ -56,28 +60,40 @@ class Output:
         format_: how a line is written.
         known: bytes that this run had written; what is beyond them is cut off.
         mark: the `mark` that the output had then.
+        new: whether it must not have anything in it.
 
     Raises:
-        ConfigurationError: it has lost what this run wrote, or isn't what it wrote.
+        ConfigurationError: it has lost what this run wrote, or isn't what it wrote, or is a link.
+        RunFileError: another run is writing it.
         OSError: it can't be opened or written.
     """
 
     def __init__(
-        self, path: Path | None, format_: OutputFormat, known: int = 0, mark: int = 0
+        self,
+        path: Path | None,
+        format_: OutputFormat,
+        known: int = 0,
+        mark: int = 0,
+        *,
+        new: bool = False,
     ) -> None:
         self.size = known
         """Bytes that were written, whole lines only."""
         self.mark = mark
-        """What the last line is known by: its CRC-32."""
-        self._format = format_
-        if path is not None:
-            check_written(path, format_, known, mark)
-        self._descriptor = _opened(path)
+        """What they are known by: the CRC-32 of all of them."""
+        self._format: OutputFormat = format_
+        self._path = None if path is None else itself(path)
+        self._descriptor = 1 if self._path is None else _opened(self._path)
         self._file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self._owned = path is not None
         self._start = 0
         """Where the first byte of ours is: whoever gave the standard output may have written."""
         try:
+            if self._path is not None and self._file:
+                _lock(self._descriptor, self._path)
+                if new:  # seen under the lock: two that begin at once may both have found nothing
+                    check_free(self._path)
+                check_written(self._path, format_, known, mark)
             self._settle()
         except BaseException:
             self.close()
@@ -89,7 +105,7 @@ class Output:
             os.lseek(self._descriptor, self.size, os.SEEK_SET)
         elif self._file:
             self._start = _end_of(self._descriptor) - self.size
-        if self._format == "csv" and not self.size:
+        if self._format != "jsonl" and not self.size:
             self._write(_HEADER)
 
     @property
@@ -120,9 +136,29 @@ class Output:
         Raises:
             OSError: it couldn't be written whole; what there was of it is gone again.
         """
-        line = dump_json(result) + b"\n" if self._format == "jsonl" else _csv_line(result)
+        line = (
+            dump_json(result) + b"\n"
+            if self._format == "jsonl"
+            else _csv_line(result, self._format)
+        )
         self._write(line)
-        self.mark = crc32(line)
+
+    def damage(self) -> str:
+        """What has happened to the file since it was opened; empty when it is whole.
+
+        Reads all of it. Does nothing for a pipe, or a file that somebody else opened.
+        """
+        if self._path is None or not self._file:
+            return ""
+        try:
+            named = self._path.stat()
+        except OSError:
+            return "was deleted"
+        if not os.path.samestat(named, os.fstat(self._descriptor)):
+            return "was replaced by another file"
+        if named.st_size != self.size:
+            return f"has {named.st_size:,} bytes instead of {self.size:,}"
+        return "" if _mark_of(self._path, self.size) == self.mark else "was changed"
 
     def sync(self) -> None:
         """Wait until everything is on the disk; does nothing for a pipe."""
@@ -146,6 +182,7 @@ class Output:
                     os.ftruncate(self._descriptor, self._start + self.size)
             raise
         self.size += len(line)
+        self.mark = crc32(line, self.mark)
 
 
 def check_free(path: Path) -> None:
@@ -172,22 +209,20 @@ def check_written(path: Path, format_: OutputFormat, known: int, mark: int) -> N
     if found < known:
         raise ConfigurationError(
             f"the output {path} has lost {known - found} of the {known} bytes that this "
-            "run had written (put it back, or start over with another output)"
+            "run had written (put it back, or say --rewrite to have it written again)"
         )
     if found and not _is_ours(path, format_, known, mark):
         raise ConfigurationError(
             f"the output {path} isn't as this run left it "
-            "(put it back, or start over with another output)"
+            "(put it back, or say --rewrite to have it written again)"
         )
 
 
 def _is_ours(path: Path, format_: OutputFormat, known: int, mark: int) -> bool:
+    if _mark_of(path, known) != mark:
+        return False
     with path.open("rb") as file:
-        start = max(0, known - _LONGEST)
-        file.seek(start)
-        line = file.read(known - start)[:-1].rpartition(b"\n")[2] + b"\n"
-        if known and mark and crc32(line) != mark:
-            return False
+        file.seek(known)
         beyond = file.readline(_LONGEST)  # what a run wrote that was killed before it said so
     if format_ == "jsonl":
         return beyond[: len(_JSON_HEAD)] == _JSON_HEAD[: len(beyond)]
@@ -206,11 +241,69 @@ def sync_folder(path: Path) -> None:
             os.close(descriptor)
 
 
-def _opened(path: Path | None) -> int:
-    if path is None:
-        return 1
+def itself(path: Path) -> Path:
+    """The file behind a link: the link stays one, and what it leads to is written.
+
+    Raises:
+        ConfigurationError: the link leads nowhere, or somebody else has made it.
+    """
+    if not path.is_symlink():
+        return path
+    if not path.exists() or (os.name != "nt" and path.lstat().st_uid not in (0, os.geteuid())):
+        raise ConfigurationError(
+            f"{path} is a link that leads nowhere, or isn't yours: name the file itself"
+        )
+    return path.resolve()
+
+
+def is_whole(path: Path, known: int, mark: int) -> bool:
+    """Whether a file is what a run wrote, and nothing else."""
+    return path.is_file() and path.stat().st_size == known and _mark_of(path, known) == mark
+
+
+def _mark_of(path: Path, size: int) -> int:
+    mark = 0
+    with path.open("rb") as file:
+        while size > 0 and (piece := file.read(min(size, _PIECE))):
+            mark = crc32(piece, mark)
+            size -= len(piece)
+    return mark
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Keep other runs from a file, if it is there.
+
+    Raises:
+        RunFileError: another run is writing it.
+        OSError: it can't be opened.
+    """
+    if not path.exists():
+        yield
+        return
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        _lock(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunFileError(f"another run is writing the output {path}") from None
+    except OSError:  # a file system without locks
+        return
+
+
+def _opened(path: Path) -> int:
     new = not path.exists()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags, 0o600)  # who has a line can open its payment page
     if new:
         sync_folder(path)
     return descriptor
@@ -224,18 +317,21 @@ def _end_of(descriptor: int) -> int:
     return os.lseek(descriptor, 0, whence)
 
 
-def _csv_line(result: Mapping[str, Any]) -> bytes:
+def _csv_line(result: Mapping[str, Any], format_: OutputFormat) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(
-        [_cell(name, result.get(name)) for name in COLUMNS]
+        [_cell(name, result.get(name), raw=format_ == "raw csv") for name in COLUMNS]
     )
     return text.getvalue().encode()
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: Any, *, raw: bool) -> str:
     if value is None:
         return ""
     if name == "error" and is_mapping(value):
         value = value["message"]
     # One line for one row, whatever a reference has in it.
-    return _CONTROLS.sub(" ", str(value))
+    text = _CONTROLS.sub(" ", str(value))
+    # Spreadsheets run what begins so as a formula, and references come from strangers.
+    runs = not raw and isinstance(value, str) and text.lstrip().startswith(_FORMULAS)
+    return f"'{text}" if runs else text

@@ -1,13 +1,14 @@
 """What a bulk run must remember: which rows have their result, and how far the output goes.
 
 One SQLite file, which one run at a time has for itself. It also is the store of the run's
-idempotency keys, unless another store was named. A row is entered here only when its line
-of the output is on the disk, so after a crash the output is cut back to what is known here,
-and the rows behind that are asked for again: from the store, not from Frame.
+idempotency keys, unless another store was named. A row is entered here, with its line, only
+when that is on the disk, so after a crash the output is cut back to what is known here,
+and the rows behind that are asked for again: from the store, not from Frame. An output that is
+lost is written again from here.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from hashlib import sha256
 from itertools import islice
@@ -17,6 +18,7 @@ from typing import Final
 
 from attrs import astuple, field, frozen
 
+from frame_async.bulk.rows import Row
 from frame_async.errors import ConfigurationError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.protocol.fingerprints import make_fingerprint
@@ -32,8 +34,7 @@ CREATE TABLE IF NOT EXISTS bulk_run (
     key_column TEXT NOT NULL,
     output TEXT NOT NULL,
     size INTEGER NOT NULL,
-    mark INTEGER NOT NULL,
-    copy TEXT NOT NULL
+    mark INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS bulk_rows (
     row INTEGER PRIMARY KEY,
@@ -41,9 +42,17 @@ CREATE TABLE IF NOT EXISTS bulk_rows (
     ending INTEGER NOT NULL,
     doubles INTEGER NOT NULL,
     line INTEGER NOT NULL,
-    reference TEXT NOT NULL
+    reference TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    text BLOB NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS bulk_rows_told ON bulk_rows (row) WHERE ending = 3 OR doubles > 0
+CREATE INDEX IF NOT EXISTS bulk_rows_told ON bulk_rows (row) WHERE ending = 3 OR doubles > 0;
+CREATE TABLE IF NOT EXISTS bulk_begun (
+    row INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS bulk_begun_numbers ON bulk_begun (number);
+CREATE INDEX IF NOT EXISTS bulk_rows_numbers ON bulk_rows (number)
 """
 _AT_ONCE: Final = 500
 
@@ -76,6 +85,10 @@ class Recorded:
     """Line of the input."""
     reference: str = ""
     """Its ``client_reference_id``; kept only where there is something to tell."""
+    number: int = 0
+    """Which row of the input it is."""
+    text: bytes = b""
+    """Its line of the output, as JSON."""
 
 
 @frozen
@@ -93,11 +106,9 @@ class Run:
     run: str = field(factory=lambda: urandom(16).hex())
     """A random name, which keeps the idempotency keys of runs apart."""
     size: int = 0
-    """Bytes of the output that are known here."""
+    """Bytes of the output that are known here; -1 while it is being written anew."""
     mark: int = 0
-    """What the last line of these bytes is known by, see `Output.mark`."""
-    copy: str = ""
-    """Name of a file that is to take the place of the output; empty when there is none."""
+    """What these bytes are known by, see `Output.mark`."""
 
 
 class RunState:
@@ -120,8 +131,8 @@ class RunState:
         """Remember the run itself."""
         await self.store.transact(lambda connection: _write_run(connection, run))
 
-    async def known(self, rows: Sequence[int]) -> dict[int, tuple[int, RowResult]]:
-        """Digest and ending of those rows that have a result."""
+    async def known(self, rows: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Digest and place of those rows that have a result."""
         return await self.store.transact(lambda connection: _known(connection, rows))
 
     async def record(self, rows: Iterable[Recorded], size: int, mark: int) -> None:
@@ -129,12 +140,71 @@ class RunState:
         values = [astuple(row) for row in rows]
 
         def write(connection: sqlite3.Connection) -> None:
+            ids = [(row[0],) for row in values]
+            connection.executemany("DELETE FROM bulk_begun WHERE row = ?", ids)
+            # What a changed row was before keeps its line, as a row that the input has lost.
             connection.executemany(
-                "INSERT OR REPLACE INTO bulk_rows VALUES (?, ?, ?, ?, ?, ?)", values
+                "UPDATE bulk_rows SET row = -abs(random() / 2) WHERE row = ?", ids
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO bulk_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
             )
             connection.execute("UPDATE bulk_run SET size = ?, mark = ?", (size, mark))
 
         await self.store.transact(write)
+
+    async def begin(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Remember identity and place of rows that are about to be sent."""
+        values = list(rows)
+        await self.store.transact(
+            lambda connection: connection.executemany(
+                "INSERT OR REPLACE INTO bulk_begun VALUES (?, ?)", values
+            )
+        )
+
+    async def not_begun(self, rows: Iterable[int]) -> None:
+        """Forget rows that were about to be sent, and weren't."""
+        values = [(row,) for row in rows]
+        await self.store.transact(
+            lambda connection: connection.executemany(
+                "DELETE FROM bulk_begun WHERE row = ?", values
+            )
+        )
+
+    async def places(self, first: int, last: int) -> dict[int, set[int]]:
+        """The rows that stood at these places, by place."""
+        found: dict[int, set[int]] = {}
+        rows = await self.store.transact(
+            lambda connection: connection.execute(
+                "SELECT number, row FROM bulk_rows WHERE number BETWEEN ?1 AND ?2"
+                " UNION ALL SELECT number, row FROM bulk_begun WHERE number BETWEEN ?1 AND ?2",
+                (first, last),
+            ).fetchall()
+        )
+        for number, row in rows:
+            found.setdefault(number, set()).add(row)
+        return found
+
+    async def move(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Remember where rows stand now: pairs of place and identity."""
+        values = list(rows)
+        await self.store.transact(
+            lambda connection: connection.executemany(
+                "UPDATE bulk_rows SET number = ? WHERE row = ?", values
+            )
+        )
+
+    async def lost(self, is_there: Callable[[int], bool]) -> list[Recorded]:
+        """Rows with a result that the input doesn't have any more, in the order of their lines."""
+
+        def find(connection: sqlite3.Connection) -> list[Recorded]:
+            rows = connection.execute(
+                "SELECT row, digest, ending, doubles, line, reference, number, text"
+                " FROM bulk_rows ORDER BY line"
+            )
+            return [Recorded(*row) for row in rows if not is_there(row[0])]
+
+        return await self.store.transact(find)
 
     async def forget(self, endings: Iterable[RowResult], run: Run) -> None:
         """Forget the rows that ended so, and remember the run as it is without them."""
@@ -145,6 +215,16 @@ class RunState:
             _write_run(connection, run)
 
         await self.store.transact(forget)
+
+    async def each_line(self, write: Callable[[bytes], None]) -> None:
+        """Hand out the line of every row that has one, as JSON, in the order of the input."""
+
+        def hand_out(connection: sqlite3.Connection) -> None:
+            lines = connection.execute("SELECT text FROM bulk_rows ORDER BY number")
+            for (text,) in lines:
+                write(text)
+
+        await self.store.transact(hand_out)
 
     async def counts(self) -> Mapping[RowResult, int]:
         """How many rows ended in which way, in all runs on this file together."""
@@ -187,11 +267,17 @@ def digest(request: PaymentLinkSessionRequest | None) -> int:
     return int.from_bytes(sha256(text).digest()[:8], "big") >> 1
 
 
+def words(row: Row) -> int:
+    """63 bits that stand for what a row says."""
+    problems = "; ".join(map(str, row.problems))  # which show nothing secret
+    return digest(row.request) or identity(0, f"{row.reference}: {problems}")
+
+
 def _found(connection: sqlite3.Connection) -> Run | None:
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
     row = connection.execute(
-        "SELECT target, account, key_column, output, run, size, mark, copy FROM bulk_run"
+        "SELECT target, account, key_column, output, run, size, mark FROM bulk_run"
     ).fetchone()
     return None if row is None else Run(*row)
 
@@ -199,22 +285,22 @@ def _found(connection: sqlite3.Connection) -> Run | None:
 def _write_run(connection: sqlite3.Connection, run: Run) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO bulk_run"
-        " (one, target, account, key_column, output, run, size, mark, copy)"
-        " VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (one, target, account, key_column, output, run, size, mark)"
+        " VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
         astuple(run),  # its fields have the same order
     )
 
 
-def _known(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int, RowResult]]:
-    found: dict[int, tuple[int, RowResult]] = {}
+def _known(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[int, int]]:
+    found: dict[int, tuple[int, int]] = {}
     todo = iter(rows)
     while some := list(islice(todo, _AT_ONCE)):
         marks = ",".join("?" * len(some))
-        for row, fingerprint, ending in connection.execute(
-            f"SELECT row, digest, ending FROM bulk_rows WHERE row IN ({marks})",  # noqa: S608
+        for row, fingerprint, number in connection.execute(
+            f"SELECT row, digest, number FROM bulk_rows WHERE row IN ({marks})",  # noqa: S608
             some,
         ):
-            found[row] = (fingerprint, RowResult(ending))
+            found[row] = (fingerprint, number)
     return found
 
 

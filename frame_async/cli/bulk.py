@@ -5,22 +5,23 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from attrs import evolve
 
 from frame_async.bulk.checking import Checked, check
-from frame_async.bulk.file_run import FileRun, Options
+from frame_async.bulk.file_run import FileRun, Numbers, Options
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.layouts import Layout, parse_pairs
-from frame_async.bulk.output import Output, check_free
-from frame_async.bulk.reopening import finish, reopen
+from frame_async.bulk.output import Output, check_free, itself
+from frame_async.bulk.pinned import RunFileError
+from frame_async.bulk.rewriting import ANEW, reopen, rewrite
 from frame_async.bulk.sources import Input, open_input
-from frame_async.bulk.state import RowResult, Run, RunState, check_same
-from frame_async.cli.bulk_command import STDIN, Command, OptionsError
+from frame_async.bulk.state import Recorded, RowResult, Run, RunState, check_same
+from frame_async.cli.bulk_command import CHANGED, STDIN, Command, OptionsError
 from frame_async.cli.bulk_report import (
     Report,
     print_checked,
@@ -32,7 +33,7 @@ from frame_async.cli.guard import guarded
 from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
-from frame_async.errors import StoreError
+from frame_async.errors import FrameError, StoreError
 from frame_async.fleet.runs import FleetRun, queue_of
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.dispositions import ExitStatus
@@ -63,17 +64,28 @@ def _run(command: Command, screen: Screen) -> int:
         parse_pairs("--map", command.maps), parse_pairs("--set", command.sets), command.key_column
     )
     _check_together(command)
+    if command.rewrite:
+        return asyncio.run(_rewrite(command, screen))
     path = None if command.orders == STDIN else command.orders
-    with open_input(path, sys.stdin.buffer, command.input_format, layout) as source:
+    with open_input(
+        path,
+        sys.stdin.buffer,
+        command.input_format,
+        layout,
+        folder=command.folder,
+        on_spooling=screen.say,
+    ) as source:
         client = None if command.check_only or command.on_emulator else _client(command)
         if command.queue is not None:
             return _enqueue(command, source, client, screen)
-        checked = check(source, command.key_column, screen.show_wrong, screen.show_checking)
-        screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
         del client  # it was made to find wrong options early; the real one needs a loop
-        if command.check_only or (command.strict and checked.bad):
-            return _checked(command, checked)
-        report = asyncio.run(_go(command, source, checked, screen))
+        with closing(
+            check(source, command.key_column, screen.show_wrong, screen.show_checking)
+        ) as checked:
+            screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
+            if command.check_only or (command.strict and checked.bad):
+                return _checked(command, checked)
+            report = asyncio.run(_go(command, source, checked, screen))
     print_report(report, sys.stderr if command.to_stdout else sys.stdout, as_json=command.as_json)
     return report.exit_status
 
@@ -106,6 +118,8 @@ def _check_together(command: Command) -> None:
         raise OptionsError("--run names a run in a queue: say --queue, too")
     if command.output is None and not command.check_only:
         raise OptionsError("where do the results go? name a file with -o, or - for the output")
+    if command.rewrite and not command.to_file:
+        raise OptionsError("--rewrite writes a file again: name it with -o")
     if command.again and not command.to_file:
         raise OptionsError("--again takes lines out of the output, so that has to be a file")
 
@@ -129,32 +143,79 @@ def _checked(command: Command, checked: Checked) -> int:
     return status
 
 
-async def _go(command: Command, source: Input, checked: Checked, screen: Screen) -> Report:
-    started = time.monotonic()
-    with _state_path(command) as path, listening(screen.say) as stops:
+async def _rewrite(command: Command, screen: Screen) -> int:
+    """Write the output again, and nothing else; the exit status."""
+    with _state_path(command) as path:
+        if not path.is_file():
+            raise OptionsError(f"there is no state file {path} to write the output from")
         state = RunState(path)
         try:
+            found = await state.find()
+            if found is None or command.output is None:
+                raise OptionsError(f"the state file {path} knows no run")
+            check_same(found, evolve(found, output=_output_name(command)), path)
+            await rewrite(state, found, command.output, command.written_as)
+            rows = sum((await state.counts()).values())
+        finally:
+            await state.aclose()
+    screen.say(f"{rows:,} lines written again to {command.output}")
+    return 0
+
+
+def _output_name(command: Command) -> str:
+    return f"{command.output.name if command.output else None} ({command.written_as})"
+
+
+async def _go(command: Command, source: Input, checked: Checked, screen: Screen) -> Report:
+    started = time.monotonic()
+    with _state_path(command) as state_path, listening(screen.say) as stops:
+        state = RunState(itself(state_path))
+        try:
             async with _frame(command, state) as client:
-                run = await _begin(command, client, state)
+                new = command.to_file and await state.find() is None
+                run = await _begin(command, client, state, screen)
                 before = (await state.counts())[RowResult.CREATED]
-                going = _file_run(command, client, source, checked, state, run)
+                path = None if command.to_stdout else command.output
+                output = Output(path, command.written_as, run.size, run.mark, new=new)
+                going = _file_run(command, client, source, checked, state, run, output)
                 stops.attach(going.stop)
                 async with watch(going, checked.total, screen):
                     await going.go()
+                await _see_to_output(command, going, output, state, screen)
                 report = await _report(command, going, checked, state, before)
         finally:
             await state.aclose()
         return evolve(report, signal=stops.signal, seconds=time.monotonic() - started)
 
 
-async def _begin(command: Command, client: FrameClient, state: RunState) -> Run:
+async def _see_to_output(
+    command: Command, run: FileRun, output: Output, state: RunState, screen: Screen
+) -> None:
+    """See that the output is whole, before anybody says so; else it is written again."""
+    harm = await asyncio.to_thread(output.damage)
+    output.close()
+    if not harm or command.output is None:
+        return
+    screen.say(f"the output {command.output} {harm}: it is written again from the state file")
+    try:
+        found = await state.find()
+        if found is not None:
+            await rewrite(state, found, command.output, command.written_as)
+            return
+        error: Exception | str = "the state file has lost its run"
+    except (OSError, RunFileError, FrameError) as caught:
+        error = caught
+    run.stopped = run.stopped or f"the output {harm}, and can't be written again: {error}"
+
+
+async def _begin(command: Command, client: FrameClient, state: RunState, screen: Screen) -> Run:
     """Begin a run, or go on with the one that the state file knows."""
     place = "the emulator" if command.on_emulator else client.base_url
     mine = Run(
         target=f"{command.mode or client.mode} at {place}",
         account="emulator" if command.on_emulator else client.scope,
         key_column=command.key_column,
-        output=f"{command.output.name if command.output else None} ({command.written_as})",
+        output=_output_name(command),
     )
     found = await state.find()
     if found is None:
@@ -167,9 +228,12 @@ async def _begin(command: Command, client: FrameClient, state: RunState) -> Run:
     await state.write(going)
     if command.output is None or not command.to_file:
         return going
-    going = await finish(state, going, command.output)
-    if command.again:
-        endings = [RowResult[name.upper()] for name in command.again]
+    gone = not command.output.exists() or not command.output.stat().st_size
+    if going.size == ANEW or (going.size and gone):
+        screen.say(f"the output {command.output} is written again from the state file")
+        going = await rewrite(state, going, command.output, command.written_as)
+    endings = [RowResult[name.upper()] for name in command.again if name != CHANGED]
+    if endings:
         going = await reopen(state, going, command.output, command.written_as, endings)
     return going
 
@@ -181,16 +245,16 @@ def _file_run(
     checked: Checked,
     state: RunState,
     run: Run,
+    output: Output,
 ) -> FileRun:
     limit = _limit(command, client.mode)
-    path = None if command.to_stdout else command.output
     return FileRun(
         client,
         source,
         checked,
         state,
         run,
-        Output(path, command.written_as, run.size, run.mark),
+        output,
         Forecast(time.monotonic(), limit, limit.open_to(Lane.BULK) if limit else 1),
         Options(
             mode=command.mode or "sandbox",  # live and unknown keys have to say theirs
@@ -198,6 +262,7 @@ def _file_run(
             max_in_flight=command.concurrency,
             grace=command.grace,
             patience=command.patience,
+            take_changed=CHANGED in command.again,
         ),
     )
 
@@ -272,9 +337,12 @@ async def _report(
     numbers = run.numbers
     try:
         counts, in_doubt = await state.counts(), await state.in_doubt()
+        some_lost = numbers.changes or sum(counts.values()) > numbers.done
+        lost = await state.lost(checked.has) if run.complete and some_lost else []
     except StoreError as error:  # it went away meanwhile: say at least what this run saw
         run.stopped = run.stopped or error.message
         counts, in_doubt, before = {ending: numbers.ended[ending] for ending in RowResult}, [], 0
+        lost = []
     return Report(
         rows=checked.total,
         done=numbers.done,
@@ -286,6 +354,18 @@ async def _report(
         in_doubt=tuple(in_doubt),
         changed=tuple(numbers.changed),
         changes=numbers.changes,
+        lost=tuple(lost),
+        undecided=0 if command.key_column else _undecided(numbers, lost),
         stopped=run.stopped,
         resume=resuming(sys.argv[1:]) if command.to_file or command.state else None,
     )
+
+
+def _undecided(numbers: Numbers, lost: Sequence[Recorded]) -> int:
+    """Sessions that may be second ones: of rows that moved and were changed as well.
+
+    Such a row can't be told from a new one, beside another that was taken out.
+    """
+    with_session = sum(row.ending in (RowResult.CREATED, RowResult.UNKNOWN) for row in lost)
+    others = with_session - numbers.changes - numbers.replaced
+    return max(0, min(numbers.sent - numbers.replaced, others))

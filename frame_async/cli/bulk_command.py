@@ -10,6 +10,7 @@ from frame_async.bulk.sources import Format
 from frame_async.protocol.retry import RetryPolicy
 
 STDIN: Final = Path("-")
+CHANGED: Final = "changed"
 
 
 class OptionsError(Exception):
@@ -38,6 +39,8 @@ class Command:
     state: Path | None
     store: str | None = field(repr=False)
     new_key: bool
+    rewrite: bool = False
+    raw_csv: bool = False
     grace: float
     patience: float
     every: float
@@ -59,10 +62,18 @@ class Command:
         return self.output.is_file() or not self.output.exists()
 
     @property
+    def folder(self) -> Path | None:
+        """Where the state file is; None when it is gone afterwards."""
+        if self.state is not None:
+            return self.state.parent
+        return self.output.parent if self.output is not None and self.to_file else None
+
+    @property
     def written_as(self) -> OutputFormat:
         """The format of the output."""
         suffix = self.output.suffix.lower() if self.output else ""
-        return self.output_format or ("csv" if suffix == ".csv" else "jsonl")
+        named = self.output_format or ("csv" if suffix == ".csv" else "jsonl")
+        return "raw csv" if named == "csv" and self.raw_csv else named
 
     @property
     def policy(self) -> RetryPolicy:

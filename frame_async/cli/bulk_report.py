@@ -15,11 +15,12 @@ from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Recorded, RowResult
 from frame_async.errors import Problem, ValidationError
 from frame_async.protocol.dispositions import exit_status_of_rows
-from frame_async.serialization import dump_json
+from frame_async.serialization import dump_json, load_json
 
 _SHOWN: Final = 20
 _LISTED: Final = 12
 _NAMED: Final = 20
+_MOST_GONE: Final = 1_000
 _NUMBERED: Final = re.compile(r"column [0-9]+")
 
 
@@ -47,6 +48,10 @@ class Report:
     """Rows that were changed after they got their result; the first of them."""
     changes: int
     """How many there are."""
+    lost: Sequence[Recorded]
+    """Rows with a result that the input doesn't have any more."""
+    undecided: int
+    """Sessions of this run that may be second ones, of rows that moved and were changed."""
     stopped: str
     """The condition that ended the run; empty when none did."""
     resume: str | None
@@ -67,7 +72,7 @@ class Report:
     @property
     def gone(self) -> int:
         """Rows with a result that the input has lost."""
-        return max(0, sum(self.counts.values()) - self.done) if self.complete else 0
+        return max(0, len(self.lost) - self.changes)
 
     @property
     def exit_status(self) -> int:
@@ -163,6 +168,9 @@ def _as_json(report: Report) -> dict[str, Any]:
             {"line": row.line, "reference": row.reference or None} for row in report.changed
         ],
         "gone": report.gone,
+        "gone_rows": [load_json(row.text, "line") for row in report.lost[:_MOST_GONE]],
+        "possible_duplicates": report.undecided
+        + sum(row.possible_duplicates for row in report.in_doubt),
         "stopped": report.stopped or None,
         "signal": signal.Signals(number).name if number is not None else None,
         "resume": report.resume if report.pending else None,
@@ -184,10 +192,16 @@ def _lines(report: Report) -> Iterator[str]:
         yield "A session that nobody has may exist at Frame for these rows:"
         yield from _some([describe(row) for row in report.in_doubt])
     if report.changes:
-        yield "These rows were changed after they had their result, and keep it:"
+        yield "These rows were changed after they were sent, and are not sent again:"
         yield from _some([_name(row.line, row.reference) for row in report.changed], report.changes)
+        yield "if they are new ones, and the old are to stay: --again changed"
     if report.gone:
         yield f"{report.gone:,} rows with a result are not in the input any more"
+    if report.undecided:
+        yield (
+            f"up to {report.undecided:,} rows of this run may be among those, moved and changed, "
+            "and have a second session"
+        )
     yield f"{report.rows:,} rows: {', '.join(parts)}"
     if report.stopped:
         yield f"stopped: {report.stopped}"

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 _ONCE: Final = ("--again",)
-_PASSWORD: Final = re.compile(r"(://)[^@/]*@")
-_SECRET_FIELD: Final = re.compile(r"(payment_method_data=).*", re.DOTALL)
+_PASSWORD: Final = re.compile(r"(://).*@", re.DOTALL)
+_QUERY: Final = re.compile(r"(://[^?#]*)[?#].*", re.DOTALL)
+_SECRET_FIELD: Final = re.compile(r"(payment_method_data\s*=).*", re.DOTALL)
 
 
 def resuming(arguments: Sequence[str]) -> str:
@@ -26,4 +27,5 @@ def _kept(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _shown(word: str) -> str:
-    return _SECRET_FIELD.sub(r"\1...", _PASSWORD.sub(r"\1...@", word))
+    word = _QUERY.sub(r"\1?...", _PASSWORD.sub(r"\1...@", word))
+    return _SECRET_FIELD.sub(r"\1...", word)

@@ -86,7 +86,7 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     default="",
     metavar="COLUMN",
     help="A column that tells the rows apart, so that they may move between runs. "
-    "[default: their order]",
+    "[default: what they say]",
 )
 @click.option(
     "--mode",
@@ -106,8 +106,9 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
 @click.option(
     "--again",
     multiple=True,
-    type=click.Choice(["refused", "invalid", "unknown"]),
-    help="Take up rows again that ended so. May be repeated.",
+    type=click.Choice(["refused", "invalid", "unknown", "changed"]),
+    help="Take up rows again that ended so, or send those that have changed since as new ones. "
+    "May be repeated.",
 )
 @click.option(
     "--state",
@@ -115,6 +116,16 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     help="The file that knows what is done. [default: OUTPUT.state]",
 )
 @click.option("--store", help="Store of keys and rate window, if shared with others: a URL.")
+@click.option(
+    "--raw-csv",
+    is_flag=True,
+    help="Write CSV cells that a spreadsheet would run as formulas without an apostrophe.",
+)
+@click.option(
+    "--rewrite",
+    is_flag=True,
+    help="Only write OUTPUT again from the state file; nothing is read or sent.",
+)
 @click.option("--new-key", is_flag=True, help="Go on with another API key of the same merchant.")
 @options.seconds("--grace", 30.0, "Seconds that requests on the wire get after the first Ctrl-C.")
 @options.seconds("--patience", 600.0, "Seconds without an answer after which the run stops.")

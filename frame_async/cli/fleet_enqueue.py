@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from attrs import define, evolve, field
 from frame_async.bulk.checking import Checked, check
 from frame_async.bulk.sources import Input
 from frame_async.bulk.state import RowResult
-from frame_async.cli.bulk_command import Command, OptionsError
+from frame_async.cli.bulk_command import CHANGED, Command, OptionsError
 from frame_async.cli.bulk_report import print_checked, say
 from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.guard import needing_procrastinate
@@ -60,7 +61,15 @@ def enqueue(command: Command, source: Input, run: FleetRun | None, screen: Scree
     Without a run, there is only the check.
     """
     rows = OpenRows(source)
-    checked = check(rows, command.key_column, screen.show_wrong, screen.show_checking)
+    with closing(
+        check(rows, command.key_column, screen.show_wrong, screen.show_checking)
+    ) as checked:
+        return _checked(command, rows, checked, run, screen)
+
+
+def _checked(
+    command: Command, rows: OpenRows, checked: Checked, run: FleetRun | None, screen: Screen
+) -> int:
     screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
     if rows.secret and not command.check_only:
         raise OptionsError(
@@ -86,7 +95,7 @@ async def _enqueue(
     with needing_procrastinate():
         from frame_async.fleet import TASK, open_fleet
     summary = _Summary(checked.total, checked.bad)
-    again = [RowResult[name.upper()] for name in command.again]
+    again = [RowResult[name.upper()] for name in command.again if name != CHANGED]
     with listening(screen.say) as stops:
         async with open_fleet(command.queue or "") as fleet:
             run = await fleet.runs.begin(mine)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TextIO
 
+from frame_async.bulk.pinned import RunFileError
 from frame_async.cli.bulk_command import OptionsError
 from frame_async.cli.bulk_report import mistakes, print_failure
 from frame_async.cli.bulk_screen import Screen
@@ -35,6 +36,8 @@ def guarded(
         return work()
     except OptionsError as error:
         why, status = f"{name}: {error}", ExitStatus.USAGE
+    except RunFileError as error:
+        why, status = f"{name}: {error}", ExitStatus.STOPPED
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  # a script wants a status
         why, status = _said(name, error, interrupted), exit_status_of(error)
     for line in why.splitlines():

@@ -44,11 +44,17 @@ at once, their objects would come and go in such numbers that the garbage collec
 each flight, which costs more than all else here."""
 
 
+def _shown(request: object) -> str:
+    """A request, which hides what is secret in it; of anything else, its type alone."""
+    right = isinstance(request, PaymentLinkSessionRequest)
+    return repr(request) if right else f"<{type(request).__name__}>"
+
+
 @frozen
 class BulkItem(Generic[T]):
     """One input of a bulk run."""
 
-    request: PaymentLinkSessionRequest
+    request: PaymentLinkSessionRequest = field(repr=_shown)
     """What is asked for."""
     idempotency_key: str | None = None
     """Your own key for it, as in ``create``; without one, nothing is remembered."""

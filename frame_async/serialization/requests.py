@@ -37,7 +37,7 @@ def load_request(body: bytes) -> PaymentLinkSessionRequest:
         UnreadableError: it is no JSON object.
         ValidationError: it is none that can be made.
     """
-    given, body = _json.decode_object(body, "request"), b""
+    given, body = _json.as_object(_json.decode(body, "request"), "request"), b""
     added = {name: given.pop(name) for name in given.keys() - REQUEST_FIELDS}
     given = shield(given)  # a traceback shows local variables
     return PaymentLinkSessionRequest.from_dict({**given, "extra": added})

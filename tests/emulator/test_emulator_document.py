@@ -187,7 +187,7 @@ def requests(draw: st.DrawFn) -> PaymentLinkSessionRequest:
         shipping_address_collection=maybe(st.booleans()),
         payment_method=maybe(TEXTS) if owned else None,
         payment_method_data=maybe(METHODS),
-        **owners,
+        **owners,  # type: ignore[arg-type]
     )
 
 

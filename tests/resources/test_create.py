@@ -283,10 +283,10 @@ async def test_what_is_not_a_request(frame: FrameClient, emulator: Emulator) -> 
     """A mapping in place of a request, or a number in place of a policy, is refused by name."""
     wrong: dict[str, object] = {"line_items": [{"product": "prod_1"}]}
     with pytest.raises(ValidationError, match="must be a PaymentLinkSessionRequest, not dict"):
-        await frame.payment_link_sessions.create(wrong)  # type: ignore[arg-type]
+        await frame.payment_link_sessions.create(wrong)  # type: ignore[call-overload]
     right = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
     with pytest.raises(ValidationError, match="retry: must be a RetryPolicy"):
-        await frame.payment_link_sessions.create(right, retry=3)  # type: ignore[arg-type]
+        await frame.payment_link_sessions.create(right, retry=3)  # type: ignore[call-overload]
     assert not emulator.ledger
 
 

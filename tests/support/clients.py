@@ -1,6 +1,7 @@
 """What tests about single calls share."""
 
 from collections.abc import Callable
+from typing import Any
 
 from support.faults import FaultServer
 
@@ -21,14 +22,14 @@ Ended = PaymentLinkSession | CallError
 
 
 async def attempt(
-    client: FrameClient, order: PaymentLinkSessionRequest, key: str = "key", **options: object
+    client: FrameClient, order: PaymentLinkSessionRequest, key: str = "key", **options: Any
 ) -> Ended:
     """Create a session; what it ended with, as a value."""
     try:
         return await client.payment_link_sessions.create(
             order,
             idempotency_key=key,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
     except CallError as error:
         return error
