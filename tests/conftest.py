@@ -50,6 +50,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and TURNS not in os.environ:
         os.environ[TURNS] = tempfile.mkdtemp(prefix="frame-async-turns-")
         atexit.register(shutil.rmtree, os.environ[TURNS], ignore_errors=True)
+        # What one worker compiled, the others and a hundred child processes read.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        sys.dont_write_bytecode = False
     unsaid = getattr(option, "numprocesses", 0) is None and option.dist == "no"
     only_files = all(".py" in name for name in config.args)
     one_process = only_files or option.collectonly or option.usepdb

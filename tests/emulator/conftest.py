@@ -6,8 +6,18 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+from support.browsers import open_browser
 
 from frame_async.emulator import Emulator
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests of pages."""
+    async with open_browser() as running:
+        yield running
 
 
 class Clock:

@@ -6,10 +6,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.browsers import open_browser
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from frame_async.emulator import Emulator
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 PATH = "/v1/payment_link_sessions"
 Connect = Callable[..., aiohttp.ClientSession]
 
@@ -26,14 +28,20 @@ class Screen:
         page.on("request", lambda request: self.addresses.append(request.url))
 
 
-@pytest.fixture
-async def screen(request: pytest.FixtureRequest) -> AsyncIterator[Screen]:
-    """A page of a browser without a screen, as large as a test asks for."""
-    width, height = getattr(request, "param", (1280, 900))
-    async with open_browser() as browser:
-        page = await browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(30_000)
-        yield Screen(page)
+@pytest_asyncio.fixture(loop_scope="session")
+async def screen(browser: Browser) -> AsyncIterator[Screen]:
+    """A page in a profile of its own."""
+    page = await browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(30_000)
+    yield Screen(page)
+    await page.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def emulator() -> AsyncIterator[Emulator]:
+    """An emulator without a rate limit, on the loop of the browser."""
+    async with Emulator(limit=None) as running:
+        yield running
 
 
 async def test_an_operator_runs_the_emulator_from_the_dashboard(
@@ -110,15 +118,16 @@ async def test_a_page_elsewhere_gets_nothing(
         assert emulator._state.clock.offset == 1
 
 
-@pytest.mark.parametrize("screen", [(1280, 900), (390, 844)], indirect=True, ids=["desk", "phone"])
 async def test_pages_fit_and_say_their_names(screen: Screen, emulator: Emulator) -> None:
-    """Nothing is wider than the screen, and every control has a name for those who can't see it."""
+    """Nothing is wider than a desk or a phone, and every control has a name to be read out."""
     for path in ("/", "/docs"):
         await screen.page.goto(emulator.base_url + path)
         await screen.page.locator("main").wait_for()
-        assert await screen.page.evaluate(
-            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-        )
+        for width, height in ((390, 844), (1280, 900)):
+            await screen.page.set_viewport_size({"width": width, "height": height})
+            assert await screen.page.evaluate(
+                "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+            )
         nameless = await screen.page.evaluate(
             """() => [...document.querySelectorAll("button, a, input, select")].filter((each) =>
               !(each.textContent.trim() || each.getAttribute("aria-label")

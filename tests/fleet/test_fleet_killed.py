@@ -33,6 +33,9 @@ PERIOD = float(os.environ.get("FRAME_SOAK_PERIOD", "40"))
 LIMIT = RateLimit(556, PERIOD) if LONG else RateLimit(134, 2.0)
 WORKERS = 4 if LONG else 2
 
+# How much of the window is used is asked in the long form only.
+pytestmark = [pytest.mark.alone] if LONG else []
+
 
 async def disturb(place: FleetPlace, emulator: Emulator, server: Server) -> None:
     """Kill workers at work, one after the other, and restart the database in the middle."""
@@ -47,7 +50,6 @@ async def disturb(place: FleetPlace, emulator: Emulator, server: Server) -> None
             await asyncio.to_thread(server.start)
 
 
-@pytest.mark.alone
 async def test_killed_again_and_again(tmp_path: Path) -> None:
     """Each row has one result, each second session is admitted, and Frame refused nothing."""
     server, url = fleet_server()

@@ -26,6 +26,7 @@ from support.servers import (
     free_port,
     in_a_child,
     new_valkey,
+    patiently,
     redis_url,
     shown,
     tls_before,
@@ -232,20 +233,19 @@ class TestTrouble:
     async def test_a_hung_server_hangs_nobody(self, own: Server) -> None:
         """While the server hangs, every call fails within its timeout; then all goes on."""
         store = RedisStore(redis_url(own), timeout=0.5)
-        await store.claim("k", "a=1", 60)
+        await patiently(store, "k")
         own.freeze()
         taken: list[float] = []
-        for size in (1, 40, 40):
+        for size in (1, 40):
             started = time.monotonic()
             calls = (store.claim(f"{n}", "a=1", 60) for n in range(size))
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(answer, StoreError) for answer in answers)
             taken.append(time.monotonic() - started)
-        assert max(taken) < 3 * min(taken), "they waited one after the other"
+        assert taken[1] < 10 * taken[0], "they waited one after the other"
         assert "no answer within 0.5 s" in str(answers[0])
         own.thaw()
-        await asyncio.sleep(1.2)
-        assert isinstance(await store.claim("k", "a=1", 60), InFlight)
+        assert isinstance(await patiently(store, "k"), InFlight)
         await store.aclose()
 
     async def test_nobody_there_is_said(self) -> None:
@@ -283,7 +283,7 @@ class TestTrouble:
         """Whatever goes wrong, no error, with all variables of its traceback, shows it."""
         url = redis_url(own)
         store = RedisStore(url, timeout=0.3)
-        await store.claim("k", "a=1", 60)
+        await patiently(store, "k")
         for trouble in ("freeze", "stop", "close"):
             if trouble == "close":
                 await store.aclose()

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,13 @@ class FleetPlace:
         self.logs[worker.pid] = log
         return worker
 
+    def is_working(self, worker: Process) -> bool:
+        """Whether a worker has said that it is at work."""
+        return b"working on" in self.logs[worker.pid].read_bytes()
+
     async def replace(self, chance: random.Random) -> None:
         """Kill one worker that is at work, and start another in its place."""
-        ready = [w for w in self.workers if b"working on" in self.logs[w.pid].read_bytes()]
+        ready = [worker for worker in self.workers if self.is_working(worker)]
         worker = chance.choice(ready or self.workers)
         self.workers.remove(worker)
         worker.kill()
@@ -95,11 +100,14 @@ class FleetPlace:
         ran = await self.run("bulk", "status", "--queue", self.url, "--json")
         return dict(json.loads(ran.out))
 
-    async def stop(self, how: int = signal.SIGTERM) -> list[int | None]:
-        """Stop all workers; their exit statuses. None of them may have shown a traceback."""
-        for worker in self.workers:
+    async def stop(self, *how: int) -> list[int | None]:
+        """Stop all workers, each by the next of the signals, or all by SIGTERM.
+
+        Their exit statuses. None of them may have shown a traceback.
+        """
+        for worker, number in zip(self.workers, cycle(how or (signal.SIGTERM,)), strict=False):
             if worker.returncode is None:
-                worker.send_signal(how)
+                worker.send_signal(number)
         async with asyncio.timeout(60):
             statuses = [await worker.wait() for worker in self.workers]
         self.workers.clear()

@@ -29,7 +29,7 @@ import pytest
 from attrs import define, field
 from support.appointing import AppointingStore
 
-from frame_async.errors import IdempotencyConflictError
+from frame_async.errors import IdempotencyConflictError, StoreError
 from frame_async.protocol.window import Lane, RateLimit
 from frame_async.stores import Claimed, InDoubt, Store, Window
 
@@ -259,6 +259,16 @@ def open_postgres(url: str, timeout: float = 60) -> Store:
     from frame_async.stores.postgres import PostgresStore
 
     return PostgresStore(url, timeout=timeout)
+
+
+async def patiently(store: Store, key: str) -> object:
+    """Claim a key, as soon as the server can answer again."""
+    for _ in range(40):
+        try:
+            return await store.claim(key, "a=1", 60)
+        except StoreError:
+            await asyncio.sleep(0.1)
+    return await store.claim(key, "a=1", 60)
 
 
 def shown(error: BaseException) -> str:

@@ -1,13 +1,13 @@
 """A payer's browser, an emulator, and the shop between which they go."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page
-from support.browsers import open_browser
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
 from support.shops import HOOK_SECRET, Shop, open_shop
 
 from frame_async.emulator import Emulator
@@ -23,15 +23,9 @@ class Clock:
         return self.now
 
 
+SIZE = ViewportSize(width=1280, height=900)
 Create = Callable[..., Awaitable[str]]
 """Creates a session with these fields and returns the address of its page."""
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests; each opens its own profile in it."""
-    async with open_browser() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -87,11 +81,20 @@ class Watch:
         self.strangers: list[str] = []
         self.complaints: list[str] = []
 
-    def on(self, context: BrowserContext) -> None:
-        context.on("request", lambda request: self._request(request.url))
-        context.on("console", lambda message: self._console(message.type, message.text))
-        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        context.on("dialog", lambda dialog: self.complaints.append(f"a dialog: {dialog.message}"))
+    @contextmanager
+    def on(self, context: BrowserContext) -> Iterator[None]:
+        """Listen to a profile for as long as a test uses it."""
+        listeners: dict[Any, Callable[[Any], None]] = {
+            "request": lambda request: self._request(request.url),
+            "console": lambda message: self._console(message.type, message.text),
+            "weberror": lambda error: self.complaints.append(str(error.error)),
+            "dialog": lambda dialog: self.complaints.append(f"a dialog: {dialog.message}"),
+        }
+        for event, listener in listeners.items():
+            context.on(event, listener)
+        yield
+        for event, listener in listeners.items():
+            context.remove_listener(event, listener)
 
     def _request(self, url: str) -> None:
         if not url.startswith((*self.allowed, "data:")):
@@ -112,14 +115,26 @@ async def watch(emulator: Emulator, shop: Shop) -> AsyncIterator[Watch]:
     assert watching.complaints == []
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(browser: Browser, watch: Watch) -> AsyncIterator[Page]:
-    """A page in a fresh profile."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def window(browser: Browser) -> Page:
+    """One window for all tests: to open one takes Chromium longer than most of them."""
+    context = await browser.new_context(viewport=SIZE)
     context.set_default_timeout(30_000)
-    watch.on(context)
-    yield await context.new_page()
-    await context.close()
+    return await context.new_page()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(window: Page, watch: Watch) -> AsyncIterator[Page]:
+    """An empty page; every test has addresses of its own, and leaves nothing to the next."""
+    with watch.on(window.context):
+        yield window
+        for tab in window.context.pages:
+            if tab is not window:
+                await tab.close()
+        await window.goto("about:blank")
+    await window.context.clear_cookies()
+    await window.set_viewport_size(SIZE)
+    await window.emulate_media(color_scheme="null")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -127,6 +142,6 @@ async def plain_page(browser: Browser, watch: Watch) -> AsyncIterator[Page]:
     """A page of a browser that runs no scripts."""
     context = await browser.new_context(java_script_enabled=False)
     context.set_default_timeout(30_000)
-    watch.on(context)
-    yield await context.new_page()
-    await context.close()
+    with watch.on(context):
+        yield await context.new_page()
+        await context.close()

@@ -1,7 +1,7 @@
 """The checkout page as a page: for every hand, eye, screen and browser."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.async_api import Page
@@ -12,6 +12,7 @@ from support.shops import Shop, read_payload
 from frame_async.emulator import Emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 Create = Callable[..., Awaitable[str]]
 
 EVERYTHING: dict[str, Any] = {
@@ -73,28 +74,22 @@ async def every_page(page: Page, create: Create, shop: Shop, clock: Any) -> Any:
     yield "missing"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_can_be_read(
-    page: Page, create: Create, shop: Shop, clock: Any, scheme: Any
+async def test_every_page_can_be_read_and_fits(
+    page: Page, create: Create, shop: Shop, clock: Any
 ) -> None:
-    """Every page has names for all its parts, and enough contrast by day and by night."""
-    await page.emulate_media(color_scheme=scheme)
+    """Every page names all its parts, has contrast by day and night, and fits every phone."""
     seen = []
     async for name in every_page(page, create, shop, clock):
         seen.append(name)
         assert await faults_of(page) == [], name
-        assert await pale_texts(page) == [], name
+        for scheme in SCHEMES:
+            await page.emulate_media(color_scheme=scheme)
+            assert await pale_texts(page) == [], (name, scheme)
+        for width in (390, 320):
+            await page.set_viewport_size({"width": width, "height": 700})
+            assert await too_wide(page) == [], (name, width)
+        await page.set_viewport_size({"width": 1280, "height": 900})
     assert len(seen) == 9
-
-
-@pytest.mark.parametrize("width", [320, 390])
-async def test_every_page_fits_a_phone(
-    page: Page, create: Create, shop: Shop, clock: Any, width: int
-) -> None:
-    """Nothing sticks out on a phone, however long the words are."""
-    await page.set_viewport_size({"width": width, "height": 700})
-    async for name in every_page(page, create, shop, clock):
-        assert await too_wide(page) == [], name
 
 
 async def test_keyboard_only(page: Page, create: Create, shop: Shop) -> None:
