@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 import procrastinate
 from attrs import frozen
 from procrastinate import exceptions, jobs, manager
+from psycopg import AsyncConnection
 
 from frame_async.engine.cancellation import bounded
 from frame_async.errors import ConfigurationError, StoreError
@@ -20,6 +21,7 @@ from frame_async.fleet.work import FleetWork, NotNowError
 from frame_async.protocol.window import RateLimit
 from frame_async.secret import Secret
 from frame_async.stores import Store
+from frame_async.stores.postgres import PostgresStore
 
 TASK: Final = "frame_async:create_session"
 """The name of our task, as it is in procrastinate's tables."""
@@ -316,6 +318,12 @@ class Fleet:
             raise
 
 
+async def _configure(connection: AsyncConnection[Any]) -> None:
+    """Begin a session of the connector's with the settings of the store's."""
+    await connection.execute(PostgresStore.SETTINGS)
+    await connection.commit()
+
+
 def register(
     app: procrastinate.App,
     store: str,
@@ -377,7 +385,12 @@ async def open_fleet(
         min_size=0,
         max_size=_POOL,
         timeout=_PATIENCE,
-        kwargs={"connect_timeout": 5, "fallback_application_name": "frame_async"},
+        configure=_configure,
+        kwargs={
+            "connect_timeout": 5,
+            "fallback_application_name": "frame_async",
+            "client_encoding": "utf8",
+        },
     )
     fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **secret.reveal())
     await fleet.app.open_async()

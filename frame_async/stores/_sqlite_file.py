@@ -97,8 +97,6 @@ class StoreFile:
                     time = time.advance(connection, now, changed=changed)
             self._witness.note(time)
             self._identity = self._identify()
-            if lost:
-                raise FaultError(REPLACED)
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.Error):
@@ -106,6 +104,8 @@ class StoreFile:
             if isinstance(error, OSError):
                 raise FaultError(fault_of_system(error)) from None
             raise
+        if lost:
+            raise FaultError(REPLACED)
 
     def close(self) -> None:
         """Let go of the connection; the next transaction opens another."""

@@ -52,7 +52,10 @@ class PostgresStore:
     """
 
     SCHEMA: Final = _postgres_schema.SCHEMA
-    """The SQL that creates the tables and functions; running it again changes nothing."""
+    """The SQL that creates the tables and functions; running it again creates what is missing."""
+
+    SETTINGS: Final = _postgres_schema.SETTINGS
+    """The SQL that begins each session: what it relies on, whatever the server's defaults."""
 
     def __init__(self, url: str, *, timeout: float = 2.0, connections: int = 8) -> None:
         given = Secret(url)
@@ -67,6 +70,7 @@ class PostgresStore:
         self._options.reveal().update(
             connect_timeout=max(2, math.ceil(timeout)),
             fallback_application_name="frame_async",
+            client_encoding="utf8",
             autocommit=True,
             # Behind a pooler the next statement may meet another session.
             prepare_threshold=None,
