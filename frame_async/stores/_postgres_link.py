@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from random import random
 from typing import Any, Final, Self, cast
+from urllib.parse import parse_qsl
 from weakref import WeakSet
 
 from frame_async.errors import ConfigurationError
@@ -20,6 +21,7 @@ from frame_async.stores._postgres_schema import SCHEMA, SETTINGS, VERSION, missi
 try:
     from psycopg import AsyncConnection, Error, ProgrammingError, errors
     from psycopg.conninfo import conninfo_to_dict
+    from psycopg.pq import Conninfo
     from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 except ImportError:
     raise ConfigurationError(
@@ -291,17 +293,42 @@ def _words(error: Error) -> str:
     return error.diag.message_primary or str(error) or type(error).__name__
 
 
+def _check_names(url: Secret[str]) -> None:
+    """Refuse options that libpq doesn't know, or that would be passed over, by name.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    query = url.reveal().partition("?")[2]
+    if "@" in query:
+        return  # a piece of the password, which is not shown
+    names: set[str] = set()
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"ssl"}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        why = ""
+        if name not in known:
+            why = f"can't have the option {name}"
+        elif name in names:
+            why = f"has the option {name} twice"
+        elif name == "client_encoding" and value.lower().replace("-", "") not in ("utf8", "auto"):
+            why = "can't have another client_encoding than utf8"
+        if why:
+            raise ConfigurationError(f"the URL of the PostgreSQL store {why}")
+        names.add(name)
+
+
 def read_options(url: Secret[str]) -> Secret[dict[str, Any]]:
     """What a URL says, by libpq's names.
 
     Raises:
         ConfigurationError: it isn't the URL of a PostgreSQL database.
     """
+    _check_names(url)
     options: dict[str, Any] = {}
     with suppress(Error, ValueError):  # their words may hold the password
         options = dict(conninfo_to_dict(url.reveal()))
     named = url.reveal().startswith(("postgresql://", "postgres://"))
-    torn = any("@" in str(options.get(name, "")) for name in ("host", "port", "dbname"))
+    torn = any({"@", "#"} & set(str(options.get(name, ""))) for name in ("host", "port", "dbname"))
     if torn or not (options and named):
         del options  # a traceback may show variables
         raise ConfigurationError(

@@ -27,7 +27,7 @@ def open_store(url: Secret[str]) -> Store:
         ConfigurationError: no such kind of store, or its extra is missing; the URL, which
             may hold a password, is never shown.
     """
-    opener = _OPENERS.get(url.reveal().partition("://")[0])
+    opener = _OPENERS.get(url.reveal().partition(":")[0])
     if opener is None:
         raise ConfigurationError(
             "store must be a URL such as memory://, sqlite:///path, redis://host/0 or "
@@ -36,16 +36,35 @@ def open_store(url: Secret[str]) -> Store:
     return opener(url)
 
 
-def _memory(_: Secret[str]) -> Store:
+def _memory(url: Secret[str]) -> Store:
+    if url.reveal() != "memory://":
+        raise ConfigurationError("store memory:// takes nothing more: neither name nor option")
     return MemoryStore()
 
 
 def _sqlite(url: Secret[str]) -> Store:
     from frame_async.stores.sqlite import SQLiteStore  # noqa: PLC0415
 
-    path = url.reveal().removeprefix("sqlite://").removeprefix("/")
+    given, mark, path = url.reveal().partition("sqlite:///")
+    if given or not mark:
+        raise ConfigurationError(
+            "store sqlite: needs three slashes before a relative path, and four before an "
+            "absolute one: sqlite:///path, sqlite:////path"
+        )
     if not path:
         raise ConfigurationError("store names no file; use sqlite:///path")
+    path, has_options, options = path.partition("?")
+    if has_options:
+        names = ", ".join(option.partition("=")[0] for option in options.split("&"))
+        raise ConfigurationError(
+            f"store sqlite: has no options, so not {names!r}; for a file of that name, "
+            "use SQLiteStore(path)"
+        )
+    if path.startswith("~") or "#" in path:
+        raise ConfigurationError(
+            "store sqlite: can't have ~ in front (write the whole path) or a part after #; for "
+            "a file of that name, use SQLiteStore(path)"
+        )
     return SQLiteStore(path)
 
 

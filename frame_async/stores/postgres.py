@@ -68,7 +68,9 @@ class PostgresStore:
         self._options = read_options(given)
         self._address = _address(self._options.reveal())
         self._options.reveal().update(
-            connect_timeout=max(2, math.ceil(timeout)),
+            connect_timeout=self._options.reveal().get(
+                "connect_timeout", max(2, math.ceil(timeout))
+            ),
             fallback_application_name="frame_async",
             client_encoding="utf8",
             autocommit=True,

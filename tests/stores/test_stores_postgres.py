@@ -211,9 +211,9 @@ class TestSchema:
     async def test_an_encoding_of_the_environment(
         self, fresh: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """PGCLIENTENCODING is not followed, nor is what the URL says of it."""
+        """PGCLIENTENCODING is not followed."""
         monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
-        store = PostgresStore(f"{fresh}&client_encoding=SQL_ASCII", timeout=30)
+        store = PostgresStore(fresh, timeout=30)
         await claimed(store, "k")
         assert isinstance(await store.claim("k", "a=1", 60), InFlight)
         await store.aclose()
@@ -651,6 +651,10 @@ class TestAddress:
             "postgresql://u:s3c@ret@host/db",
             "postgresql://u:s3cret@host:port@/db",
             "postgresql://u:s3cret@host/db?nonsense=1",
+            "postgresql://u:s3cret@host/db?nonsense",
+            "postgresql://u:s3cret@host/db#part",
+            "postgresql://u:s3cret@host/db?sslmode=disable&sslmode=require",
+            "postgresql://u:s3cret@host/db?client_encoding=LATIN1",
             "host=somewhere password=s3cret",
         ],
     )
