@@ -35,6 +35,7 @@ from frame_async.stores import Claimed, Done, InDoubt, InFlight, Window
 psycopg = pytest.importorskip("psycopg")
 
 from frame_async.stores import _postgres_schema  # noqa: E402
+from frame_async.stores._links import Failure  # noqa: E402
 from frame_async.stores.postgres import PostgresStore  # noqa: E402
 
 API_KEY = "sk_live_VeRySeCrEt"
@@ -201,8 +202,9 @@ class TestSchema:
                 await claimed(store, "k")
                 assert isinstance(await store.claim("k", "a=1", 60), InFlight)
                 link = await store._links.here()
-                (shown,) = await link.ask(b"t", f"SELECT current_setting('{name}')", [])
-                assert shown != value.strip("'")
+                row = await link.ask(b"t", f"SELECT current_setting('{name}')", [])
+                assert row != (value.strip("'"),)
+                assert not isinstance(row, Failure)
                 await store.aclose()
             finally:
                 connection.execute("SET default_transaction_read_only = off")
