@@ -19,7 +19,12 @@ from .keys import Key
 _API_KEY = re.compile(r"[sp]k_[A-Za-z]+_[^\s,;\"']+")
 
 
-def _hidden(found: re.Match[str]) -> str:
+def hidden(text: str) -> str:
+    """The text, with a digest in place of each API key."""
+    return _API_KEY.sub(_digest, text)
+
+
+def _digest(found: re.Match[str]) -> str:
     return f"[hidden {sha256(found[0].encode('utf-8', 'surrogateescape')).hexdigest()[:8]}]"
 
 
@@ -63,7 +68,7 @@ class RequestContext:
     def _header(self, name: str) -> str | None:
         """A header, with a digest in place of each API key that was put there by mistake."""
         value = self.request.headers.get(name)
-        return None if value is None else _API_KEY.sub(_hidden, value)
+        return None if value is None else hidden(value)
 
     def suffer(self, fault: Fault, answer: ApiAnswer) -> ApiAnswer:
         """Let a fault end this exchange, whose answer would be `answer`, in its own way."""

@@ -6,6 +6,7 @@ header line, to the client and to the log. That line may hold an API key.
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
@@ -21,15 +22,16 @@ from frame_async.emulator.state.randomness import new_id
 
 from .answers import ApiAnswer, error_answer
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 _LOGGER = logging.getLogger("frame_async.emulator")
 
 HEAD_PATIENCE = 10.0
 """Seconds for the head of a request to arrive."""
+
+_IDLE_PATIENCE = 75.0
+"""Seconds for the next head to begin on a connection that stays."""
 
 MOST_CONNECTIONS = 4_000
 """Connections at a time, or fewer where the process may open fewer files."""
@@ -47,25 +49,26 @@ _FAILED = error_answer(500, "api_error", "The emulator failed; its log says how.
 class ClientConnection(web.RequestHandler):
     """One connection of a client, which is ended when a head doesn't arrive in time."""
 
-    __slots__ = ("_acceptor", "_answering", "_timer")
+    __slots__ = ("_acceptor", "_answering", "_idle", "_timer")
 
     def __init__(self, acceptor: "Acceptor", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(acceptor, loop=loop, **_SETTINGS)
         self._acceptor = acceptor
         self._answering = False
+        self._idle = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head, and make room if there are too many connections."""
         super().connection_made(transport)
         self._acceptor.admit(self)
-        self._wait()
+        self._wait(HEAD_PATIENCE)
 
     def data_received(self, data: bytes) -> None:
         """Wait for the rest of a head, unless it is a body's turn."""
         super().data_received(data)
-        if not self._answering and self._timer is None:
-            self._wait()
+        if not self._answering and self._idle:
+            self._wait(HEAD_PATIENCE)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wait for nothing more."""
@@ -83,16 +86,20 @@ class ClientConnection(web.RequestHandler):
     def finish(self) -> None:
         """Its answer has been made."""
         self._answering = False
-        self._acceptor.waiting[self] = None
+        if self.transport is not None:
+            self._wait(_IDLE_PATIENCE)
 
     def end(self) -> None:
         """End it, without an answer."""
         if self.transport is not None:
             self.transport.abort()
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._idle = seconds == _IDLE_PATIENCE
         self._acceptor.waiting[self] = None
-        self._timer = asyncio.get_running_loop().call_later(HEAD_PATIENCE, self.end)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.end)
 
     def handle_error(
         self,
@@ -153,7 +160,7 @@ class Acceptor(web.Server):
 
 def _most_connections() -> int:
     """As many as leave descriptors for files and webhooks."""
-    if resource is None:
+    if sys.platform == "win32":
         return MOST_CONNECTIONS
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed == resource.RLIM_INFINITY:
