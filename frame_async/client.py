@@ -13,8 +13,9 @@ from frame_async.engine.clock import SystemClock
 from frame_async.engine.engine import Engine
 from frame_async.engine.http import Http
 from frame_async.engine.idempotency import KeyLeases
-from frame_async.engine.limiter import RateLimiter, Unlimited
-from frame_async.engine.observing import LogObserver, Observers
+from frame_async.engine.limiter import Limiter, RateLimiter
+from frame_async.engine.observing import Observers
+from frame_async.engine.unlimited import Unlimited
 from frame_async.errors import ConfigurationError
 from frame_async.observers import Observer
 from frame_async.protocol.clock import Clock
@@ -111,10 +112,9 @@ class FrameClient:
         self._http = Http(
             self._base_url, key, limit=max_in_flight, connect_timeout=connect_timeout, tls=tls
         )
-        watching = tuple(observer.bind(self._base_url) for observer in observers)
-        observing = Observers((LogObserver(), *watching))
+        observing = Observers([observer.bind(self._base_url) for observer in observers])
         limit = _limit(rate_limit, self._mode)
-        self._limiter: RateLimiter | Unlimited = Unlimited(clock, policy.jitter, random.random)
+        self._limiter: Limiter = Unlimited(clock, policy.jitter, random.random)
         if limit is not None:
             self._limiter = RateLimiter(self._store, Window(self._scope, limit), clock)
         proceed = _check_on_store_error(on_store_error) == "proceed"

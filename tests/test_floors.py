@@ -42,7 +42,8 @@ THIRD_PARTIES = {
     "msgspec": {"serialization/_json.py"},
     "aiohttp": {
         "engine/http.py",
-        "engine/connections.py",
+        "engine/opened.py",
+        "engine/endings.py",
         "webhooks/listen.py",
         "integrations/aiohttp_web.py",
         "emulator",

@@ -10,30 +10,20 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 import tenacity as _t
-from attrs import define, evolve, field, frozen
+from attrs import frozen
 
-from frame_async.calls import Attempt, Call, Outcome
-from frame_async.engine.exchange import Exchange, Trail
+from frame_async.calls import Outcome
+from frame_async.engine.exchange import Course, Ended, Exchange, Trail
 from frame_async.engine.http import Http
-from frame_async.engine.limiter import RateLimiter, Unlimited
+from frame_async.engine.limiter import DismissedError, Limiter, NoSlotError, Slot
 from frame_async.engine.observing import Observers
 from frame_async.engine.operation import Operation
-from frame_async.engine.slots import DismissedError, NoSlotError, Slot
 from frame_async.errors import StoreError
 from frame_async.observers import logger
 from frame_async.protocol.clock import Clock
-from frame_async.protocol.outcomes import Ending, sum_up
-from frame_async.protocol.retry import (
-    STOP,
-    Reaction,
-    RetryBudget,
-    RetryPlan,
-    RetryPolicy,
-    Step,
-)
+from frame_async.protocol.outcomes import Ending
+from frame_async.protocol.retry import STOP, Reaction, RetryBudget, RetryPlan, Step
 from frame_async.protocol.retry_after import seconds_to_wait
-from frame_async.protocol.window import Lane
-from frame_async.secret import Secret
 
 HOLD_MARGIN: Final = 1.0
 """Seconds that a slot of the window is held beyond the longest attempt, if never released."""
@@ -51,75 +41,6 @@ class HeldKey(Protocol):
         ...
 
 
-@frozen(eq=False, repr=False)
-class Ended:
-    """How a call ended: its record, and the answer as far as it came."""
-
-    call: Call
-    exchange: Exchange
-    """The last one."""
-    stopped: str = ""
-    """Why there was no further attempt, when there could have been one."""
-
-    def admitting(self, store_error: str) -> "Ended":
-        """The same end, with what the store couldn't do in its record."""
-        listed = dict.fromkeys(filter(None, (store_error, self.call.store_error)))
-        return evolve(self, call=evolve(self.call, store_error="; ".join(listed)))
-
-
-@define(kw_only=True, eq=False, repr=False)
-class Course:
-    """One call in the making: what it is to send, and what its attempts proved so far."""
-
-    body: Secret[bytes]
-    key: str
-    policy: RetryPolicy
-    lane: Lane
-    run: object
-    started: float
-    """Monotonic seconds, as all times here."""
-    deadline: float
-    token: str
-    """What its slots in the window are known by: unique, and no secret."""
-    doubts: int = 0
-    """Possible duplicates of earlier calls with the same key."""
-    attempts: list[Attempt] = field(factory=list[Attempt])
-    outcomes: list[Outcome] = field(factory=list[Outcome])
-    """Of each attempt."""
-    last: Exchange | None = None
-    first_at: float | None = None
-    """When the first exchange began: waiting for the window is not what the policy limits."""
-    extra_sends: int = 0
-    """How often one exchange sent more than once, as a middleware of one's own may."""
-    slept: float = 0.0
-    slept_for: str = ""
-    stopped: str = ""
-    """Why there was no further attempt, when there could have been one."""
-    store_errors: list[str] = field(factory=list[str])
-    """What the store couldn't do, in the order in which that was heard."""
-
-    @property
-    def possible_duplicates(self) -> int:
-        """How many requests may have created something that nobody has."""
-        return self.doubts + self.extra_sends + self.outcomes.count(Outcome.UNKNOWN)
-
-    def end(self, exchange: Exchange, now: float) -> Ended:
-        """It is over, now, with this exchange."""
-        return Ended(self.record(now), exchange, self.stopped)
-
-    def record(self, now: float, *, cancelled: bool = False) -> Call:
-        """The record of the call, as far as it came."""
-        return Call(
-            idempotency_key=self.key,
-            attempts=tuple(self.attempts),
-            outcome=sum_up(self.outcomes, self.doubts + self.extra_sends),
-            possible_duplicates=self.possible_duplicates,
-            cancelled=cancelled,
-            store_error="; ".join(dict.fromkeys(self.store_errors)),
-            elapsed=now - self.started,
-        )
-
-
 @frozen(kw_only=True, eq=False, repr=False)
 class Attempts:
     """What all calls of a client share on their way to the wire."""
@@ -128,35 +49,42 @@ class Attempts:
     clock: Clock
     random: Callable[[], float]
     budget: RetryBudget
-    limiter: RateLimiter | Unlimited
+    limiter: Limiter
     observers: Observers
     timeout: float
     """Seconds for one attempt, at most."""
     proceed: bool = False
     """Whether to send without a slot when the store can't answer, and admit it."""
 
-    async def run(self, operation: Operation[Any, Any], course: Course, key: HeldKey) -> Exchange:
-        """Send until the policy is content; the last exchange."""
-        again = partial(self._attempt, operation, course, key)
-        first = await again()
-        if first.outcome is Outcome.CREATED:
+    async def run(
+        self, operation: Operation[Any, Any], course: Course, key: HeldKey | None
+    ) -> Ended:
+        """Send until the policy is content; how the call ended.
+
+        `key` is the idempotency key, if it is its caller's own.
+        """
+        exchange = await self._attempt(operation, course, key)
+        if exchange.outcome is not Outcome.CREATED:
+            again = partial(self._attempt, operation, course, key)
+            exchange = await _Retries(self, course, exchange, again).run()
+        elif self.budget.tokens < self.budget.capacity:
             self.budget.give_back()
-            return first
-        return await _Retries(self, course, first, again).run()
+        return Ended(course.record(self.clock.monotonic()), exchange, course.stopped)
 
     async def _attempt(
-        self, operation: Operation[Any, Any], course: Course, key: HeldKey
+        self, operation: Operation[Any, Any], course: Course, key: HeldKey | None
     ) -> Exchange:
         """Take a slot of the window, see that the claim of the key still stands, and send."""
-        began, hold = self.clock.monotonic(), self.timeout + HOLD_MARGIN
+        began, options, hold = self.clock.monotonic(), course.options, self.timeout + HOLD_MARGIN
         token = f"{course.token}.{len(course.attempts)}"
-        slot = self.limiter.slot(token, course.lane, hold, course.deadline, course.run)
+        slot = self.limiter.slot(token, options.lane, hold, course.deadline, options.run)
         try:
             async with slot:
                 if not slot.acquired:
-                    await key.pause(course.possible_duplicates)
+                    if key is not None:
+                        await key.pause(course.possible_duplicates)
                     await slot.wait()
-                if not await key.confirm(course.possible_duplicates + 1):
+                if key is not None and not await key.confirm(course.possible_duplicates + 1):
                     return self._unsent(Ending.TAKEN_OVER)
                 return await self._exchange(operation, course, slot, began)
         except DismissedError:
@@ -172,23 +100,16 @@ class Attempts:
         return await self._exchange(operation, course, None, began)
 
     async def _exchange(
-        self,
-        operation: Operation[Any, Any],
-        course: Course,
-        slot: Slot | None,
-        began: float,
+        self, operation: Operation[Any, Any], course: Course, slot: Slot | None, began: float
     ) -> Exchange:
         """One exchange, noted in the course of its call, and its slot settled."""
         at = datetime.fromtimestamp(self.clock.time(), UTC)
         trail = Trail(self.clock.monotonic, self.clock.monotonic())
         if course.first_at is None:
             course.first_at = trail.began
-        left = max(0.0, course.deadline - trail.began)
-        timeout = min(self.timeout, left)
+        timeout = min(self.timeout, max(0.0, course.deadline - trail.began))
         try:
-            exchange = await self.http.send(
-                operation.method, operation.path, course.body, course.key, timeout, trail
-            )
+            exchange = await self.http.send(operation, course, timeout, trail)
         except asyncio.CancelledError:
             self._note(course, slot, trail.end(Ending.CANCELLED), at, trail.began - began)
             raise
@@ -205,19 +126,20 @@ class Attempts:
         course.attempts.append(attempt)
         course.outcomes.append(exchange.outcome)
         self.observers.attempt_ended(course.key, len(course.attempts), attempt)
-        if slot is not None and exchange.outcome is Outcome.CREATED:
-            slot.answer()
-        elif slot is not None:
-            self._settle(slot, course, exchange)
+        if slot is not None:
+            slot.sent = True
+            if exchange.outcome is not Outcome.CREATED:
+                self._settle(slot, course, exchange)
 
     def _settle(self, slot: Slot, course: Course, exchange: Exchange) -> None:
         """How the slot of a request that created nothing is to be released."""
+        policy = course.options.policy
         if exchange.outcome is Outcome.UNKNOWN and exchange.head is None:
-            slot.keep()
-        elif course.policy.react(exchange.outcome, exchange.evidence) is Reaction.THROTTLED:
-            slot.refuse(max(self.asked_to_wait(exchange) or 0.0, course.policy.backoff))
-        elif exchange.outcome is not Outcome.NOT_SENT:
-            slot.answer()
+            slot.sent = None
+        elif exchange.outcome is Outcome.NOT_SENT:
+            slot.sent = False
+        elif policy.react(exchange.outcome, exchange.evidence) is Reaction.THROTTLED:
+            slot.pause = max(self.asked_to_wait(exchange) or 0.0, policy.backoff)
 
     def asked_to_wait(self, exchange: Exchange) -> float | None:
         """Seconds that the server asked to wait."""
@@ -245,6 +167,7 @@ class _Retries:
     ) -> None:
         self._shared = shared
         self._course = course
+        self._policy = course.options.policy
         self._first: Exchange | None = first
         self._last = first
         self._again = again
@@ -252,7 +175,7 @@ class _Retries:
         self._reaction = Reaction.FINAL
         started = course.started if course.first_at is None else course.first_at
         self._plan = RetryPlan(
-            course.policy, shared.budget, shared.random, started, course.deadline
+            course.options.policy, shared.budget, shared.random, started, course.deadline
         )
 
     async def run(self) -> Exchange:
@@ -277,20 +200,20 @@ class _Retries:
 
     def _wants_another(self, exchange: Exchange) -> bool:
         self._last = exchange
-        self._reaction = self._course.policy.react(exchange.outcome, exchange.evidence)
+        self._reaction = self._policy.react(exchange.outcome, exchange.evidence)
         return self._reaction is not Reaction.FINAL
 
     def _wait(self, state: _t.RetryCallState) -> float:
         course, shared = self._course, self._shared
         asked = shared.asked_to_wait(self._last)
-        own = None if course.policy.wait is None else course.policy.wait(state)
+        own = None if self._policy.wait is None else self._policy.wait(state)
         self._step = self._plan.after(self._reaction, asked, shared.clock.monotonic(), own)
         course.slept_for = f"after attempt {len(course.attempts)}: {self._reaction}"
         return self._step.delay or 0.0
 
     def _stop(self, state: _t.RetryCallState) -> bool:
-        course, step = self._course, self._step
-        if step.delay is not None and course.policy.stop is not None and course.policy.stop(state):
+        course, step, stop = self._course, self._step, self._policy.stop
+        if step.delay is not None and stop is not None and stop(state):
             step = Step(None, "gave up because the retry policy's stop says so")
         course.stopped = step.why
         return step.delay is None

@@ -1,13 +1,14 @@
-"""What one HTTP exchange left behind, in words that know nothing of aiohttp."""
+"""What a call and its HTTP exchanges leave behind, in words that know nothing of aiohttp."""
 
 from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
 
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
-from frame_async.calls import Attempt, Outcome
-from frame_async.protocol.outcomes import Ending, Evidence, Phase, judge
+from frame_async.calls import Attempt, Call, Outcome
+from frame_async.engine.operation import CallOptions
+from frame_async.protocol.outcomes import Ending, Evidence, Phase, judge, sum_up
 
 
 @define(eq=False, repr=False)
@@ -127,3 +128,68 @@ class Exchange:
             slept_for=slept_for,
             request_id=head.request_id if head else None,
         )
+
+
+@define(kw_only=True, eq=False, repr=False)
+class Course:
+    """One call in the making: what it is to send, and what its attempts proved so far."""
+
+    options: CallOptions
+    started: float
+    """Monotonic seconds, as all times here."""
+    deadline: float
+    body: bytes = b""
+    """It may hold a card. Never a variable of its own, for a traceback shows those."""
+    key: str = ""
+    token: str = ""
+    """What its slots in the window are known by: unique, and no secret."""
+    earlier: int = 0
+    """Possible duplicates of earlier calls with the same key."""
+    attempts: list[Attempt] = field(factory=list[Attempt])
+    outcomes: list[Outcome] = field(factory=list[Outcome])
+    """Of each attempt."""
+    last: Exchange | None = None
+    first_at: float | None = None
+    """When the first exchange began: waiting for the window is not what the policy limits."""
+    extra_sends: int = 0
+    """How often one exchange sent more than once, as a middleware of one's own may."""
+    slept: float = 0.0
+    slept_for: str = ""
+    stopped: str = ""
+    """Why there was no further attempt, when there could have been one."""
+    store_errors: list[str] = field(factory=list[str])
+    """What the store couldn't do, in the order in which that was heard."""
+
+    @property
+    def possible_duplicates(self) -> int:
+        """How many requests may have created something that nobody has."""
+        return self.earlier + self.extra_sends + self.outcomes.count(Outcome.UNKNOWN)
+
+    def record(self, now: float, *, cancelled: bool = False) -> Call:
+        """The record of the call, as far as it came."""
+        duplicates = self.possible_duplicates
+        return Call(
+            idempotency_key=self.key,
+            attempts=tuple(self.attempts),
+            outcome=sum_up(self.outcomes, duplicates),
+            possible_duplicates=duplicates,
+            cancelled=cancelled,
+            store_error="; ".join(dict.fromkeys(self.store_errors)),
+            elapsed=now - self.started,
+        )
+
+
+@frozen(eq=False, repr=False)
+class Ended:
+    """How a call ended: its record, and the answer as far as it came."""
+
+    call: Call
+    exchange: Exchange
+    """The last one."""
+    stopped: str = ""
+    """Why there was no further attempt, when there could have been one."""
+
+    def admitting(self, store_error: str) -> "Ended":
+        """The same end, with what the store couldn't do in its record."""
+        listed = dict.fromkeys(filter(None, (store_error, self.call.store_error)))
+        return evolve(self, call=evolve(self.call, store_error="; ".join(listed)))

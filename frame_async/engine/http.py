@@ -6,27 +6,25 @@ whatever the network does, and only cancellation passes through.
 """
 
 import asyncio
-import gc
 import os
+import select
 import ssl
 import sys
-import warnings
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
-from typing import Final
+from typing import Any, Final
+from weakref import WeakSet
 
 import aiohttp
-from attrs import frozen
 from yarl import URL
 
 from frame_async._version import __version__
 from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, decompress
 from frame_async.engine.cancellation import was_asked_to_cancel
-from frame_async.engine.connections import EXACT, Connector, RequestBody
-from frame_async.engine.exchange import Exchange, Head, Trail
-from frame_async.engine.system import spelled
+from frame_async.engine.endings import ending_of
+from frame_async.engine.exchange import Course, Exchange, Head, Trail
+from frame_async.engine.opened import Opened, leave_behind
+from frame_async.engine.operation import Operation
 from frame_async.engine.tls import default_tls_context, without_key_log
-from frame_async.errors import ClientClosedError, EventLoopError
+from frame_async.errors import ClientClosedError
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean_request_id
 from frame_async.secret import Secret
@@ -42,22 +40,18 @@ USER_AGENT: Final = (
     f"aiohttp/{aiohttp.__version__}"
 )
 
+IDLE_SECONDS: Final = 50.0
+"""How long an idle connection is kept: longer than aiohttp's 15 s, since callers may be
+sparse, and below the 60 s and more after which servers commonly close one."""
+EXACT: Final = 1e9
+"""Seconds; aiohttp rounds timeouts above its threshold, which is 5, up to whole seconds."""
+
+_ONE_WRITE: Final = 65_536
+"""Bytes; aiohttp hands over a body up to this size without waiting for the connection."""
+_HAS_POLL: Final = hasattr(select, "poll")
+"""It takes descriptors above 1023, but Windows has only select()."""
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
 _NO_SLOT: Final = "waiting for a connection slot to come free"
-
-
-@frozen(eq=False, repr=False)
-class _Opened:
-    """What is bound to one event loop in one process."""
-
-    loop: asyncio.AbstractEventLoop
-    process: int
-    gate: asyncio.Semaphore
-    session: aiohttp.ClientSession
-    closing: AsyncGenerator[None]
-
-
-_of_parents: Final[list[_Opened]] = []
 
 
 class Http:
@@ -84,7 +78,7 @@ class Http:
         if base_url.startswith("https:"):
             self._tls = default_tls_context() if tls is None else without_key_log(tls)
         self._urls: dict[str, URL] = {}
-        self._opened: _Opened | None = None
+        self._opened: Opened | None = None
         self.closed = False
 
     def open(self) -> None:
@@ -99,12 +93,11 @@ class Http:
                 "the client is closed; create sessions inside its `async with` block, "
                 "or make a new FrameClient"
             )
-        loop, process = asyncio.get_running_loop(), os.getpid()
-        opened = self._opened
+        opened, loop, process = self._opened, asyncio.get_running_loop(), os.getpid()
         if opened is None or opened.loop is not loop or opened.process != process:
             if opened is not None:
-                _leave_behind(opened, process)
-            self._opened = self._open(loop, process)
+                leave_behind(opened, process)
+            self._opened = Opened(loop, process, asyncio.Semaphore(self._limit), self._session())
 
     async def aclose(self) -> None:
         """Close all connections; calling it again does nothing.
@@ -115,25 +108,25 @@ class Http:
         opened = self._opened
         if opened is not None:
             if opened.loop is not asyncio.get_running_loop() or opened.process != os.getpid():
-                _leave_behind(opened, os.getpid())
+                leave_behind(opened, os.getpid())
             else:
                 self.closed = True  # before the first await: exchanges in flight ask for it
-                await opened.closing.aclose()
+                await opened.aclose()
         self.closed = True
         self._opened = None
 
     async def send(
-        self, method: str, path: str, body: Secret[bytes], key: str, timeout: float, trail: Trail
+        self, operation: Operation[Any, Any], course: Course, timeout: float, trail: Trail
     ) -> Exchange:
         """One exchange of at most `timeout` seconds; never raises for what the network does.
 
-        `key` is the idempotency key, checked. `trail` is written to on the way, so that it
-        tells how far the request came even when cancellation passes through.
+        `trail` is written to on the way, so that it tells how far the request came even when
+        cancellation passes through.
         """
         opened = self._opened
         if opened is None:
             return trail.end(Ending.SESSION_CLOSED)
-        payload = RequestBody(body, trail)
+        body = RequestBody(course, trail)
         try:
             # Not aiohttp's own limit, which swallows a cancellation that meets it.
             async with asyncio.timeout(timeout):
@@ -141,49 +134,46 @@ class Http:
                 trail.admitted = trail.now()
                 if trail.admitted - trail.began >= timeout:
                     return trail.end(Ending.TIMED_OUT, _NO_SLOT if timeout > 0 else "")
-                content = await self._converse(opened.session, method, path, payload, key)
+                answer = await self._converse(opened.session, operation, course, body)
+                return trail.end(Ending.COMPLETE, body=answer)
         except asyncio.CancelledError as cancelled:
             if was_asked_to_cancel():
                 # A traceback shows variables: without the frames below, which hold what
-                # was sent and what was answered.
+                # was answered.
                 raise cancelled.with_traceback(None) from None
             ending, detail = Ending.FAILED, "cancelled by nobody"  # aiohttp, when it closes
         except Exception as error:  # noqa: BLE001  # whatever it is, it is evidence
-            ending, detail = _ending(error)
+            ending, detail = ending_of(error)
             detail = detail if trail.admitted is not None else _NO_SLOT
-        else:
-            return trail.end(Ending.COMPLETE, body=content)
         finally:
             if trail.admitted is not None:
                 opened.gate.release()
-            payload.abort()
+            body.abort()
         ending = Ending.SESSION_CLOSED if self.closed else ending
         return trail.end(ending, detail, bytes(trail.body))
 
     async def _converse(
         self,
         session: aiohttp.ClientSession,
-        method: str,
-        path: str,
-        payload: RequestBody,
-        key: str,
+        operation: Operation[Any, Any],
+        course: Course,
+        body: "RequestBody",
     ) -> bytes:
         """Send one request, and read its answer to the end; the body, decompressed."""
-        trail = payload.trail
         response = await session.request(
-            method,
-            self._urls.get(path) or self._url(path),
-            data=payload,
-            headers={"Idempotency-Key": key},
+            operation.method,
+            self._urls.get(operation.path) or self._url(operation.path),
+            data=body,
+            headers={"Idempotency-Key": course.key},
             allow_redirects=False,
         )
+        trail, content = body.trail, response.content
         try:
             trail.answered = trail.now()
             trail.head = _head(response, self._key)
-            content, body = response.content, trail.body
             while not content.at_eof():
-                body += await content.read(LARGEST_BODY + 1 - len(body))
-                if len(body) > LARGEST_BODY:
+                trail.body += await content.read(LARGEST_BODY + 1 - len(trail.body))
+                if len(trail.body) > LARGEST_BODY:
                     raise UnusableBodyError("it is larger than 1 MiB")  # noqa: TRY301
             trail.read = trail.now()
         except BaseException:
@@ -193,15 +183,15 @@ class Http:
             # Answered before it was asked in full: the rest would go before the next request.
             response.close()
         encoding = trail.head.encoding
-        return decompress(bytes(body), encoding) if encoding else bytes(body)
+        return decompress(bytes(trail.body), encoding) if encoding else bytes(trail.body)
 
     def _url(self, path: str) -> URL:
         if path not in self._urls:
             self._urls[path] = URL(self._base_url + path, encoded=True)
         return self._urls[path]
 
-    def _open(self, loop: asyncio.AbstractEventLoop, process: int) -> _Opened:
-        session = aiohttp.ClientSession(
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=Connector(self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
@@ -219,97 +209,119 @@ class Http:
                 "User-Agent": USER_AGENT,
             },
         )
-        closing = _close_with_loop(session)
-        with suppress(StopIteration):
-            closing.__anext__().send(None)
-        return _Opened(loop, process, asyncio.Semaphore(self._limit), session, closing)
 
 
-async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
-    """Close the session when this is closed, which `asyncio.run` does before its loop ends.
+class RequestBody(aiohttp.Payload):
+    """The body of one request: notes when it is written, and to which connection.
 
-    A connection that outlives its event loop could never be closed.
+    aiohttp holds the head back for the first piece of the body, so until then nothing of
+    the request has left.
     """
-    try:
-        yield
-    finally:
-        await session.close()
+
+    def __init__(self, course: Course, trail: Trail) -> None:
+        super().__init__(course, content_type="application/json")
+        self._course = course
+        self.trail = trail
+        self.transport: Any = None
+        """What it goes over; noted by our `Connector`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, for Content-Length."""
+        return len(self._course.body)
+
+    @property
+    def autoclose(self) -> bool:
+        """There is nothing to close."""
+        return True
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """As text, for middlewares that sign or log it."""
+        return self._course.body.decode(encoding, errors)
+
+    async def write(self, writer: Any) -> None:
+        """Write all of it, and note that the request may arrive from now on."""
+        trail, body = self.trail, self._course.body
+        trail.handed = trail.now()
+        trail.times_handed += 1
+        try:
+            await writer.write(body)
+        except aiohttp.ClientConnectionResetError:
+            # Raised before the connection takes a byte, unless it had to be waited for.
+            trail.unwritten = len(body) <= _ONE_WRITE
+            raise
+        trail.sent = trail.now()
+
+    def abort(self) -> None:
+        """Send no more of it: even a connection that was closed would send what it buffers.
+
+        One that isn't closed had a complete answer. It is in the pool again, and may
+        already carry another request.
+        """
+        transport = self.transport
+        if transport is not None and transport.is_closing():
+            transport.abort()
 
 
-def _leave_behind(opened: _Opened, process: int) -> None:
-    """Let go of what another event loop or the parent process opened.
+class Connector(aiohttp.TCPConnector):
+    """Connections to one address; hands out none that has something to say.
 
-    Raises:
-        EventLoopError: that loop is still there, and may be using it.
+    On an idle connection the server may have pushed bytes, or closed it, and a stray answer
+    must not become that of the next request. Or it answered before it had read all of
+    the last request, whose rest would then go before the next one.
     """
-    if opened.process != process:
-        # The parent is using these connections: not a byte may be sent, so not even
-        # closed, and kept for ever lest the garbage collector does it.
-        _of_parents.append(opened)
-    elif opened.loop.is_closed():
-        _drop(opened.session)
-    else:
-        raise EventLoopError(
-            "this client is open on another event loop; make one FrameClient per event loop, "
-            "or close this one there first"
+
+    def __init__(self, tls: ssl.SSLContext | bool) -> None:
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its options' is
+            limit=0, ssl=tls, keepalive_timeout=IDLE_SECONDS, timeout_ceil_threshold=EXACT
         )
+        self._used: WeakSet[Any] = WeakSet()
+        """The protocols of connections that had a request; uvloop's transports can't be here."""
+
+    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> Any:
+        """A connection that is new, or idle and silent."""
+        while True:
+            connection = await super().connect(req, *args, **kwargs)
+            protocol, transport = connection.protocol, connection.transport
+            reused = protocol in self._used
+            if not reused or _is_usable(connection):
+                break
+            connection.close()
+            if transport is not None:
+                transport.abort()
+        if not reused:
+            self._used.add(protocol)
+        if isinstance(req.body, RequestBody):
+            req.body.transport, req.body.trail.reused = transport, reused
+        return connection
 
 
-def _drop(session: aiohttp.ClientSession) -> None:
-    """Free the sockets of an event loop that was closed before them.
-
-    Nothing can close a transport of such a loop. Python frees it when it finds it, and would
-    warn of it then.
-    """
-    connector = session.connector
-    session.detach()
-    if connector is not None:
-        with suppress(StopIteration):
-            next(connector.close().__await__())  # there is nothing that it could wait for
-    del connector
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+def _is_usable(connection: Any) -> bool:
+    """Whether an idle connection has received nothing, no bytes, end or error, and takes bytes."""
+    transport, protocol = connection.transport, connection.protocol
+    if transport is None or protocol is None or protocol.should_close:
+        return False
+    socket = transport.get_extra_info("socket")
+    if socket is None:
+        return False
+    if not _HAS_POLL:
+        readable, writable, _ = select.select([socket], [socket], [], 0)
+        return bool(writable and not readable)
+    poll = select.poll()
+    poll.register(socket, select.POLLIN | select.POLLOUT)
+    return poll.poll(0) == [(socket.fileno(), select.POLLOUT)]
 
 
 def _head(response: aiohttp.ClientResponse, key: Secret[str]) -> Head:
     headers = response.headers
+    request_id = None
+    for name in _REQUEST_ID_HEADERS:
+        if name in headers:
+            request_id = request_id or clean_request_id(headers[name], key.reveal())
     return Head(
         response.status,
         retry_after=tuple(headers.getall("Retry-After", ())),
         date=headers.get("Date"),
-        request_id=_request_id(headers, key),
+        request_id=request_id,
         encoding=headers.get("Content-Encoding", ""),
     )
-
-
-def _request_id(headers: Mapping[str, str], key: Secret[str]) -> str | None:
-    for name in _REQUEST_ID_HEADERS:
-        if name in headers and (found := clean_request_id(headers[name], key.reveal())):
-            return found
-    return None
-
-
-# First match counts. A detail of None stands for the operating system's own words.
-_ENDINGS: Final[tuple[tuple[type[Exception], Ending, str | None], ...]] = (
-    (TimeoutError, Ending.TIMED_OUT, ""),
-    (aiohttp.ClientConnectorCertificateError, Ending.BAD_CERTIFICATE, ""),
-    (aiohttp.ServerFingerprintMismatch, Ending.BAD_CERTIFICATE, ""),
-    (aiohttp.ClientConnectorDNSError, Ending.NO_CONNECTION, "the host name can't be resolved"),
-    (aiohttp.ClientConnectorSSLError, Ending.NO_CONNECTION, "the TLS handshake failed"),
-    (aiohttp.ClientConnectorError, Ending.NO_CONNECTION, None),
-    (aiohttp.ClientPayloadError, Ending.DISCONNECTED, "in the middle of the answer"),
-    (aiohttp.ServerDisconnectedError, Ending.DISCONNECTED, ""),
-    (aiohttp.ClientResponseError, Ending.GARBLED, ""),
-    (OSError, Ending.DISCONNECTED, None),
-)
-
-
-def _ending(error: Exception) -> tuple[Ending, str]:
-    """How an exchange ended, in words; what that proves is judged elsewhere."""
-    if isinstance(error, UnusableBodyError):
-        return Ending.UNUSABLE, str(error)
-    for cls, ending, detail in _ENDINGS:
-        if isinstance(error, cls):
-            return ending, spelled(error) if detail is None else detail
-    return Ending.FAILED, type(error).__name__

@@ -15,9 +15,8 @@ from typing import Final, Self
 from attrs import define, evolve, field, frozen
 
 from frame_async.calls import Call, Outcome
-from frame_async.engine.attempts import Course, Ended
 from frame_async.engine.cancellation import bounded
-from frame_async.engine.exchange import remembered
+from frame_async.engine.exchange import Course, Ended, remembered
 from frame_async.errors import (
     CallInFlightError,
     FrameError,
@@ -56,32 +55,6 @@ class _Flight:
     def land(self, ended: Ended | FrameError | None) -> None:
         if self._landing is not None and not self._landing.done():
             self._landing.set_result(ended)
-
-
-class NoLease:
-    """In place of a `Lease` for calls whose key was made for them: nothing is remembered."""
-
-    replay: Ended | None = None
-
-    async def pause(self, at_most: int) -> None:
-        """Nobody else has the key."""
-
-    async def confirm(self, at_most: int) -> bool:  # noqa: ARG002  # as a lease's
-        """Nobody can have taken the key over."""
-        return True
-
-    async def settle(self, ended: Ended) -> Ended:
-        """Nothing to remember."""
-        return ended
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return
-
-
-NO_LEASE: Final = NoLease()
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -263,11 +236,11 @@ class Lease:
     async def _begin(self, name: str, claim: Claimed | InDoubt) -> None:
         shared, course = self._shared, self._course
         doubts = claim.doubts if isinstance(claim, InDoubt) else 0
-        if doubts and course.policy.on_unknown == "raise":
+        if doubts and course.options.policy.on_unknown == "raise":
             seconds = max(DOUBT_SECONDS, shared.keep)
             await shared.store.doubt(name, claim.token, doubts, seconds)
             raise _in_doubt(course.key, doubts)
-        course.token, course.doubts = claim.token, doubts
+        course.token, course.earlier = claim.token, doubts
         self._claim = Claim(shared.store, name, claim.token, shared.lease_seconds, doubts + 1)
         if shared.store.shared:  # other processes could take it
             shared.renewer.start(self._claim)

@@ -6,21 +6,148 @@ wait, only one asks the store, and it asks when there is something to hear.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Coroutine
 from contextlib import suppress
 from itertools import islice
-from typing import Final
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 from attrs import define, field
 
-from frame_async.engine.slots import DismissedError, NoSlotError, Slot, Waiter
+from frame_async.engine.cancellation import bounded
 from frame_async.errors import StoreError
+from frame_async.observers import logger
 from frame_async.protocol.clock import Clock
-from frame_async.protocol.pause import Pause
 from frame_async.protocol.window import Lane
 from frame_async.stores import Store, Window
 
 _MOST_AT_A_TIME: Final = 64
+
+
+class NoSlotError(Exception):
+    """There is no slot before the deadline; its argument says in how many seconds there is."""
+
+    def __init__(self, fits_in: float) -> None:
+        super().__init__(fits_in)
+        self.fits_in = fits_in
+
+
+class DismissedError(NoSlotError):
+    """Whoever waited was sent away, because its run takes no more."""
+
+
+class Limiter(Protocol):
+    """What gives slots: a `RateLimiter`, or none of our own, `Unlimited`."""
+
+    def slot(
+        self, token: str, lane: Lane, hold: float, deadline: float, run: object = None
+    ) -> "Slot":
+        """A slot for the request that `token` stands for, until `deadline` (monotonic seconds).
+
+        One that is never released is given up `hold` seconds later. `run` is what
+        `dismiss` knows the call by.
+        """
+        ...
+
+    async def try_acquire(self, slot: "Slot") -> bool:
+        """Take a slot; False when there will be one before the deadline, to `wait` for."""
+        ...
+
+    async def wait(self, slot: "Slot") -> None:
+        """Wait for a slot, first come, first served within a lane."""
+        ...
+
+    def release(self, token: str, *, sent: bool) -> Coroutine[Any, Any, None]:
+        """The answer is in, or certainly nothing was sent."""
+        ...
+
+    def refuse(self, token: str, pause: float) -> Coroutine[Any, Any, None]:
+        """A 429 came: everyone on the window pauses for that many seconds."""
+        ...
+
+    def dismiss(self, run: object) -> None:
+        """Send away those of a run who still wait."""
+
+    def close(self) -> None:
+        """Nobody asks any more; whoever waits goes on, and finds the client closed."""
+
+
+@define(eq=False, repr=False)
+class Slot:
+    """A slot of the window for one request, as ``async with limiter.slot(...)``.
+
+    Entering takes one if there is one; `wait` waits for one otherwise. Leaving releases it
+    as `sent` and `pause` say.
+    """
+
+    _limiter: "Limiter"
+    token: str
+    lane: Lane
+    hold: float
+    deadline: float
+    run: object = None
+    acquired: bool = False
+    sent: bool | None = False
+    """Whether its request was sent; None if it may still arrive, and the slot stays taken."""
+    pause: float | None = None
+    """A 429 came: everyone on the window pauses for that many seconds."""
+    asked: bool = False
+    """Whether it asked the store itself."""
+    turn: "asyncio.Future[None] | None" = None
+    """Done when it has come, or won't; None until it is waited for."""
+
+    async def wait(self) -> None:
+        """Wait for it until the deadline.
+
+        Raises:
+            NoSlotError: there was none.
+            DismissedError: its run was dismissed while it waited.
+            StoreError: the store can't answer.
+        """
+        await self._limiter.wait(self)
+        self.acquired = True
+
+    async def __aenter__(self) -> Self:
+        """Take one if there is one.
+
+        Raises:
+            NoSlotError: there is none before the deadline; said at once, not then.
+            StoreError: the store can't answer.
+        """
+        self.acquired = await self._limiter.try_acquire(self)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self.acquired or (self.sent is None and self.pause is None):
+            return
+        if self.pause is None:
+            work = self._limiter.release(self.token, sent=bool(self.sent))
+        else:
+            work = self._limiter.refuse(self.token, self.pause)
+        try:
+            await (work if exc_type is None else bounded(work))
+        except StoreError as error:  # which gives the slot up later
+            logger.warning("a slot of the rate window stays taken: %s", error)
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.turn is None or self.turn.done()
+
+    def admit(self) -> None:
+        """It has come."""
+        if self.turn is not None and not self.turn.done():
+            self.turn.set_result(None)
+
+    def turn_away(self, error: Exception) -> None:
+        """It won't come."""
+        if self.turn is not None and not self.turn.done():
+            self.turn.set_exception(error)
 
 
 @define(eq=False, repr=False)
@@ -28,7 +155,7 @@ class _Waiting:
     """Those who wait on one event loop."""
 
     loop: asyncio.AbstractEventLoop
-    lanes: dict[Lane, deque[Waiter]] = field(factory=lambda: {lane: deque() for lane in Lane})
+    lanes: dict[Lane, deque[Slot]] = field(factory=lambda: {lane: deque() for lane in Lane})
     news: asyncio.Event = field(factory=asyncio.Event)
     """Something happened that makes asking again worth while."""
     asker: asyncio.Task[None] | None = None
@@ -36,17 +163,23 @@ class _Waiting:
     """When the store last said that there may be a slot, on the clock."""
     asking: int = 0
     """How many newcomers ask the store themselves."""
-    unsure: list[Waiter] = field(factory=list[Waiter])
+    unsure: list[Slot] = field(factory=list[Slot])
     """Those who came when it wasn't known how long they would have to wait."""
 
-    def heads(self, most: int) -> list[Waiter]:
+    def ahead(self, lane: Lane) -> int:
+        """How many are served before a newcomer in that lane."""
+        if lane is Lane.INTERACTIVE:
+            return len(self.lanes[lane])
+        return sum(map(len, self.lanes.values()))
+
+    def heads(self, most: int) -> list[Slot]:
         """Whose turn it is, up to so many; those who have their place or gave up are dropped."""
-        found: list[Waiter] = []
+        found: list[Slot] = []
         for lane in Lane:
             waiting = self.lanes[lane]
             while waiting and waiting[0].gone:
                 waiting.popleft()
-            live = (waiter for waiter in waiting if not waiter.gone)
+            live = (slot for slot in waiting if not slot.gone)
             found += islice(live, most - len(found))
         return found
 
@@ -63,20 +196,10 @@ class RateLimiter:
     def slot(
         self, token: str, lane: Lane, hold: float, deadline: float, run: object = None
     ) -> Slot:
-        """A slot for the request that `token` stands for, until `deadline` (monotonic seconds).
+        """See `Limiter.slot`."""
+        return Slot(self, token, lane, hold, deadline, run)
 
-        One that is never released is given up `hold` seconds later. `run` is what
-        `dismiss` knows the call by.
-        """
-        return Slot(self, Waiter(token, lane, hold, deadline, run))
-
-    async def acquire(self, token: str, lane: Lane, hold: float, deadline: float) -> None:
-        """Take a slot, or wait for one; see `slot` and `Slot.wait`."""
-        waiter = Waiter(token, lane, hold, deadline)
-        if not await self.try_acquire(waiter):
-            await self.wait(waiter)
-
-    async def try_acquire(self, waiter: Waiter) -> bool:
+    async def try_acquire(self, slot: Slot) -> bool:
         """Take a slot; False when there will be one before the deadline, to `wait` for.
 
         Raises:
@@ -85,60 +208,60 @@ class RateLimiter:
         """
         waiting = self._waiting()
         # Many may come at once: a shared store isn't asked by each, but by some of them.
-        waiter.asked = waiting.asking < _MOST_AT_A_TIME and not self._ahead(waiting, waiter.lane)
-        if waiter.asked:
+        slot.asked = waiting.asking < _MOST_AT_A_TIME and not waiting.ahead(slot.lane)
+        if slot.asked:
             waiting.asking += 1
             try:
-                if await self._ask(waiting, waiter):
+                if await self._ask(waiting, slot):
                     return True
             finally:
                 waiting.asking -= 1
-        fits_in = self._fits_in(waiting, waiter)
-        if self._clock.monotonic() + fits_in < waiter.deadline:
+        fits_in = self._fits_in(waiting, slot)
+        if self._clock.monotonic() + fits_in < slot.deadline:
             return False
-        if await self._store.force(self._window, waiter.token, waiter.lane, waiter.hold):
+        if await self._store.force(self._window, slot.token, slot.lane, slot.hold):
             return True
         raise NoSlotError(fits_in)
 
-    async def wait(self, waiter: Waiter) -> None:
-        """Wait for a slot, first come, first served within a lane; see `Slot.wait`."""
+    async def wait(self, slot: Slot) -> None:
+        """See `Limiter.wait`."""
         waiting = self._waiting()
-        waiter.turn = waiting.loop.create_future()
-        waiting.lanes[waiter.lane].append(waiter)
-        if not waiter.asked and waiting.next_at <= self._clock.monotonic():
-            waiting.unsure.append(waiter)
-        if waiter.lane is Lane.INTERACTIVE:
+        slot.turn = waiting.loop.create_future()
+        waiting.lanes[slot.lane].append(slot)
+        if not slot.asked and waiting.next_at <= self._clock.monotonic():
+            waiting.unsure.append(slot)
+        if slot.lane is Lane.INTERACTIVE:
             waiting.news.set()
         if waiting.asker is None or waiting.asker.done():
             waiting.asker = waiting.loop.create_task(self._keep_asking(waiting))
-        await self._await_turn(waiter, waiter.turn)
+        await self._await_turn(slot, slot.turn)
 
     async def release(self, token: str, *, sent: bool) -> None:
-        """The answer is in, or certainly nothing was sent."""
+        """See `Limiter.release`."""
         await self._store.leave(self._window, token, sent=sent)
         if self._here is not None and self._here.asker is not None:
             self._here.news.set()
 
     async def refuse(self, token: str, pause: float) -> None:
-        """A 429 came: everyone on the window pauses for that many seconds."""
+        """See `Limiter.refuse`."""
         await self._store.refuse(self._window, token, pause)
 
     def dismiss(self, run: object) -> None:
-        """Send away those of a run who still wait."""
+        """See `Limiter.dismiss`."""
         here = self._here
-        for waiter in [w for lane in here.lanes.values() for w in lane] if here else ():
-            if waiter.run is run:
-                waiter.turn_away(DismissedError(0.0))
+        for slot in [w for lane in here.lanes.values() for w in lane] if here else ():
+            if slot.run is run:
+                slot.turn_away(DismissedError(0.0))
 
     def close(self) -> None:
-        """Nobody asks any more; whoever waits goes on, and finds the client closed."""
+        """See `Limiter.close`."""
         here, self._here = self._here, None
         if here is None or here.loop.is_closed():
             return
         if here.asker is not None:
             here.asker.cancel()
-        for waiter in [waiter for lane in here.lanes.values() for waiter in lane]:
-            waiter.admit()
+        for slot in [slot for lane in here.lanes.values() for slot in lane]:
+            slot.admit()
 
     def _waiting(self) -> _Waiting:
         loop = asyncio.get_running_loop()
@@ -146,37 +269,30 @@ class RateLimiter:
             self._here = _Waiting(loop)
         return self._here
 
-    @staticmethod
-    def _ahead(waiting: _Waiting, lane: Lane) -> int:
-        """How many would be served before a newcomer in that lane."""
-        if lane is Lane.INTERACTIVE:
-            return len(waiting.lanes[lane])
-        return sum(map(len, waiting.lanes.values()))
-
-    def _fits_in(self, waiting: _Waiting, waiter: Waiter) -> float:
+    def _fits_in(self, waiting: _Waiting, slot: Slot) -> float:
         """Seconds that a newcomer waits at least, as far as is known."""
         limit = self._window.limit
-        rounds = self._ahead(waiting, waiter.lane) // limit.open_to(waiter.lane)
+        rounds = waiting.ahead(slot.lane) // limit.open_to(slot.lane)
         return max(0.0, waiting.next_at - self._clock.monotonic()) + rounds * limit.per
 
-    async def _ask(self, waiting: _Waiting, waiter: Waiter) -> bool:
+    async def _ask(self, waiting: _Waiting, slot: Slot) -> bool:
         """Ask the store for a slot; whoever gives up meanwhile gives a slot back."""
-        token, lane = waiter.token, waiter.lane
+        token, lane = slot.token, slot.lane
         try:
-            wait = await self._store.enter(self._window, token, lane, waiter.hold)
+            wait = await self._store.enter(self._window, token, lane, slot.hold)
         except asyncio.CancelledError:
             if self._store.shared:  # it may have been taken all the same
                 _let_go(waiting.loop, self._store.leave(self._window, token, sent=False))
             raise
         now = self._clock.monotonic()
-        # A fleet's store tells each that asks its own time; the soonest is for all who wait here.
-        told_sooner = lane is not Lane.INTERACTIVE and now < waiting.next_at < now + wait
-        if not told_sooner:
+        # A fleet's store gives each that asks its own time; the soonest is for all who wait here.
+        known_sooner = lane is not Lane.INTERACTIVE and now < waiting.next_at < now + wait
+        if not known_sooner:
             waiting.next_at = now + wait
         return wait <= 0
 
-    async def _await_turn(self, waiter: Waiter, turn: "asyncio.Future[None]") -> None:
-        left = waiter.deadline - self._clock.monotonic()
+    async def _await_turn(self, slot: Slot, turn: "asyncio.Future[None]") -> None:
+        left = slot.deadline - self._clock.monotonic()
         try:
             async with asyncio.timeout(left):
                 await turn
@@ -184,12 +300,12 @@ class RateLimiter:
             turn.cancel()  # as a rule it is: who waits for it is cancelled through it
             if not turn.cancelled() and turn.exception() is None:
                 # The slot came at the very moment of giving up.
-                _let_go(asyncio.get_running_loop(), self.release(waiter.token, sent=False))
+                _let_go(asyncio.get_running_loop(), self.release(slot.token, sent=False))
             if isinstance(gave_up, asyncio.CancelledError):
                 raise
         else:
             return
-        raise NoSlotError(max(0.0, self._waiting().next_at - waiter.deadline))
+        raise NoSlotError(max(0.0, self._waiting().next_at - slot.deadline))
 
     async def _keep_asking(self, waiting: _Waiting) -> None:
         """Serve one after the other, as long as somebody waits.
@@ -213,40 +329,40 @@ class RateLimiter:
             if not all(admitted):
                 await self._doze(waiting, waiting.next_at - self._clock.monotonic())
 
-    async def _serve(self, waiting: _Waiting, waiter: Waiter) -> bool:
+    async def _serve(self, waiting: _Waiting, slot: Slot) -> bool:
         """Ask for one who waits; False when there is no slot yet."""
-        admitted = await self._ask(waiting, waiter)
-        if not admitted and waiting.next_at >= waiter.deadline:
+        admitted = await self._ask(waiting, slot)
+        if not admitted and waiting.next_at >= slot.deadline:
             # There was time when it came; now there is none.
-            return await self._force(waiter)
-        if admitted and waiter.gone:  # gave up while the store was answering
-            await self._store.leave(self._window, waiter.token, sent=False)
+            return await self._force(slot)
+        if admitted and slot.gone:  # gave up while the store was answering
+            await self._store.leave(self._window, slot.token, sent=False)
         elif admitted:
-            waiter.admit()
+            slot.admit()
         return admitted
 
     async def _decide_unsure(self, waiting: _Waiting) -> None:
         """Now that it is known how long they wait: whoever can't wait so long hears it."""
         unsure, waiting.unsure = waiting.unsure, []
         ahead, full = dict.fromkeys(Lane, 0), set[Lane]()
-        for waiter in unsure:
-            lane, limit = waiter.lane, self._window.limit
+        for slot in unsure:
+            lane, limit = slot.lane, self._window.limit
             rounds, ahead[lane] = ahead[lane] // limit.open_to(lane), ahead[lane] + 1
             at = waiting.next_at + rounds * limit.per
-            if waiter.gone or at < waiter.deadline:
+            if slot.gone or at < slot.deadline:
                 continue
-            if lane not in full and await self._force(waiter):
+            if lane not in full and await self._force(slot):
                 continue
             full.add(lane)
-            waiter.turn_away(NoSlotError(at - self._clock.monotonic()))
+            slot.turn_away(NoSlotError(at - self._clock.monotonic()))
 
-    async def _force(self, waiter: Waiter) -> bool:
+    async def _force(self, slot: Slot) -> bool:
         """Go beyond what was learned, for one who has no time to wait."""
-        admitted = await self._store.force(self._window, waiter.token, waiter.lane, waiter.hold)
-        if admitted and waiter.gone:  # gave up while the store was answering
-            await self._store.leave(self._window, waiter.token, sent=False)
+        admitted = await self._store.force(self._window, slot.token, slot.lane, slot.hold)
+        if admitted and slot.gone:  # gave up while the store was answering
+            await self._store.leave(self._window, slot.token, sent=False)
         elif admitted:
-            waiter.admit()
+            slot.admit()
         return admitted
 
     async def _doze(self, waiting: _Waiting, seconds: float) -> None:
@@ -263,8 +379,8 @@ class RateLimiter:
 def _turn_away(waiting: _Waiting, why: str) -> None:
     """The store can't answer: everyone hears it now, instead of one after the other."""
     for lane in waiting.lanes.values():
-        for waiter in lane:
-            waiter.turn_away(StoreError(why))
+        for slot in lane:
+            slot.turn_away(StoreError(why))
         lane.clear()
 
 
@@ -281,49 +397,3 @@ def _let_go(loop: asyncio.AbstractEventLoop, leaving: object) -> None:
     task = loop.create_task(leave())
     _letting_go.add(task)
     task.add_done_callback(_letting_go.discard)
-
-
-class Unlimited:
-    """In place of a `RateLimiter` where there is no limit: only a 429 makes anyone wait."""
-
-    def __init__(self, clock: Clock, spread: float, random: Callable[[], float]) -> None:
-        self._clock = clock
-        self._spread = spread
-        self._random = random
-        self._pause = Pause()
-
-    def slot(
-        self, token: str, lane: Lane, hold: float, deadline: float, run: object = None
-    ) -> Slot:
-        """See `RateLimiter.slot`."""
-        return Slot(self, Waiter(token, lane, hold, deadline, run))
-
-    async def try_acquire(self, waiter: Waiter) -> bool:
-        """Wait while a 429 to another call holds everyone back.
-
-        Raises:
-            NoSlotError: that doesn't end before the deadline.
-        """
-        now = self._clock.monotonic()
-        left = self._pause.left(now, self._spread, self._random)
-        if now + left >= waiter.deadline:
-            raise NoSlotError(left)
-        if left > 0:
-            await self._clock.sleep(left)
-        return True
-
-    async def wait(self, waiter: Waiter) -> None:
-        """Nobody has to."""
-
-    async def release(self, token: str, *, sent: bool) -> None:
-        """Nothing to give back."""
-
-    async def refuse(self, token: str, pause: float) -> None:  # noqa: ARG002  # as the limiter's
-        """A 429 came: everyone pauses for that many seconds."""
-        self._pause.extend(self._clock.monotonic() + pause)
-
-    def dismiss(self, run: object) -> None:
-        """Nobody waits for long."""
-
-    def close(self) -> None:
-        """Nothing to end."""

@@ -1,50 +1,25 @@
-"""All observers of a client, and the one that writes the log."""
+"""All observers of a client, and the log."""
 
 import logging
 from collections.abc import Sequence
 
-from attrs import define
+from attrs import frozen
 
 from frame_async.calls import Attempt, Call, Outcome
 from frame_async.observers import Observer, logger
 
 
-@define(eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Observers:
-    """All observers of a client, called in turn; none can disturb a call or another."""
+    """Writes the log, then calls all observers of a client; none can disturb a call or another.
+
+    One line of the log for each event of a call; none holds a secret or a request body.
+    """
 
     observers: Sequence[Observer]
 
     def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
-        """See `Observer.attempt_ended`."""
-        for observer in self.observers:
-            try:
-                observer.attempt_ended(key, number, attempt)
-            except Exception as error:  # noqa: BLE001  # an observer only watches
-                _note_failure(error)
-
-    def waiting(self, key: str, seconds: float, why: str) -> None:
-        """See `Observer.waiting`."""
-        for observer in self.observers:
-            try:
-                observer.waiting(key, seconds, why)
-            except Exception as error:  # noqa: BLE001  # the same
-                _note_failure(error)
-
-    def call_ended(self, call: Call) -> None:
-        """See `Observer.call_ended`."""
-        for observer in self.observers:
-            try:
-                observer.call_ended(call)
-            except Exception as error:  # noqa: BLE001  # the same
-                _note_failure(error)
-
-
-class LogObserver(Observer):
-    """Writes one line for each event of a call; no line holds a secret or a request body."""
-
-    def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:
-        """The first, successful attempt at DEBUG, an unknown outcome at WARNING."""
+        """See `Observer.attempt_ended`; a first, successful attempt is logged at DEBUG."""
         level = logging.INFO
         if attempt.outcome is Outcome.UNKNOWN:
             level = logging.WARNING
@@ -52,16 +27,31 @@ class LogObserver(Observer):
             level = logging.DEBUG
         if logger.isEnabledFor(level):
             logger.log(level, "%s: attempt %d %s", key, number, _describe_attempt(attempt))
+        for observer in self.observers:
+            try:
+                observer.attempt_ended(key, number, attempt)
+            except Exception as error:  # noqa: BLE001  # an observer only watches
+                _note_failure(error)
 
     def waiting(self, key: str, seconds: float, why: str) -> None:
-        """How long and why, at INFO."""
+        """See `Observer.waiting`; logged at INFO."""
         logger.info("%s: waiting %.2f s (%s)", key, seconds, why)
+        for observer in self.observers:
+            try:
+                observer.waiting(key, seconds, why)
+            except Exception as error:  # noqa: BLE001  # the same
+                _note_failure(error)
 
     def call_ended(self, call: Call) -> None:
-        """The end, at INFO if there was more than one attempt, else at DEBUG."""
-        level = logging.INFO if call.retries or call.cancelled else logging.DEBUG
+        """See `Observer.call_ended`; logged at INFO if there was more than one attempt."""
+        level = logging.INFO if len(call.attempts) > 1 or call.cancelled else logging.DEBUG
         if logger.isEnabledFor(level):
             logger.log(level, "%s: %s", call.idempotency_key, _describe_call(call))
+        for observer in self.observers:
+            try:
+                observer.call_ended(call)
+            except Exception as error:  # noqa: BLE001  # the same
+                _note_failure(error)
 
 
 def _note_failure(error: BaseException) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import define, frozen
 
 from frame_async.calls import Call
 from frame_async.protocol.retry import RetryPolicy
@@ -37,7 +37,7 @@ class Operation(Generic[R_contra, T_co]):
     """Seconds that what it creates lives, which is how long its key has to be remembered."""
 
 
-@frozen(kw_only=True, eq=False, repr=False)
+@define(kw_only=True, eq=False, repr=False)
 class CallOptions:
     """How one call is made; checked."""
 

@@ -6,11 +6,10 @@ only when every attempt proved it; a later refusal does not undo an earlier doub
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from frame_async.calls import Call, Outcome
-from frame_async.engine.attempts import Ended
-from frame_async.engine.exchange import Exchange
+from frame_async.engine.exchange import Ended, Exchange
 from frame_async.engine.operation import Operation
 from frame_async.errors import (
     AuthenticationError,
@@ -33,8 +32,6 @@ from frame_async.protocol.redaction import clean
 from frame_async.secret import Secret
 from frame_async.serialization import load_error
 
-T = TypeVar("T")
-
 _REFUSALS: Final[Mapping[int, type[RequestRefusedError]]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -43,24 +40,19 @@ _REFUSALS: Final[Mapping[int, type[RequestRefusedError]]] = {
 }
 
 
-def load(operation: Operation[Any, T], ended: Ended) -> T:
-    """What the call created.
-
-    Raises:
-        SessionUnreadableError: it exists, but its answer can't be used.
-    """
-    try:
-        return operation.load(ended.exchange.body, ended.call)
-    except UnreadableError as error:
-        fault, problems = ended.exchange.reason or str(error), error.problems
+def unreadable(
+    operation: Operation[Any, Any], ended: Ended, error: UnreadableError
+) -> SessionUnreadableError:
+    """The error of a call that created what it should, and whose answer can't be used."""
     found = operation.salvage_id(ended.exchange.body)
     found = found if found and clean(found) == found else None
     known = f"its id is {found}" if found else "its id is lost"
-    raise SessionUnreadableError(
+    fault = ended.exchange.reason or str(error)
+    return SessionUnreadableError(
         f"a {operation.creates} was created, but its answer can't be used: {fault}; {known}",
         ended.call,
         session_id=found,
-        problems=problems,
+        problems=error.problems,
     )
 
 

@@ -146,9 +146,11 @@ def is_safe_page(url: str) -> bool:
     except ValueError:
         return False
     plain = url.isprintable() and " " not in url and "\\" not in url and "@" not in parts.netloc
-    local = bool(_HOST.fullmatch(parts.netloc)) and is_loopback(host)  # not http://x[::1]
-    secure = parts.scheme == "https" or (parts.scheme == "http" and local)
-    return plain and secure and bool(host)
+    if not plain or not host:
+        return False
+    if parts.scheme == "http":  # the name alone: not http://x[::1]
+        return bool(_HOST.fullmatch(parts.netloc)) and is_loopback(host)
+    return parts.scheme == "https"
 
 
 def is_loopback(host: str) -> bool:

@@ -5,10 +5,8 @@ it is sent for the day it does not, and it is what this library's own books go b
 """
 
 import re
-from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
-from uuid import UUID
 
 from frame_async.errors import Problem, ValidationError
 
@@ -47,11 +45,6 @@ def _is_part(part: object) -> bool:
     if isinstance(part, str):
         return not _HALF.search(part)
     return isinstance(part, int) and not isinstance(part, bool)
-
-
-def mint(random_bytes: Callable[[int], bytes]) -> str:
-    """A new key: a random UUID (RFC 9562, version 4) made of `random_bytes`."""
-    return str(UUID(bytes=random_bytes(16), version=4))
 
 
 def check_key(key: object) -> str:

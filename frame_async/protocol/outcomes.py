@@ -77,21 +77,13 @@ TOO_MANY_REQUESTS: Final = 429
 
 def judge(evidence: Evidence) -> Outcome:
     """The outcome that the evidence proves; in doubt, `Outcome.UNKNOWN`."""
-    if evidence.status is not None:
-        return _judge_status(evidence.status)
-    if evidence.phase < Phase.SEND:
-        return Outcome.NOT_SENT
-    if evidence.phase is Phase.SEND and evidence.ending is Ending.NEVER_WRITTEN:
-        return Outcome.NOT_SENT
-    return Outcome.UNKNOWN
-
-
-def _judge_status(status: int) -> Outcome:
+    phase, ending, status = evidence
+    if status is None:
+        unwritten = phase is Phase.SEND and ending is Ending.NEVER_WRITTEN
+        return Outcome.NOT_SENT if phase < Phase.SEND or unwritten else Outcome.UNKNOWN
     if 200 <= status <= 299:
         return Outcome.CREATED
-    if 300 <= status <= 399:
-        return Outcome.REFUSED
-    if status in ASSIGNED_4XX and status != REQUEST_TIMEOUT:
+    if 300 <= status <= 399 or (status in ASSIGNED_4XX and status != REQUEST_TIMEOUT):
         return Outcome.REFUSED
     return Outcome.UNKNOWN
 

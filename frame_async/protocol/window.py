@@ -58,7 +58,7 @@ class RateLimit:
 
     def open_to(self, lane: Lane) -> int:
         """How many of the slots a lane may fill."""
-        return _open_to(lane, self.requests)
+        return self.requests if lane is Lane.INTERACTIVE else _less_reserve(self.requests)
 
 
 def _check_limit(requests: object, per: object) -> None:
@@ -70,10 +70,8 @@ def _check_limit(requests: object, per: object) -> None:
         raise ConfigurationError("RateLimit.per must be a number of seconds above 0")
 
 
-def _open_to(lane: Lane, slots: int) -> int:
-    if lane is Lane.INTERACTIVE or slots == 1:
-        return slots
-    return slots - max(1, int(slots * BULK_RESERVE))
+def _less_reserve(slots: int) -> int:
+    return slots if slots == 1 else slots - max(1, int(slots * BULK_RESERVE))
 
 
 LIVE: Final = RateLimit(160)
@@ -131,15 +129,16 @@ class RollingWindow:
         request can't arrive any more.
         """
         self._forget(now)
-        if self._holds(token):
+        slot = self.slots.get(token)
+        if slot is not None and slot.held:
             return 0.0
         if now < self.paused_until:
             return self.paused_until - now
-        used = len(self.slots)
-        open_slots = self.limit.open_to(lane)
-        if used >= open_slots:
-            return self._wait(used - open_slots, now)
-        known = _open_to(lane, self.known)
+        used, most, known = len(self.slots), self.limit.requests, self.known
+        if lane is Lane.BULK:
+            most, known = _less_reserve(most), _less_reserve(known)
+        if used >= most:
+            return self._wait(used - most, now)
         probe = used >= known
         if probe and not self._may_probe(now):
             return min(self._wait(used - known, now), max(self.probe_at - now, PROBE_WAIT))
@@ -153,7 +152,8 @@ class RollingWindow:
         must not refuse a call.
         """
         self._forget(now)
-        if self._holds(token):
+        slot = self.slots.get(token)
+        if slot is not None and slot.held:
             return True
         if now < self.paused_until or len(self.slots) >= self.limit.open_to(lane):
             return False
@@ -196,10 +196,6 @@ class RollingWindow:
         self._answered(slot, now)
         slot.refused = True
         self.known = max(1, min(self.known, self._got()))
-
-    def _holds(self, token: str) -> bool:
-        slot = self.slots.get(token)
-        return slot is not None and slot.held
 
     def _got(self) -> int:
         """How many requests the server took in the last period, as far as is known."""

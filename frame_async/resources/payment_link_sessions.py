@@ -212,15 +212,13 @@ class PaymentLinkSessions:
             key=None if key is None else check_key(key),
             timeout=self._timeout if timeout is None else check_timeout(timeout),
             policy=self._policy if retry is None else check_retry(retry),
-            lane=check_lane(lane),
+            lane=lane if type(lane) is Lane else check_lane(lane),
             run=run,
         )
 
 
 def check_lane(lane: object) -> Lane:
     """A lane, by itself or by its name."""
-    if type(lane) is Lane:
-        return lane
     if lane in ("interactive", "bulk"):
         return Lane(lane)
     problem = Problem("lane", "is not a lane", 'pass "interactive" or "bulk"')

@@ -30,8 +30,11 @@ from support.measuring import (
 )
 from support.work import BODY, HEADERS, PATH, base_url
 
-from frame_async.engine.exchange import Trail
+from frame_async.engine.exchange import Course, Trail
 from frame_async.engine.http import Http
+from frame_async.engine.operation import CallOptions
+from frame_async.protocol.retry import RetryPolicy
+from frame_async.resources.payment_link_sessions import CREATE
 from frame_async.secret import Secret
 
 BASE: Final = "raw aiohttp"
@@ -46,14 +49,9 @@ async def raw(session: aiohttp.ClientSession, url: str) -> None:
 
 
 async def with_trail(ours: Http) -> None:
-    exchange = await ours.send(
-        "POST",
-        "/payment_link_sessions",
-        Secret(BODY),
-        "k",
-        15.0,
-        Trail(time.monotonic, time.monotonic()),
-    )
+    options = CallOptions(timeout=15.0, policy=RetryPolicy())
+    course = Course(options=options, started=0.0, deadline=15.0, body=BODY, key="k")
+    exchange = await ours.send(CREATE, course, 15.0, Trail(time.monotonic, time.monotonic()))
     assert exchange.body, exchange
 
 

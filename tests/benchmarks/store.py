@@ -26,6 +26,7 @@ from support.cheapest import serve
 from support.rates import CountingServer
 from support.rates_loop import simulated, virtually
 from support.servers import empty_postgres, empty_redis
+from support.slots import acquire
 from support.stores import BACKENDS, store_url
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest, RateLimit
@@ -157,7 +158,7 @@ async def waiters() -> None:
         limiter = RateLimiter(store, Window("w", RateLimit(160)), SystemClock())
         deadline = time.monotonic() + 1e6
         tasks = [
-            asyncio.create_task(limiter.acquire(f"t{n}", Lane.BULK, 1.0, deadline))
+            asyncio.create_task(acquire(limiter, f"t{n}", Lane.BULK, 1.0, deadline))
             for n in range(10_160)
         ]
         await asyncio.sleep(2)

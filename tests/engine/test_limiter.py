@@ -8,6 +8,7 @@ import pytest
 from support.clients import Connect, attempt
 from support.clock import FastClock
 from support.faults import FaultServer, serve
+from support.slots import acquire
 
 from frame_async import (
     FrameClient,
@@ -19,8 +20,7 @@ from frame_async import (
     RetryPolicy,
 )
 from frame_async.emulator import Emulator
-from frame_async.engine.limiter import RateLimiter
-from frame_async.engine.slots import NoSlotError
+from frame_async.engine.limiter import NoSlotError, RateLimiter
 from frame_async.errors import StoreError, WindowFullError
 from frame_async.stores import MemoryStore, Window
 
@@ -56,7 +56,7 @@ async def test_rows_wait_for_the_soonest_time_that_was_told(lane: Lane, at: floa
 
     here, clock = line(1, store=Telling())
     begin = clock.monotonic()
-    await asyncio.gather(*(here.acquire(f"{n}", lane, 1.0, begin + 100) for n in range(2)))
+    await asyncio.gather(*(acquire(here, f"{n}", lane, 1.0, begin + 100) for n in range(2)))
     assert clock.monotonic() - begin == pytest.approx(at, abs=3)
     here.close()
 
@@ -123,9 +123,9 @@ async def test_a_full_window_is_never_forced(
     """What is full by our own requests stays full, whatever the deadline."""
     waiting, clock = line(2)
     for number in range(2):
-        await waiting.acquire(f"t{number}", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
+        await acquire(waiting, f"t{number}", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
     with pytest.raises(NoSlotError):
-        await waiting.acquire("t2", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
+        await acquire(waiting, "t2", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
 
 
 async def test_the_mode_of_the_key_sets_the_limit(
@@ -146,7 +146,7 @@ async def test_first_come_first_served() -> None:
     served: list[int] = []
 
     async def come(number: int) -> None:
-        await waiting.acquire(f"t{number}", Lane.BULK, 1.0, 1e9)
+        await acquire(waiting, f"t{number}", Lane.BULK, 1.0, 1e9)
         served.append(number)
         await waiting.release(f"t{number}", sent=True)
 
@@ -157,11 +157,11 @@ async def test_first_come_first_served() -> None:
 async def test_interactive_goes_first() -> None:
     """Who waits in the interactive lane is served before everyone in the bulk lane."""
     waiting, _ = line(1)
-    await waiting.acquire("first", Lane.BULK, 1.0, 1e9)
+    await acquire(waiting, "first", Lane.BULK, 1.0, 1e9)
     served: list[str] = []
 
     async def come(name: str, lane: Lane) -> None:
-        await waiting.acquire(name, lane, 1.0, 1e9)
+        await acquire(waiting, name, lane, 1.0, 1e9)
         served.append(name)
         await waiting.release(name, sent=True)
 
@@ -252,10 +252,10 @@ async def test_bulk_leaves_a_reserve() -> None:
     """Bulk fills nine of ten places; a payer gets the tenth at once."""
     waiting, clock = line(10)
     for number in range(9):
-        await waiting.acquire(f"b{number}", Lane.BULK, 1.0, clock.monotonic() + 1)
+        await acquire(waiting, f"b{number}", Lane.BULK, 1.0, clock.monotonic() + 1)
     with pytest.raises(NoSlotError):
-        await waiting.acquire("b9", Lane.BULK, 1.0, clock.monotonic() + 1)
-    await waiting.acquire("payer", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
+        await acquire(waiting, "b9", Lane.BULK, 1.0, clock.monotonic() + 1)
+    await acquire(waiting, "payer", Lane.INTERACTIVE, 1.0, clock.monotonic() + 1)
 
 
 async def test_one_asks_for_all() -> None:
@@ -264,7 +264,7 @@ async def test_one_asks_for_all() -> None:
     waiting, _ = line(50, store=store)
 
     async def come(number: int) -> None:
-        await waiting.acquire(f"t{number}", Lane.BULK, 1.0, 1e9)
+        await acquire(waiting, f"t{number}", Lane.BULK, 1.0, 1e9)
         await waiting.release(f"t{number}", sent=True)
 
     await asyncio.gather(*(come(number) for number in range(1000)))
@@ -276,7 +276,8 @@ async def test_giving_up_gives_the_place_back() -> None:
     store = MemoryStore()
     waiting, clock = line(5, per=0.2, store=store)
     waiting._clock = clock
-    tasks = [asyncio.create_task(waiting.acquire(f"t{n}", Lane.BULK, 1.0, 1e9)) for n in range(100)]
+    waits = [acquire(waiting, f"t{n}", Lane.BULK, 1.0, 1e9) for n in range(100)]
+    tasks = [asyncio.create_task(wait) for wait in waits]
     await asyncio.sleep(0)
     for task in tasks[4:]:
         task.cancel()
@@ -319,8 +320,8 @@ async def test_a_store_that_fails_turns_everyone_away() -> None:
 
     store = Failing()
     waiting, _ = line(1, store=store)
-    await waiting.acquire("first", Lane.BULK, 1.0, 1e9)
-    tasks = [asyncio.create_task(waiting.acquire(f"t{n}", Lane.BULK, 1.0, 1e9)) for n in range(50)]
+    await acquire(waiting, "first", Lane.BULK, 1.0, 1e9)
+    tasks = [asyncio.create_task(acquire(waiting, f"t{n}", Lane.BULK, 1.0, 1e9)) for n in range(50)]
     await asyncio.sleep(0)
     store.broken = True
     ended = await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_async.errors import UsageError, ValidationError
-from frame_async.protocol.idempotency import LONGEST_KEY, IdempotencyKey, check_key, mint
+from frame_async.protocol.idempotency import LONGEST_KEY, IdempotencyKey, check_key
 
 VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -35,50 +35,6 @@ def refusal(key: object) -> ValidationError:
     with pytest.raises(ValidationError) as caught:
         check_key(key)
     return caught.value
-
-
-@pytest.mark.parametrize(
-    ("given_bytes", "key"),
-    [
-        (bytes(16), "00000000-0000-4000-8000-000000000000"),
-        (b"\xff" * 16, "ffffffff-ffff-4fff-bfff-ffffffffffff"),
-        (bytes(range(16)), "00010203-0405-4607-8809-0a0b0c0d0e0f"),
-    ],
-)
-def test_minted_keys_are_made_of_the_bytes_given(given_bytes: bytes, key: str) -> None:
-    """A minted key is the given bytes as a UUID, with version 4 and the RFC's variant set."""
-    assert mint(lambda _: given_bytes) == key
-
-
-def test_minting_asks_for_sixteen_bytes_once() -> None:
-    """Minting takes 128 bits of chance, in one go."""
-    asked: list[int] = []
-
-    def random_bytes(count: int) -> bytes:
-        asked.append(count)
-        return bytes(count)
-
-    mint(random_bytes)
-    assert asked == [16]
-
-
-@given(st.binary(min_size=16, max_size=16))
-def test_every_minted_key_is_a_valid_random_uuid(chance: bytes) -> None:
-    """Whatever the bytes, a minted key is a version 4 UUID and passes its own check."""
-    key = mint(lambda _: chance)
-    parsed = uuid.UUID(key)
-    assert (parsed.version, parsed.variant, str(parsed)) == (4, uuid.RFC_4122, key)
-    assert check_key(key) == key
-
-
-@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
-def test_minted_keys_keep_122_bits_of_chance(one: bytes, other: bytes) -> None:
-    """Two keys are equal only where the bytes differ in nothing but the six fixed bits."""
-
-    def mask(chance: bytes) -> int:
-        return int.from_bytes(chance) & ~(0xF000_C000_0000_0000_0000)
-
-    assert (mint(lambda _: one) == mint(lambda _: other)) == (mask(one) == mask(other))
 
 
 @pytest.mark.parametrize(

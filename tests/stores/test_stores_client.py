@@ -18,13 +18,13 @@ from support.servers import (
     postgres_url,
     redis_url,
 )
+from support.slots import acquire
 from support.stores import BACKENDS, store_url
 
 from frame_async import FrameClient, Lane, PaymentLinkSessionRequest, RateLimit
 from frame_async.emulator import Emulator
 from frame_async.engine.clock import SystemClock
-from frame_async.engine.limiter import RateLimiter
-from frame_async.engine.slots import NoSlotError
+from frame_async.engine.limiter import NoSlotError, RateLimiter
 from frame_async.errors import CallInFlightError, StoreError
 from frame_async.stores import Store, Window
 
@@ -72,7 +72,7 @@ async def test_a_crowd_asks_one_by_one(kind: str, address: str) -> None:
     store.enter = counted  # type: ignore[assignment,method-assign]
     limiter = RateLimiter(store, Window("w", RateLimit(30)), SystemClock())
     deadline = time.monotonic() + 50
-    crowd = (limiter.acquire(f"t{n}", Lane.INTERACTIVE, 1.0, deadline) for n in range(2000))
+    crowd = (acquire(limiter, f"t{n}", Lane.INTERACTIVE, 1.0, deadline) for n in range(2000))
     ended = await asyncio.gather(*crowd, return_exceptions=True)
     limiter.close()
     assert ended.count(None) == 30

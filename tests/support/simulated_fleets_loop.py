@@ -11,6 +11,7 @@ from typing import TypeVar
 from support.appointing import AppointingStore
 from support.rates_loop import LoopClock, virtually
 from support.simulated_fleets import HOLD, Fleet, Tally, fill
+from support.slots import acquire
 
 from frame_async.engine.limiter import RateLimiter
 from frame_async.errors import StoreError
@@ -71,7 +72,7 @@ def simulate_lines(fleet: Fleet, warm_up: float, until: float) -> Tally:
         while True:
             token = f"{next(tokens)}"
             try:
-                await limiter.acquire(token, fleet.lane, HOLD, 1e9)
+                await acquire(limiter, token, fleet.lane, HOLD, 1e9)
             except StoreError:
                 tally.errors += 1
                 await asyncio.sleep(fleet.pause * chance.uniform(0.5, 1.5))
