@@ -11,7 +11,6 @@ from typing import Any, Final, Literal, TypeVar
 import procrastinate
 from attrs import frozen
 from procrastinate import exceptions, jobs, manager
-from psycopg import AsyncConnection
 
 from frame_async.engine.cancellation import bounded
 from frame_async.errors import ConfigurationError, StoreError
@@ -318,7 +317,7 @@ class Fleet:
             raise
 
 
-async def _configure(connection: AsyncConnection[Any]) -> None:
+async def _configure(connection: Any) -> None:
     """Begin a session of the connector's with the settings of the store's."""
     await connection.execute(PostgresStore.SETTINGS)
     await connection.commit()
