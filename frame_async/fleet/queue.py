@@ -28,6 +28,11 @@ TASK: Final = "frame_async:create_session"
 logger: Final = logging.getLogger("frame_async.fleet")
 
 _SHORTEST_PAUSE: Final = 0.3
+_CONNECTION: Final = {
+    "connect_timeout": 5,
+    "fallback_application_name": "frame_async",
+    "client_encoding": "utf8",
+}
 _POLL: Final = 2.0
 _POOL: Final = 6
 _PATIENCE: Final = 5.0
@@ -318,7 +323,7 @@ class Fleet:
 
 
 async def _configure(connection: Any) -> None:
-    """Begin a session of the connector's with the settings of the store's."""
+    """Begin a session with the settings of the stores."""
     await connection.execute(PostgresStore.SETTINGS)
     await connection.commit()
 
@@ -385,11 +390,7 @@ async def open_fleet(
         max_size=_POOL,
         timeout=_PATIENCE,
         configure=_configure,
-        kwargs={
-            "connect_timeout": 5,
-            "fallback_application_name": "frame_async",
-            "client_encoding": "utf8",
-        },
+        kwargs=_CONNECTION,
     )
     fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **secret.reveal())
     await fleet.app.open_async()

@@ -19,9 +19,9 @@ from frame_async.stores._links import Failure, Link
 from frame_async.stores._postgres_schema import SCHEMA, SETTINGS, VERSION, missing
 
 try:
-    from psycopg import AsyncConnection, Error, ProgrammingError, errors
+    from psycopg import AsyncConnection, Error, ProgrammingError, errors, pq
     from psycopg.conninfo import conninfo_to_dict
-    from psycopg.pq import Conninfo
+
     from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 except ImportError:
     raise ConfigurationError(
@@ -303,7 +303,7 @@ def _check_names(url: Secret[str]) -> None:
     if "@" in query:
         return  # a piece of the password, which is not shown
     names: set[str] = set()
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"ssl"}
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()} | {"ssl"}
     for name, value in parse_qsl(query, keep_blank_values=True):
         why = ""
         if name not in known:
