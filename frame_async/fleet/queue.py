@@ -28,11 +28,6 @@ TASK: Final = "frame_async:create_session"
 logger: Final = logging.getLogger("frame_async.fleet")
 
 _SHORTEST_PAUSE: Final = 0.3
-_CONNECTION: Final = {
-    "connect_timeout": 5,
-    "fallback_application_name": "frame_async",
-    "client_encoding": "utf8",
-}
 _POLL: Final = 2.0
 _POOL: Final = 6
 _PATIENCE: Final = 5.0
@@ -390,7 +385,7 @@ async def open_fleet(
         max_size=_POOL,
         timeout=_PATIENCE,
         configure=_configure,
-        kwargs=_CONNECTION,
+        kwargs={"fallback_application_name": "frame_async", "client_encoding": "utf8", "connect_timeout": 5},
     )
     fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **secret.reveal())
     await fleet.app.open_async()

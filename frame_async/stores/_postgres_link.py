@@ -21,7 +21,6 @@ from frame_async.stores._postgres_schema import SCHEMA, SETTINGS, VERSION, missi
 try:
     from psycopg import AsyncConnection, Error, ProgrammingError, errors, pq
     from psycopg.conninfo import conninfo_to_dict
-
     from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 except ImportError:
     raise ConfigurationError(
