@@ -15,12 +15,11 @@ from procrastinate import exceptions, jobs, manager
 from frame_async.engine.cancellation import bounded
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.fleet.runs import FleetRuns, Record, queue_of
-from frame_async.fleet.settings import FleetSettings, check_database
+from frame_async.fleet.settings import FleetSettings, check_database, configure
 from frame_async.fleet.work import FleetWork, NotNowError
 from frame_async.protocol.window import RateLimit
 from frame_async.secret import Secret
 from frame_async.stores import Store
-from frame_async.stores.postgres import PostgresStore
 
 TASK: Final = "frame_async:create_session"
 """The name of our task, as it is in procrastinate's tables."""
@@ -317,12 +316,6 @@ class Fleet:
             raise
 
 
-async def _configure(connection: Any) -> None:
-    """Begin a session with the settings of the stores."""
-    await connection.execute(PostgresStore.SETTINGS)
-    await connection.commit()
-
-
 def register(
     app: procrastinate.App,
     store: str,
@@ -384,8 +377,12 @@ async def open_fleet(
         min_size=0,
         max_size=_POOL,
         timeout=_PATIENCE,
-        configure=_configure,
-        kwargs={"fallback_application_name": "frame_async", "client_encoding": "utf8", "connect_timeout": 5},
+        configure=configure,
+        kwargs={
+            "fallback_application_name": "frame_async",
+            "client_encoding": "utf8",
+            "connect_timeout": 5,
+        },
     )
     fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **secret.reveal())
     await fleet.app.open_async()
