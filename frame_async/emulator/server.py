@@ -1,6 +1,8 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 from os import PathLike
@@ -46,6 +48,7 @@ from .webhooks.targets import Targets
 
 _GRACE = 0.1
 _BACKLOG = 1024
+_AT_ONCE = 8  # accepted before any is looked at: fewer than descriptors are spared
 _LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 
 
@@ -250,7 +253,8 @@ class Emulator:
         if self._persistence is not None:
             await self._persistence.begin()
         try:
-            server = await loop.create_server(acceptor, host, self.port, backlog=_BACKLOG)
+            server = await loop.create_server(acceptor, host, self.port, backlog=_AT_ONCE)
+            _lengthen_queues(server)
         except BaseException:
             await self._end_persistence()
             raise
@@ -384,3 +388,11 @@ def _url(address: str, port: int) -> str:
     ip = ip_address(address)
     reachable = _LOOPBACK[ip.version] if ip.is_unspecified else address
     return f"http://[{reachable}]:{port}" if ip.version == 6 else f"http://{reachable}:{port}"
+
+
+def _lengthen_queues(server: asyncio.Server) -> None:
+    """Let more clients queue for being accepted than asyncio accepts at once."""
+    if os.name == "posix":
+        for listening in server.sockets:
+            with socket.socket(fileno=os.dup(listening.fileno())) as same:
+                same.listen(_BACKLOG)

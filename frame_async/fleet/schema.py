@@ -5,6 +5,7 @@ procrastinate until it has its result. Both are written in one transaction, and 
 number of the job: a row has one job at a time, whatever is killed when.
 """
 
+import re
 from typing import Final
 
 LOCK: Final = 0x6672616D66  # "framf": the stores have "frame"
@@ -105,7 +106,13 @@ END $$;
 SCHEMA: Final = TABLES + _ENQUEUE
 """Tables and function; running it again changes nothing. procrastinate's come first."""
 
-MISSING: Final = "SELECT to_regproc('frame_async_bulk_1_enqueue') IS NULL AS missing"
+_RELATIONS: Final = re.findall(r"(?:TABLE|INDEX) IF NOT EXISTS (\w+)", SCHEMA)
+
+MISSING: Final = f"""
+SELECT to_regproc('frame_async_bulk_1_enqueue') IS NULL OR EXISTS (
+  SELECT FROM unnest(ARRAY{_RELATIONS}::text[]) AS ours (name) WHERE to_regclass(name) IS NULL
+) AS missing
+"""  # noqa: S608
 
 PREPARE: Final = f"SELECT pg_advisory_xact_lock({LOCK});\n{SCHEMA}"
 

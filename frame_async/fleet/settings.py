@@ -1,7 +1,7 @@
 """What a process of a fleet was given, and the client that follows from it."""
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from attrs import frozen
 
@@ -14,6 +14,7 @@ from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
 from frame_async.secret import Secret
 from frame_async.stores import Store, Window, open_store
+from frame_async.stores.postgres import PostgresStore
 
 _YEAR: Final = 366 * 86_400.0
 _MOST_AT_A_TIME: Final = 1_000
@@ -78,3 +79,9 @@ async def check_database(url: Secret[str]) -> None:
         await store.release("nobody's", "nobody's")
     finally:
         await store.aclose()
+
+
+async def configure(connection: Any) -> None:
+    """Begin a session with the settings of the stores."""
+    await connection.execute(PostgresStore.SETTINGS)
+    await connection.commit()

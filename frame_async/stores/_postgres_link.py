@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from random import random
 from typing import Any, Final, Self, cast
+from urllib.parse import parse_qsl
 from weakref import WeakSet
 
 from frame_async.errors import ConfigurationError
 from frame_async.secret import Secret
 from frame_async.stores._links import Failure, Link
-from frame_async.stores._postgres_schema import SCHEMA, VERSION
+from frame_async.stores._postgres_schema import SCHEMA, SETTINGS, VERSION, missing
 
 try:
-    from psycopg import AsyncConnection, Error, ProgrammingError, errors
+    from psycopg import AsyncConnection, Error, ProgrammingError, errors, pq
     from psycopg.conninfo import conninfo_to_dict
     from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 except ImportError:
@@ -27,7 +28,9 @@ except ImportError:
     ) from None
 
 _ADVISORY_LOCK: Final = 0x6672616D65  # "frame"
-_MISSING: Final = (errors.UndefinedFunction, errors.UndefinedTable)
+_MISSING: Final = missing(SCHEMA)
+_UNFIT: Final = "42"
+"""SQLSTATE class of statements that name what isn't there, or is otherwise than expected."""
 _COLLIDED: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 
 Value = bytes | str | int | float | bool | None
@@ -43,13 +46,13 @@ class _Connection(AsyncConnection[Row]):
     ) -> Self:
         try:
             connection = await super().connect(conninfo, **kwargs)
+            await link.set_up(connection)
         except Error as error:
-            link.trouble = _words(error)
+            link.trouble = _named(error)
             raise
         except asyncio.CancelledError:
             link.give_up()
             raise
-        link.connections.add(connection)
         return connection
 
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ARG002  # psycopg's
@@ -92,6 +95,20 @@ class PostgresLink(Link):
         """Arrange to be closed with the event loop, at the latest."""
         await self._pool.open()
         await super().open()
+
+    async def set_up(self, connection: _Connection) -> None:
+        """Make a new session ours: its settings, and what is missing of the schema."""
+        self.connections.add(connection)
+        cut = asyncio.get_running_loop().call_later(self._timeout, _cut, connection)
+        try:
+            await connection.execute(SETTINGS)
+            if await _is_missing(connection):
+                await _prepare(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        finally:
+            cut.cancel()
 
     def give_up(self) -> None:
         """Stop the pool, because its tasks are being cancelled.
@@ -184,8 +201,8 @@ async def _repeated(connection: _Connection, statement: str, values: Sequence[Va
     while True:
         try:
             return await _execute(connection, statement, values)
-        except _MISSING:
-            if is_prepared:
+        except ProgrammingError as error:
+            if is_prepared or not _is_unfit(error):
                 raise
             await _prepare(connection)
             is_prepared = True
@@ -207,14 +224,11 @@ async def _prepare(connection: _Connection) -> None:
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
-        (is_old, is_there) = await _execute(
-            connection,
-            "SELECT to_regclass('frame_async_version') IS NOT NULL,"
-            f" to_regproc('frame_async_{VERSION}_refuse') IS NOT NULL",
-            [],
-        )
-        if is_there:
+        if not await _is_missing(connection):
             return
+        (is_old,) = await _execute(
+            connection, "SELECT to_regclass('frame_async_version') IS NOT NULL", []
+        )
         if is_old:
             (version,) = await _execute(
                 connection, "SELECT max(version) FROM frame_async_version", []
@@ -225,6 +239,15 @@ async def _prepare(connection: _Connection) -> None:
                     f"doesn't know ({VERSION}); upgrade frame-async"
                 )
         await connection.execute(cast("Any", SCHEMA))
+
+
+async def _is_missing(connection: _Connection) -> bool:
+    return bool((await _execute(connection, _MISSING, []))[0])
+
+
+def _is_unfit(error: Error) -> bool:
+    state = error.sqlstate or ""
+    return state.startswith(_UNFIT) and not isinstance(error, errors.InsufficientPrivilege)
 
 
 def _has_ended(connection: _Connection) -> bool:
@@ -246,16 +269,51 @@ def _cut(connection: _Connection) -> None:
 
 
 def _explained(error: Error, *, late: bool, limit: float) -> str:
+    return f"no answer within {limit:g} s" if late else _named(error)
+
+
+def _named(error: Error) -> str:
+    """What happened, and where it is the schema's fault, what to run."""
     if isinstance(error, errors.InsufficientPrivilege | errors.InvalidSchemaName):
         return (
             f"{_words(error)}; its user needs the tables and functions of "
             "PostgresStore.SCHEMA, or the right to create them"
         )
-    return f"no answer within {limit:g} s" if late else _words(error)
+    if _is_unfit(error):
+        return (
+            f"{_words(error)}; its tables were changed: back them up, then DROP TABLE "
+            "frame_async_version, frame_async_keys, frame_async_windows, frame_async_slots "
+            "CASCADE lets them be created again"
+        )
+    return _words(error)
 
 
 def _words(error: Error) -> str:
     return error.diag.message_primary or str(error) or type(error).__name__
+
+
+def _check_names(url: Secret[str]) -> None:
+    """Refuse options that libpq doesn't know, or that would be passed over, by name.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    query = url.reveal().partition("?")[2]
+    if "@" in query:
+        return  # a piece of the password, which is not shown
+    names: set[str] = set()
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()} | {"ssl"}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        why = ""
+        if name not in known:
+            why = f"can't have the option {name}"
+        elif name in names:
+            why = f"has the option {name} twice"
+        elif name == "client_encoding" and value.lower().replace("-", "") not in ("utf8", "auto"):
+            why = "can't have another client_encoding than utf8"
+        if why:
+            raise ConfigurationError(f"the URL of the PostgreSQL store {why}")
+        names.add(name)
 
 
 def read_options(url: Secret[str]) -> Secret[dict[str, Any]]:
@@ -264,11 +322,12 @@ def read_options(url: Secret[str]) -> Secret[dict[str, Any]]:
     Raises:
         ConfigurationError: it isn't the URL of a PostgreSQL database.
     """
+    _check_names(url)
     options: dict[str, Any] = {}
     with suppress(Error, ValueError):  # their words may hold the password
         options = dict(conninfo_to_dict(url.reveal()))
     named = url.reveal().startswith(("postgresql://", "postgres://"))
-    torn = any("@" in str(options.get(name, "")) for name in ("host", "port", "dbname"))
+    torn = any({"@", "#"} & set(str(options.get(name, ""))) for name in ("host", "port", "dbname"))
     if torn or not (options and named):
         del options  # a traceback may show variables
         raise ConfigurationError(

@@ -6,6 +6,7 @@ Functions carry the version of the schema in their names, so that programs with 
 and a newer version of this library can share a database while they are being replaced.
 """
 
+import re
 from typing import Final
 
 from frame_async.protocol.window import ASKERS
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS frame_async_keys (
   body bytea,
   forget_at bigint NOT NULL
 );
+CREATE UNIQUE INDEX IF NOT EXISTS frame_async_keys_pkey ON frame_async_keys (name);
 CREATE INDEX IF NOT EXISTS frame_async_keys_forget_at ON frame_async_keys (forget_at);
 
 CREATE TABLE IF NOT EXISTS frame_async_windows (
@@ -41,6 +43,7 @@ CREATE TABLE IF NOT EXISTS frame_async_windows (
   told_at bigint NOT NULL,
   forget_at bigint NOT NULL
 ) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX IF NOT EXISTS frame_async_windows_pkey ON frame_async_windows (name);
 
 CREATE TABLE IF NOT EXISTS frame_async_slots (
   window_name bytea NOT NULL,
@@ -346,4 +349,29 @@ END $$;
 """
 
 SCHEMA: Final = _TABLES + CLOCK + _FORGET + _KEYS + _APPOINT + _WINDOWS
-"""All tables and functions; running it again changes nothing."""
+"""All tables and functions; running it again creates what is missing, and nothing else."""
+
+SETTINGS: Final = """
+SELECT set_config(name, value, false) FROM (VALUES
+  ('timezone', 'UTC'), ('datestyle', 'ISO'), ('default_transaction_isolation', 'read committed'),
+  ('default_transaction_read_only', 'off'), ('default_transaction_deferrable', 'off'),
+  ('statement_timeout', '0'), ('lock_timeout', '0'), ('check_function_bodies', 'on'),
+  ('idle_in_transaction_session_timeout', '0')) AS ours (name, value)
+"""
+"""What a session relies on, whatever server, database, role and environment say otherwise."""
+
+
+def missing(schema: str) -> str:
+    """A query of one boolean: whether a table, index or function of a schema isn't there."""
+    relations = _named(r"(?:TABLE|INDEX) IF NOT EXISTS (\w+)", schema)
+    functions = _named(r"OR REPLACE FUNCTION (\w+)", schema)
+    return (
+        f"SELECT EXISTS (SELECT FROM unnest({relations}) AS ours (name)"  # noqa: S608
+        " WHERE to_regclass(name) IS NULL)"
+        f" OR EXISTS (SELECT FROM unnest({functions}) AS ours (name)"
+        " WHERE to_regproc(name) IS NULL) AS missing"
+    )
+
+
+def _named(pattern: str, schema: str) -> str:
+    return f"ARRAY[{', '.join(repr(name) for name in re.findall(pattern, schema))}]::text[]"

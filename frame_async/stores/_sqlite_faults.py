@@ -41,8 +41,8 @@ LINKED: Final = FileFault(
     "has a second name (a hard link), with which its journal could be missed", "remove that link"
 )
 REPLACED: Final = FileFault(
-    "was deleted or replaced while it was in use",
-    "put it back, or go on with the file that is there now, which knows nothing of the other",
+    "was deleted, emptied, replaced or restored while it was in use",
+    "put the file that was in use back; until then, keys that it may have known are in doubt",
 )
 UNSUITABLE: Final = FileFault(
     "can't be written safely where it is", "choose a path on a disk of this machine"

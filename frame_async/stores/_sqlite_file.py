@@ -14,6 +14,7 @@ for 32 rows on ext4).
 
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from random import uniform
 from stat import S_ISDIR, S_ISREG
 from time import monotonic, sleep
 from typing import Final
+
+from attrs import evolve
 
 from frame_async.stores._sqlite_faults import (
     DAMAGED,
@@ -36,12 +39,12 @@ from frame_async.stores._sqlite_faults import (
     fault_of_system,
 )
 from frame_async.stores._sqlite_rows import SCHEMA, Transaction, end_claims, forget_claims
-from frame_async.stores._sqlite_time import FileTime, boot_id
+from frame_async.stores._sqlite_time import FileTime, Witness, boot_id
 
 APPLICATION_ID: Final = 0x46726D53
 """Marks the file as ours: ``FrmS``."""
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the tables, in ``user_version``."""
 
 PATIENCE: Final = 5.0
@@ -58,13 +61,16 @@ _NEW_FILE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL
 class StoreFile:
     """The file of one process's store, opened when it is first needed."""
 
-    def __init__(self, path: Path, clock: Callable[[], float], *, sole: bool = False) -> None:
+    def __init__(
+        self, path: Path, clock: Callable[[], float], witness: Witness, *, sole: bool = False
+    ) -> None:
         self.path = path
+        self._witness = witness
         self._sole = sole
         self._clock = clock
         self._boot = boot_id()
         self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
+        self._identity: tuple[int, ...] = ()
         self._opened = False
 
     @contextmanager
@@ -78,9 +84,19 @@ class StoreFile:
             connection = self._open()
             with _immediate(connection):
                 time = FileTime.read(connection)
-                rows = Transaction(connection, time.tick(connection, self._boot, self._clock()))
-                yield rows
-                rows.finish()
+                now = time.now(self._boot, self._clock())
+                if lost := self._witness.misses(time):
+                    time = evolve(time, doubtful_until=now + self._witness.keep)
+                    time.write(connection)
+                else:
+                    rows = Transaction(connection, now, doubtful=now < time.doubtful_until)
+                    before = connection.total_changes
+                    yield rows
+                    rows.finish()
+                    changed = connection.total_changes != before
+                    time = time.advance(connection, now, changed=changed)
+            self._witness.note(time)
+            self._identity = self._identify()
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.Error):
@@ -88,6 +104,8 @@ class StoreFile:
             if isinstance(error, OSError):
                 raise FaultError(fault_of_system(error)) from None
             raise
+        if lost:
+            raise FaultError(REPLACED)
 
     def close(self) -> None:
         """Let go of the connection; the next transaction opens another."""
@@ -98,9 +116,11 @@ class StoreFile:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None:
-            if self._identity != _identity(self.path):
-                raise FaultError(REPLACED)
-            return self._connection
+            if self._identity == self._identify():
+                return self._connection
+            self.close()
+            if self._sole:  # what SQLite wrote on closing would look like the latest
+                self._witness.turn = sys.maxsize
         _make(self.path)
         # Only ever open what is there: SQLite would make a file that others can read.
         connection = sqlite3.connect(
@@ -111,7 +131,7 @@ class StoreFile:
             check_same_thread=False,
         )
         self._connection = connection
-        self._identity = _identity(self.path)
+        self._identity = self._identify()
         if self._sole:
             _keep_others_out(connection)
         _settle(connection, sole=self._sole)
@@ -123,18 +143,27 @@ class StoreFile:
         self._opened = True
         return connection
 
+    def _identify(self) -> tuple[int, ...]:
+        """Which file it is; where nobody else may write it, also as it was left."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return ()
+        which = (status.st_dev, status.st_ino)
+        return (*which, status.st_size, status.st_mtime_ns) if self._sole else which
+
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Make the tables of a new file; end what a reboot ended. Always writes once."""
         clock = self._clock()
         if _is_new(connection):
             _create(connection)
-            FileTime(self._boot, 0.0, clock).write(connection)
+            FileTime.new(self._boot, clock).write(connection)
             return
         time = FileTime.read(connection)
         if not self._opened:
             if rebooted := time.rebooted(self._boot, clock):
                 time = time.after_reboot(self._boot, clock)
-            now = time.tick(connection, self._boot, clock)
+            now = time.now(self._boot, clock)
             forget_claims(connection, now)
             if rebooted or self._sole:
                 end_claims(connection, now, rebooted=rebooted)
@@ -165,14 +194,6 @@ def _patiently(connection: sqlite3.Connection, statement: str) -> None:
             sleep(uniform(0.0, 0.002))  # noqa: S311  # no secret, only not in step
         else:
             return
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _make(path: Path) -> None:

@@ -5,6 +5,7 @@ nothing, and the others in the same transaction stand.
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -26,7 +27,10 @@ CREATE TABLE time (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     boot TEXT NOT NULL,
     ahead REAL NOT NULL,
-    last REAL NOT NULL
+    last REAL NOT NULL,
+    name TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    doubtful_until REAL NOT NULL
 );
 CREATE TABLE keys (
     key BLOB PRIMARY KEY NOT NULL,
@@ -58,6 +62,8 @@ class Transaction:
 
     _connection: sqlite3.Connection
     _now: float
+    _doubtful: bool = False
+    """Whether keys that the file doesn't know may have been known to one before it."""
     _windows: dict[str, RollingWindow] = field(init=False, factory=dict[str, RollingWindow])
     _dumps: dict[str, str] = field(init=False, factory=dict[str, str])
     """The windows as they are in the file."""
@@ -68,6 +74,8 @@ class Transaction:
         found = self._find(key)
         if found is not None and found.token == token:
             return Claimed(token)
+        if self._doubtful and (found is None or found.expired(self._now)):
+            found = KeyRecord(fingerprint, State.DOUBT, "", math.inf, 1)
         answer, record = _keys.claim(found, key, fingerprint, token, self._now, lease)
         if record is not None:
             self._write(key, record)
@@ -78,6 +86,8 @@ class Transaction:
 
         Each is a key, a fingerprint, a token and the seconds of a lease.
         """
+        if self._doubtful:
+            return False
         values: list[object] = []
         for key, fingerprint, token, lease in claims:
             values += (_blob(key), fingerprint, token, self._now + lease)

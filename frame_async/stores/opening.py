@@ -1,9 +1,14 @@
 """From a URL to a store; what a kind of store needs is imported only when it is asked for."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final, cast
+from weakref import WeakSet, WeakValueDictionary
 
-from frame_async.errors import ConfigurationError
+from attrs import define, field
+
+from frame_async.errors import ConfigurationError, StoreError
 from frame_async.secret import Secret
 from frame_async.stores.interface import Store
 from frame_async.stores.memory import MemoryStore
@@ -21,31 +26,102 @@ def open_store(url: Secret[str]) -> Store:
 
     ``memory://``, ``sqlite:///path`` (an absolute path has four slashes), ``redis://`` or
     ``rediss://`` or ``unix://`` (Redis or Valkey, extra ``redis``), ``postgresql://``
-    (extra ``postgres``).
+    (extra ``postgres``). The same URL, given again while it is in use, is the same store,
+    with one writer and one set of connections; the last to close it closes it. Each
+    ``memory://`` is another.
 
     Raises:
         ConfigurationError: no such kind of store, or its extra is missing; the URL, which
             may hold a password, is never shown.
     """
-    opener = _OPENERS.get(url.reveal().partition("://")[0])
+    opener = _OPENERS.get(url.reveal().partition(":")[0])
     if opener is None:
         raise ConfigurationError(
             "store must be a URL such as memory://, sqlite:///path, redis://host/0 or "
             "postgresql://host/db, or a Store"
         )
-    return opener(url)
+    if opener is _memory:
+        return opener(url)
+    # A relative path is another one in another folder.
+    name = (url.reveal(), str(Path.cwd()) if opener is _sqlite else "")
+    with _lock:
+        shared = _shared.get(name)
+        if shared is None:
+            shared = _shared[name] = _Shared(opener(url))
+        return cast("Store", _Handle(shared))
 
 
-def _memory(_: Secret[str]) -> Store:
+@define(eq=False, repr=False)
+class _Shared:
+    """A store that was opened by a URL, and all who use it."""
+
+    store: Store
+    handles: "WeakSet[_Handle]" = field(init=False, factory=WeakSet["_Handle"])
+
+
+class _Handle:
+    """One user's store: it is closed for this user alone, until the last one closes it."""
+
+    def __init__(self, shared: _Shared) -> None:
+        self._shared: _Shared | None = shared
+        self._name = repr(shared.store)
+        shared.handles.add(self)
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def __getattr__(self, name: str) -> Any:
+        if self._shared is None:
+            raise StoreError(f"the store {self._name} is closed")
+        return getattr(self._shared.store, name)
+
+    async def aclose(self) -> None:
+        """Let go of the store; the last one closes it."""
+        with _lock:
+            shared, self._shared = self._shared, None
+            if shared is None:
+                return
+            shared.handles.discard(self)
+            if shared.handles:
+                return
+            for name in [name for name, other in _shared.items() if other is shared]:
+                del _shared[name]
+        await shared.store.aclose()
+
+
+_lock: Final = Lock()
+_shared: Final[WeakValueDictionary[tuple[str, str], _Shared]] = WeakValueDictionary()
+
+
+def _memory(url: Secret[str]) -> Store:
+    if url.reveal() != "memory://":
+        raise ConfigurationError("store memory:// takes nothing more: neither name nor option")
     return MemoryStore()
 
 
 def _sqlite(url: Secret[str]) -> Store:
     from frame_async.stores.sqlite import SQLiteStore  # noqa: PLC0415
 
-    path = url.reveal().removeprefix("sqlite://").removeprefix("/")
+    given, mark, path = url.reveal().partition("sqlite:///")
+    if given or not mark:
+        raise ConfigurationError(
+            "store sqlite: needs three slashes before a relative path, and four before an "
+            "absolute one: sqlite:///path, sqlite:////path"
+        )
     if not path:
         raise ConfigurationError("store names no file; use sqlite:///path")
+    path, has_options, options = path.partition("?")
+    if has_options:
+        names = ", ".join(option.partition("=")[0] for option in options.split("&"))
+        raise ConfigurationError(
+            f"store sqlite: has no options, so not {names!r}; for a file of that name, "
+            "use SQLiteStore(path)"
+        )
+    if path.startswith("~") or "#" in path:
+        raise ConfigurationError(
+            "store sqlite: can't have ~ in front (write the whole path) or a part after #; for "
+            "a file of that name, use SQLiteStore(path)"
+        )
     return SQLiteStore(path)
 
 

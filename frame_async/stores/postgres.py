@@ -52,7 +52,10 @@ class PostgresStore:
     """
 
     SCHEMA: Final = _postgres_schema.SCHEMA
-    """The SQL that creates the tables and functions; running it again changes nothing."""
+    """The SQL that creates the tables and functions; running it again creates what is missing."""
+
+    SETTINGS: Final = _postgres_schema.SETTINGS
+    """The SQL that begins each session: what it relies on, whatever the server's defaults."""
 
     def __init__(self, url: str, *, timeout: float = 2.0, connections: int = 8) -> None:
         given = Secret(url)
@@ -65,8 +68,11 @@ class PostgresStore:
         self._options = read_options(given)
         self._address = _address(self._options.reveal())
         self._options.reveal().update(
-            connect_timeout=max(2, math.ceil(timeout)),
+            connect_timeout=self._options.reveal().get(
+                "connect_timeout", max(2, math.ceil(timeout))
+            ),
             fallback_application_name="frame_async",
+            client_encoding="utf8",
             autocommit=True,
             # Behind a pooler the next statement may meet another session.
             prepare_threshold=None,

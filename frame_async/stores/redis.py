@@ -7,6 +7,7 @@ forgotten is simply unknown, so its next call sends. Let the server never evict
 """
 
 import asyncio
+import re
 from collections import deque
 from random import random
 from secrets import token_hex
@@ -256,6 +257,9 @@ def _checked(url: Secret[str]) -> str:
             "the URL of the Redis store must be redis://, rediss:// or unix://; special "
             "characters in user and password must be percent-encoded"
         )
+    unread = _unread(url)
+    if unread:
+        raise ConfigurationError(f"the URL of the Redis store can't have {unread}")
     if strange:
         raise ConfigurationError(
             f"the URL of the Redis store can't have the option {strange[0]}; there are "
@@ -278,6 +282,20 @@ def _read(url: Secret[str]) -> tuple[str, list[str]]:
     if parts.scheme == "unix":
         return f"unix://{parts.path}", strange
     return f"{parts.scheme}://{parts.hostname or 'localhost'}:{port or 6379}", strange
+
+
+def _unread(url: Secret[str]) -> str:
+    """What redis-py would pass over without a word; empty if it reads everything."""
+    parts = urlsplit(url.reveal())
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    for name in _OPTIONS:
+        if names.count(name) > 1:
+            return f"the option {name} twice"
+    if parts.scheme == "unix" or parts.path in ("", "/"):
+        return ""
+    if not re.fullmatch(r"/[0-9]+", parts.path):
+        return "a path that isn't the number of a database, as in redis://host/0"
+    return "both a path and the option db" if "db" in names else ""
 
 
 def _is_ambiguous(parts: SplitResult) -> bool:

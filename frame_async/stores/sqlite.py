@@ -20,7 +20,7 @@ from frame_async.stores._sqlite_batches import Claiming, Completing
 from frame_async.stores._sqlite_faults import CLOSED
 from frame_async.stores._sqlite_file import StoreFile
 from frame_async.stores._sqlite_rows import Transaction
-from frame_async.stores._sqlite_time import host_clock
+from frame_async.stores._sqlite_time import Witness, host_clock
 from frame_async.stores._sqlite_writer import Writer
 from frame_async.stores.interface import Claim, Window
 
@@ -45,6 +45,11 @@ class SQLiteStore:
 
     An operation whose caller is cancelled is carried out all the same.
 
+    If the file is deleted, emptied, replaced or restored from an older copy while a process
+    uses it, the next operation raises. From then on every key that the file doesn't know
+    is in doubt, in every process, for 25 hours or the longest time that this process
+    asked to have anything kept.
+
     After a reboot of the host, whatever was claimed is in doubt, and every slot of a window
     is free one period later. The time that a host is off doesn't count: what is kept is
     kept longer, never shorter.
@@ -65,6 +70,7 @@ class SQLiteStore:
         self._path = _resolved(os.fspath(path))
         self._now = now or host_clock()
         self._sole = sole
+        self._witness = Witness()
         self._closed = False
         self._writers: dict[int, Writer] = {}
         """By process: after a fork, the parent's is of no use to the child."""
@@ -86,10 +92,12 @@ class SQLiteStore:
 
     async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
         """See `Store.complete`."""
+        self._witness.keep = max(self._witness.keep, keep)
         return await self._writer().submit(Completing(key, token, body, keep))
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
         """See `Store.doubt`."""
+        self._witness.keep = max(self._witness.keep, keep)
         change = Change(state=State.DOUBT, seconds=keep, doubts=doubts)
         return await self._run(lambda rows: rows.change(key, token, change))
 
@@ -143,7 +151,7 @@ class SQLiteStore:
         writer = self._latest
         if writer is None or writer.inherited:
             # Two threads may come by at once: the one that is first stays.
-            file = StoreFile(self._path, self._now, sole=self._sole)
+            file = StoreFile(self._path, self._now, self._witness, sole=self._sole)
             writer = self._latest = self._writers.setdefault(os.getpid(), Writer(file))
             finalize(self, writer.abandon).atexit = False
         return writer

@@ -137,7 +137,7 @@ async def test_a_state_that_goes_away(tmp_path: Path) -> None:
     (tmp_path / "state").unlink()
     await journal.aclose()
     assert len(troubles) == 1
-    assert "was deleted or replaced" in troubles[0]
+    assert "was deleted, emptied, replaced" in troubles[0]
     assert journal.broken
     output.close()
     with pytest.raises(StoreError):

@@ -36,9 +36,36 @@ from frame_async.stores import Claimed, Done, InDoubt, InFlight, Window
 psycopg = pytest.importorskip("psycopg")
 
 from frame_async.stores import _postgres_schema  # noqa: E402
+from frame_async.stores._links import Failure  # noqa: E402
 from frame_async.stores.postgres import PostgresStore  # noqa: E402
 
 API_KEY = "sk_live_VeRySeCrEt"
+
+DROPS = [
+    *(f"DROP TABLE frame_async_{name} CASCADE" for name in ("keys", "windows", "slots")),
+    *(f"DROP INDEX frame_async_{name}" for name in ("keys_forget_at", "slots_held")),
+    *(f"DROP INDEX frame_async_{name}" for name in ("slots_frees_at",)),
+    "DROP TABLE frame_async_version",
+    "ALTER TABLE frame_async_keys DROP CONSTRAINT frame_async_keys_pkey",
+    "ALTER TABLE frame_async_windows DROP CONSTRAINT frame_async_windows_pkey",
+    *(
+        f"DROP FUNCTION frame_async_1_{name} CASCADE"
+        for name in [
+            "now",
+            "forget",
+            "claim",
+            "change",
+            "appoint",
+            "window",
+            "wait",
+            "got",
+            "probing",
+            "enter",
+            "leave",
+        ]
+    ),
+    "DROP FUNCTION frame_async_1_refuse",
+]
 
 
 @pytest.fixture
@@ -115,6 +142,83 @@ class TestSchema:
             (name,) = connection.execute("SELECT current_schema()").fetchone() or ("",)
             connection.execute(f"DROP SCHEMA {name} CASCADE; CREATE SCHEMA {name}")
         await claimed(store, "k")
+        await store.aclose()
+
+    @pytest.mark.parametrize("reopened", [False, True])
+    @pytest.mark.parametrize("statement", DROPS)
+    async def test_whatever_is_missing_is_made_anew(
+        self, fresh: str, statement: str, reopened: bool
+    ) -> None:
+        """A table, function or index that is dropped alone is there again after the next call."""
+        store = PostgresStore(fresh, timeout=30)
+        window = Window("w", RateLimit(5))
+        await claimed(store, "before")
+        assert not await store.enter(window, "t", Lane.BULK, 60)
+        with psycopg.connect(fresh, autocommit=True) as connection:
+            connection.execute(statement)
+            if reopened:
+                await store.aclose()
+                store = PostgresStore(fresh, timeout=30)
+            await claimed(store, "k")
+            await store.enter(window, "u", Lane.INTERACTIVE, 60)
+            await store.leave(window, "u", sent=True)
+            await store.refuse(window, "u", 1)
+            assert isinstance(await store.claim("k", "a=1", 60), InFlight)
+            if reopened:  # what nothing failed for is missed by the next connection
+                query = _postgres_schema.missing(PostgresStore.SCHEMA)
+                assert connection.execute(query).fetchone() == (False,)
+        await store.aclose()
+
+    async def test_a_changed_table_is_named(self, fresh: str) -> None:
+        """A table without a column can't be mended: the error says what to run."""
+        store = PostgresStore(fresh, timeout=30)
+        await claimed(store, "k")
+        with psycopg.connect(fresh, autocommit=True) as connection:
+            connection.execute("ALTER TABLE frame_async_keys DROP COLUMN fingerprint CASCADE")
+        with pytest.raises(StoreError, match="DROP TABLE frame_async_version"):
+            await store.claim("k", "a=1", 60)
+        await store.aclose()
+
+    @pytest.mark.parametrize(
+        "setting",
+        [
+            "timezone = 'Asia/Kolkata'",
+            "datestyle = 'German'",
+            "default_transaction_isolation = 'serializable'",
+            "default_transaction_read_only = on",
+            "statement_timeout = 1000",
+            "lock_timeout = 1",
+            "client_encoding = 'SQL_ASCII'",
+            "client_encoding = 'LATIN1'",
+        ],
+    )
+    async def test_settings_are_ours(self, fresh: str, setting: str) -> None:
+        """Whatever the server's defaults are for a user, answers are as ever."""
+        with psycopg.connect(fresh, autocommit=True) as connection:
+            connection.execute(PostgresStore.SCHEMA)
+            connection.execute(f"ALTER ROLE CURRENT_USER SET {setting}")
+            name, _, value = setting.partition(" = ")
+            try:
+                store = PostgresStore(fresh, timeout=30)
+                await claimed(store, "k")
+                assert isinstance(await store.claim("k", "a=1", 60), InFlight)
+                link = await store._links.here()
+                row = await link.ask(b"t", f"SELECT current_setting('{name}')", [])
+                assert row != (value.strip("'"),)
+                assert not isinstance(row, Failure)
+                await store.aclose()
+            finally:
+                connection.execute("SET default_transaction_read_only = off")
+                connection.execute(f"ALTER ROLE CURRENT_USER RESET {name}")
+
+    async def test_an_encoding_of_the_environment(
+        self, fresh: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """PGCLIENTENCODING is not followed."""
+        monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
+        store = PostgresStore(fresh, timeout=30)
+        await claimed(store, "k")
+        assert isinstance(await store.claim("k", "a=1", 60), InFlight)
         await store.aclose()
 
     async def test_a_newer_version_is_left_alone(self, fresh: str) -> None:
@@ -540,6 +644,10 @@ class TestAddress:
             "postgresql://u:s3c@ret@host/db",
             "postgresql://u:s3cret@host:port@/db",
             "postgresql://u:s3cret@host/db?nonsense=1",
+            "postgresql://u:s3cret@host/db?nonsense",
+            "postgresql://u:s3cret@host/db#part",
+            "postgresql://u:s3cret@host/db?sslmode=disable&sslmode=require",
+            "postgresql://u:s3cret@host/db?client_encoding=LATIN1",
             "host=somewhere password=s3cret",
         ],
     )

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -272,7 +273,7 @@ class TestFaults:
         """A file of another version of ours is refused, saying which."""
         await done(path)
         query(path, "PRAGMA user_version = 9")
-        assert "has format 9, not 1" in await refused(path)
+        assert "has format 9, not 2" in await refused(path)
 
     @pytest.mark.parametrize("damage", ["cut", "garbled"])
     async def test_damage(self, path: Path, damage: str) -> None:
@@ -345,16 +346,6 @@ class TestFaults:
         assert not waiting.done()
         holder.close()
         assert await waiting == Done(b"{}")
-        await store.aclose()
-
-    async def test_deleted_while_in_use(self, path: Path) -> None:
-        """A file that was deleted is said so once; then the one that is there is used."""
-        store = SQLiteStore(path)
-        await complete(store, "k")
-        path.unlink()
-        with pytest.raises(StoreError, match="deleted or replaced"):
-            await store.claim("k", "a=1", 60)
-        assert isinstance(await store.claim("k", "a=1", 60), Claimed)
         await store.aclose()
 
     async def test_made_by_another_at_the_same_moment(
@@ -861,6 +852,149 @@ class Host:
 def host(monkeypatch: pytest.MonkeyPatch, path: Path) -> Host:
     """A host that was up for 1,000 seconds."""
     return Host(monkeypatch, path)
+
+
+async def end_of_memory(store: SQLiteStore) -> list[str]:
+    """What the store says until it goes on, with a key that it knew."""
+    said: list[str] = []
+    while len(said) < 5:
+        try:
+            # SQLite's log may have been whole: then it is known.
+            assert isinstance(await store.claim("k", "a=1", 60), InDoubt | Done)
+        except StoreError as error:
+            said.append(error.message)
+        else:
+            break
+    return said
+
+
+class TestLostMemory:
+    """A file that forgot while it was in use is not taken for one that never knew."""
+
+    @pytest.mark.parametrize("sole", [False, True])
+    @pytest.mark.parametrize("damage", ["deleted", "replaced", "emptied", "restored", "moved in"])
+    async def test_every_key_is_in_doubt(
+        self, tmp_path: Path, path: Path, damage: str, sole: bool
+    ) -> None:
+        """After the file was deleted, replaced, emptied or restored: said, then all in doubt."""
+        store, copy = SQLiteStore(path, sole=sole), tmp_path / "copy"
+        await complete(store, "earlier")
+        await store.aclose()
+        shutil.copy(path, copy)
+        store = SQLiteStore(path, sole=sole)
+        await complete(store, "k")
+        if damage == "deleted":
+            path.unlink()
+        elif damage == "replaced":
+            await done(tmp_path / "other")
+            (tmp_path / "other").replace(path)
+        elif damage == "emptied":
+            os.truncate(path, 0)
+        elif damage == "restored":
+            path.write_bytes(copy.read_bytes())
+        else:
+            copy.replace(path)
+        said = await end_of_memory(store)
+        assert said
+        if sole and damage in ("replaced", "emptied"):
+            # What is left of SQLite's log doesn't fit the file: refused until that is gone.
+            assert len(said) == 5
+            await store.aclose()
+            return
+        assert len(said) <= 2
+        assert isinstance(await store.claim("never seen", "a=1", 60), InDoubt)
+        await store.aclose()
+        store = SQLiteStore(path, sole=sole)  # another process
+        assert isinstance(await store.claim("new", "a=1", 60), InDoubt)
+        await store.aclose()
+
+    @pytest.mark.parametrize("damage", ["zeroed", "cut", "garbled head"])
+    @pytest.mark.parametrize("sole", [False, True])
+    async def test_what_cannot_be_read_is_refused(
+        self, path: Path, damage: str, sole: bool
+    ) -> None:
+        """Zeroed, cut or overwritten in part: no claim succeeds until there is another file."""
+        store = SQLiteStore(path, sole=sole)
+        for number in range(50):
+            await complete(store, f"k{number}", b"{}" * 2000)
+        size = path.stat().st_size
+        if damage == "cut":
+            os.truncate(path, size // 2 // 4096 * 4096)
+        else:
+            with path.open("r+b") as file:
+                file.write(b"\0" * (size if damage == "zeroed" else 100))
+        for number in range(5):
+            try:
+                answer = await store.claim(f"k{number}", "a=1", 60)
+            except StoreError:
+                continue
+            assert isinstance(answer, InDoubt | Done)  # SQLite's log had all of it
+        await store.aclose()
+
+    async def test_it_lasts_as_long_as_anything_was_kept(self, path: Path) -> None:
+        """Doubts end after 25 hours, or after the longest time that something was kept."""
+        for keep, seconds in [(600, 90_000), (1e6, 1e6)]:
+            clock = HandClock()
+            store = SQLiteStore(path, now=clock)
+            await complete(store, "k", keep=keep)
+            path.unlink()
+            with pytest.raises(StoreError, match="deleted, emptied, replaced or restored"):
+                await store.claim("k", "a=1", 60)
+            clock.seconds += seconds - 1
+            assert isinstance(await store.claim("k", "a=1", 60), InDoubt)
+            clock.seconds += 2
+            assert isinstance(await store.claim("other", "a=1", 60), Claimed)
+            await store.aclose()
+            path.unlink()
+
+    async def test_a_file_that_was_put_back_knows_all(self, tmp_path: Path, path: Path) -> None:
+        """Moved away and back, or replaced by a copy of its latest state: nothing is lost."""
+        store = SQLiteStore(path)
+        await complete(store, "k")
+        path.replace(tmp_path / "away")
+        (tmp_path / "away").replace(path)
+        assert await store.claim("k", "a=1", 60) == Done(b"{}")
+        shutil.copy(path, tmp_path / "copy")
+        (tmp_path / "copy").replace(path)
+        assert await store.claim("k", "a=1", 60) == Done(b"{}")
+        assert isinstance(await store.claim("other", "a=1", 60), Claimed)
+        await store.aclose()
+
+    async def test_each_process_that_watched_says_so(self, path: Path) -> None:
+        """Though another has made a new file by then, who knew the old one says it is gone."""
+        mine, others = SQLiteStore(path), SQLiteStore(path)
+        await complete(mine, "k")
+        await complete(others, "theirs")
+        path.unlink()
+        await done(path, "new")
+        for store in (mine, others):
+            with pytest.raises(StoreError, match="deleted"):
+                await store.claim("k", "a=1", 60)
+            assert await store.claim("new", "a=1", 60) == Done(b"{}")
+        assert isinstance(await mine.claim("k", "a=1", 60), InDoubt)
+        await mine.aclose()
+        await others.aclose()
+
+    async def test_what_was_settled_since_is_known(self, path: Path) -> None:
+        """A key that was completed after the loss is done, and one of a batch is in doubt."""
+        store = SQLiteStore(path)
+        await complete(store, "k")
+        path.unlink()
+        assert len(await first_words(store)) == 1
+        claims = await asyncio.gather(*(store.claim(f"n{n}", "a=1", 60) for n in range(40)))
+        assert {type(claim) for claim in claims} == {InDoubt}
+        assert isinstance(claims[0], InDoubt)
+        assert claims[0].doubts == 1
+        assert await store.complete("n0", claims[0].token, b"{}", 60)
+        assert await store.claim("n0", "a=1", 60) == Done(b"{}")
+        await store.aclose()
+
+
+async def first_words(store: SQLiteStore) -> list[str]:
+    """What the store says of a loss, once."""
+    with pytest.raises(StoreError) as caught:
+        await store.claim("k", "a=1", 60)
+    return [caught.value.message]
 
 
 class TestTime:

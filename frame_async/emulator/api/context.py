@@ -1,6 +1,8 @@
 """One request on its way through the emulator, and what is noted about it."""
 
+import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +15,17 @@ from frame_async.emulator.state.ledger import FaultRecord, LedgerEntry
 
 from .answers import ApiAnswer
 from .keys import Key
+
+_API_KEY = re.compile(r"[sp]k_[A-Za-z]+_[^\s,;\"']+")
+
+
+def hidden(text: str) -> str:
+    """The text, with a digest in place of each API key."""
+    return _API_KEY.sub(_digest, text)
+
+
+def _digest(found: re.Match[str]) -> str:
+    return f"[hidden {sha256(found[0].encode('utf-8', 'surrogateescape')).hexdigest()[:8]}]"
 
 
 @define(eq=False)
@@ -52,7 +65,12 @@ class RequestContext:
     @property
     def idempotency_key(self) -> str | None:
         """The ``Idempotency-Key`` header, heeded or not."""
-        return self.request.headers.get("Idempotency-Key")
+        return self._header("Idempotency-Key")
+
+    def _header(self, name: str) -> str | None:
+        """A header, with a digest in place of each API key that was put there by mistake."""
+        value = self.request.headers.get(name)
+        return None if value is None else hidden(value)
 
     def suffer(self, fault: Fault, answer: ApiAnswer) -> ApiAnswer:
         """Let a fault end this exchange, whose answer would be `answer`, in its own way."""
@@ -72,21 +90,20 @@ class RequestContext:
     def entry(self, sequence: int) -> LedgerEntry:
         """Put the notes into an entry of the ledger."""
         reference = self.body.get("client_reference_id") if self.body else None
-        headers = self.request.headers
         return LedgerEntry(
             sequence=sequence,
             request_id=self.request_id,
             received=self.received,
             method=self.request.method,
             path=self.request.path,
-            idempotency_key=headers.get("Idempotency-Key"),
+            idempotency_key=self.idempotency_key,
             client_reference_id=reference if isinstance(reference, str) else None,
             body=self.body,
             status=self.status,
             session_id=self.session_id,
             replayed=self.replayed,
             unknown_fields=self.unknown_fields,
-            user_agent=headers.get("User-Agent"),
+            user_agent=self._header("User-Agent"),
             key_mode=self.key.mode if self.key else None,
             key_suffix=self.key.suffix if self.key else "",
             latency=self.latency,

@@ -16,7 +16,7 @@ from frame_async.emulator.state.emulator_state import EmulatorState
 
 from .answers import ApiAnswer, RefusedError, error_answer, json_answer
 from .bodies import decode_object, read_body, redact
-from .context import RequestContext
+from .context import RequestContext, hidden
 from .keys import Key, read_key
 from .validation import given_of, problems_of, remarks_of, unknown_fields_of
 
@@ -94,7 +94,7 @@ class Creation:
         """Claim the idempotency key, if it counts; return the answer it already has."""
         if self.state.idempotency is None or context.idempotency_key is None:
             return None
-        header = context.request.headers.getall("Idempotency-Key")
+        header = [hidden(key) for key in context.request.headers.getall("Idempotency-Key")]
         record = self.state.idempotency.claim(name, header, raw, may_be_kept=context.body == body)
         if record.answer is None:
             context.record = record

@@ -6,11 +6,12 @@ header line, to the client and to the log. That line may hold an API key.
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -21,7 +22,19 @@ from frame_async.emulator.state.randomness import new_id
 
 from .answers import ApiAnswer, error_answer
 
+if sys.platform != "win32":
+    import resource
+
 _LOGGER = logging.getLogger("frame_async.emulator")
+
+HEAD_PATIENCE = 10.0
+"""Seconds for the head of a request to arrive."""
+
+_IDLE_PATIENCE = 75.0
+"""Seconds for the next head to begin on a connection that stays."""
+
+MOST_CONNECTIONS = 4_000
+"""Connections at a time, or fewer where the process may open fewer files."""
 
 _SETTINGS: Mapping[str, Any] = {
     "access_log": None,
@@ -34,9 +47,59 @@ _FAILED = error_answer(500, "api_error", "The emulator failed; its log says how.
 
 
 class ClientConnection(web.RequestHandler):
-    """One connection of a client."""
+    """One connection of a client, which is ended when a head doesn't arrive in time."""
 
-    __slots__ = ()
+    __slots__ = ("_acceptor", "_answering", "_idle", "_timer")
+
+    def __init__(self, acceptor: "Acceptor", loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(acceptor, loop=loop, **_SETTINGS)
+        self._acceptor = acceptor
+        self._answering = False
+        self._idle = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first head, and make room if there are too many connections."""
+        super().connection_made(transport)
+        self._acceptor.admit(self)
+        self._wait(HEAD_PATIENCE)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for the rest of a head, unless it is a body's turn."""
+        super().data_received(data)
+        if not self._answering and self._idle:
+            self._wait(HEAD_PATIENCE)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Wait for nothing more."""
+        self.begin()
+        super().connection_lost(exc)
+
+    def begin(self) -> None:
+        """A head has arrived."""
+        self._answering = True
+        self._acceptor.waiting.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def finish(self) -> None:
+        """Its answer has been made."""
+        self._answering = False
+        if self.transport is not None:
+            self._wait(_IDLE_PATIENCE)
+
+    def end(self) -> None:
+        """End it, without an answer."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _wait(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._idle = seconds == _IDLE_PATIENCE
+        self._acceptor.waiting[self] = None
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.end)
 
     def handle_error(
         self,
@@ -60,9 +123,28 @@ class ClientConnection(web.RequestHandler):
 class Acceptor(web.Server):
     """Makes a `ClientConnection` for each client; pass it to ``loop.create_server``."""
 
+    def __init__(self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        async def timed(request: web.BaseRequest) -> web.StreamResponse:
+            connection = cast("ClientConnection", request.protocol)
+            connection.begin()
+            try:
+                return await handle(request)
+            finally:
+                connection.finish()
+
+        super().__init__(timed)
+        self.waiting: dict[ClientConnection, None] = {}
+        """Connections on which no request is being answered, longest first."""
+        self._most = _most_connections()
+
     def __call__(self) -> ClientConnection:
         """Return the protocol of a new connection."""
-        return ClientConnection(self, loop=asyncio.get_running_loop(), **_SETTINGS)
+        return ClientConnection(self, asyncio.get_running_loop())
+
+    def admit(self, connection: ClientConnection) -> None:
+        """Keep the number of connections in bounds: one that waits goes, or else the new one."""
+        if len(self.connections) > self._most:
+            next(iter(self.waiting), connection).end()
 
     async def end(self, grace: float) -> None:
         """Close all connections: idle ones at once, busy ones after 2 * `grace` seconds."""
@@ -74,6 +156,16 @@ class Acceptor(web.Server):
             if transport is not None:
                 transport.abort()  # one whose client does not read would stay otherwise
         await _turns()
+
+
+def _most_connections() -> int:
+    """As many as leave descriptors for files and webhooks."""
+    if sys.platform == "win32":
+        return MOST_CONNECTIONS
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(8, min(MOST_CONNECTIONS, allowed - 64))
 
 
 def _answer_to(status: int, exc: BaseException | None) -> ApiAnswer:

@@ -10,9 +10,10 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from attrs import Factory, asdict, define, field, frozen
+from attrs import asdict, define, field, frozen
 
 _INDEX = re.compile(r"\.[0-9]+")
+_ENTRY = 500  # bytes of one without its body, about
 _MOST_NAMES = 200  # whoever sends ever new names shall not fill the memory
 
 
@@ -103,10 +104,13 @@ class Ledger:
 
     limit: int | None = None
     """Most entries that are kept; ``None`` keeps all."""
+    most_bytes: int = 64 << 20
+    """Most bytes that entries take as text, about; the newest is kept whatever it takes."""
+    _bytes: int = field(init=False, default=0)
     _entries: deque[LedgerEntry] = field(
         init=False,
         repr=False,
-        default=Factory(lambda self: deque(maxlen=self.limit), takes_self=True),
+        factory=deque[LedgerEntry],
     )
     _count: int = field(init=False, default=0)
     statuses: Counter[int | None] = field(init=False, factory=Counter[int | None], repr=False)
@@ -122,6 +126,9 @@ class Ledger:
     def append(self, entry: LedgerEntry) -> None:
         """Add the newest entry."""
         self._entries.append(entry)
+        self._bytes += _size(entry)
+        while len(self._entries) > 1 and self._is_full():
+            self._bytes -= _size(self._entries.popleft())
         self.statuses[entry.status] += 1
         if entry.unknown_fields:
             self._warn(entry.unknown_fields)
@@ -147,14 +154,24 @@ class Ledger:
     def restore(self, entries: Iterable[LedgerEntry], count: int) -> None:
         """Take over the entries of an earlier run and go on with its count."""
         self._entries.clear()
+        self._bytes = 0
         self.statuses.clear()
         self.unknown_fields.clear()
         for entry in entries:
             self.append(entry)
         self._count = count
 
+    def _is_full(self) -> bool:
+        too_many = self.limit is not None and len(self._entries) > self.limit
+        return too_many or self._bytes > self.most_bytes
+
     def _warn(self, paths: tuple[str, ...]) -> None:
         for path in paths:
             name = _INDEX.sub(".*", path)
             if name in self.unknown_fields or len(self.unknown_fields) < _MOST_NAMES:
                 self.unknown_fields[name] += 1
+
+
+def _size(entry: LedgerEntry) -> int:
+    headers = len(entry.path) + len(entry.idempotency_key or "") + len(entry.user_agent or "")
+    return _ENTRY + headers + (len(repr(entry.body)) if entry.body else 0)
