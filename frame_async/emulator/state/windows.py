@@ -13,7 +13,6 @@ from typing import Any
 
 from attrs import Factory, define, field, frozen
 
-
 MOST = 10_000
 """Most keys whose windows are kept; the one that came first goes for another."""
 _USUAL = 1024
