@@ -1,10 +1,7 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
-import os
-import socket
 from collections.abc import Sequence
-from ipaddress import ip_address
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +16,7 @@ from .checkout import PREFIX, Checkout
 from .checkout.payments import Payments
 from .faults.latency import Setting, parse_latency
 from .faults.rules import Fault, Faults
+from .listening import Listening, lengthen_queues, url_of
 from .options import (
     delays,
     endpoints,
@@ -47,9 +45,7 @@ from .webhooks.sending import BACKOFF, Webhooks
 from .webhooks.targets import Targets
 
 _GRACE = 0.1
-_BACKLOG = 1024
 _AT_ONCE = 8  # accepted before any is looked at: fewer than descriptors are spared
-_LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 
 
 @define(kw_only=True, eq=False, on_setattr=setters.frozen)
@@ -134,7 +130,7 @@ class Emulator:
         repr=False,
         default=Factory(lambda self: self._make_persistence(), takes_self=True),
     )
-    _listening: "_Listening | None" = field(
+    _listening: Listening | None = field(
         init=False, repr=False, default=None, on_setattr=setters.NO_OP
     )
 
@@ -256,12 +252,12 @@ class Emulator:
             await self._persistence.begin()
         try:
             server = await loop.create_server(acceptor, host, self.port, backlog=_AT_ONCE)
-            _lengthen_queues(server)
+            lengthen_queues(server)
         except BaseException:
             await self._end_persistence()
             raise
         address, port = server.sockets[0].getsockname()[:2]
-        self._listening = _Listening(server, acceptor, _url(address, port))
+        self._listening = Listening(server, acceptor, url_of(address, port))
         self._payments.resume()
 
     async def aclose(self) -> None:
@@ -373,30 +369,7 @@ class Emulator:
     def _make_persistence(self) -> Persistence | None:
         return None if self.state is None else Persistence(self.state, self._state)
 
-    def _running(self) -> "_Listening":
+    def _running(self) -> Listening:
         if self._listening is None:
             raise RuntimeError("the emulator is not running: use it as `async with Emulator()`")
         return self._listening
-
-
-@define(eq=False)
-class _Listening:
-    """What there is while the emulator runs."""
-
-    server: asyncio.Server
-    acceptor: Acceptor
-    url: str
-
-
-def _url(address: str, port: int) -> str:
-    ip = ip_address(address)
-    reachable = _LOOPBACK[ip.version] if ip.is_unspecified else address
-    return f"http://[{reachable}]:{port}" if ip.version == 6 else f"http://{reachable}:{port}"
-
-
-def _lengthen_queues(server: asyncio.Server) -> None:
-    """Let more clients queue for being accepted than asyncio accepts at once."""
-    if os.name == "posix":
-        for listening in server.sockets:
-            with socket.socket(fileno=os.dup(listening.fileno())) as same:
-                same.listen(_BACKLOG)

@@ -77,7 +77,8 @@ class Engine:
         course.body, fields = operation.dump_fields(request)
         fingerprint = make_fingerprint(fields)
         del fields  # a traceback shows local variables
-        lease = self.idempotency.lease(course, fingerprint, operation.lifetime(request))
+        secrets = Secret(operation.secrets(request))
+        lease = self.idempotency.lease(course, fingerprint, operation.lifetime(request), secrets)
         async with lease:
             if lease.replay is not None:
                 return lease.replay

@@ -27,6 +27,8 @@ from frame_async.errors import (
 from frame_async.observers import logger
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.fingerprints import differing_fields
+from frame_async.secret import Secret
+from frame_async.serialization import without
 from frame_async.stores import Claimed, Done, InDoubt, InFlight, Store
 
 DOUBT_SECONDS: Final = 90_000.0
@@ -77,9 +79,14 @@ class KeyLeases:
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "renewer", Renewer(self.clock, self.lease_seconds / 3))
 
-    def lease(self, course: Course, fingerprint: str, lifetime: float) -> "Lease":
-        """The key of one call, as ``async with``; what it creates lives `lifetime` seconds."""
-        return Lease(self, course, fingerprint, lifetime)
+    def lease(
+        self, course: Course, fingerprint: str, lifetime: float, secrets: Secret[tuple[str, ...]]
+    ) -> "Lease":
+        """The key of one call, as ``async with``; what it creates lives `lifetime` seconds.
+
+        No answer is remembered with `secrets` in it.
+        """
+        return Lease(self, course, fingerprint, lifetime, secrets)
 
 
 class Lease:
@@ -90,12 +97,18 @@ class Lease:
     """
 
     def __init__(
-        self, shared: KeyLeases, course: Course, fingerprint: str, lifetime: float
+        self,
+        shared: KeyLeases,
+        course: Course,
+        fingerprint: str,
+        lifetime: float,
+        secrets: Secret[tuple[str, ...]],
     ) -> None:
         self._shared = shared
         self._course = course
         self._fingerprint = fingerprint
         self._lifetime = lifetime
+        self._secrets = secrets
         self._claim: Claim | None = None
         self._ended: Ended | FrameError | None = None
         self._settled = False
@@ -189,7 +202,8 @@ class Lease:
     async def _write(self, claim: "Claim", call: Call, body: bytes) -> bool:
         store, keep = self._shared.store, self._shared.keep
         if call.outcome is Outcome.CREATED:
-            packed = _packed(call.possible_duplicates, body)
+            kept = without(self._secrets.reveal(), body)
+            packed = _packed(call.possible_duplicates, kept)
             seconds = max(self._lifetime + _MARGIN, keep)
             return await store.complete(claim.name, claim.token, packed, seconds)
         if call.outcome is Outcome.UNKNOWN:

@@ -9,6 +9,7 @@ What Frame sends back by itself is in `serialization.events`, which a client has
 from frame_async.serialization._json import decode as load_json
 from frame_async.serialization._json import dump_json
 from frame_async.serialization.answers import load_error
+from frame_async.serialization.echoes import without
 from frame_async.serialization.requests import dump, dump_fields, load_request
 from frame_async.serialization.sessions import load_session, salvage_id
 
@@ -21,4 +22,5 @@ __all__ = [
     "load_request",
     "load_session",
     "salvage_id",
+    "without",
 ]

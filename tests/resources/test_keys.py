@@ -1,6 +1,7 @@
 """Idempotency that is real: one session for a key, whoever asks, however often."""
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +27,7 @@ from frame_async import (
 )
 from frame_async.emulator import Emulator
 from frame_async.errors import CallInFlightError, SessionUnreadableError, StoreError
+from frame_async.models.payment_methods import Card
 from frame_async.stores import MemoryStore
 from frame_async.testing import VirtualClock
 
@@ -450,3 +452,25 @@ async def test_a_lease_of_a_dead_process(
     assert isinstance(early, CallInFlightError)
     assert not isinstance(late, CallError)
     assert late.call.possible_duplicates == 1
+
+
+async def test_an_echoed_card_is_not_remembered(connect: Connect, tmp_path: Path) -> None:
+    """The store's files hold no payment data that an answer repeats, and the rest of it."""
+    card = Card(card_number="4242424242424242", exp_month="12", exp_year="2030", cvc="987")
+    request = PaymentLinkSessionRequest(
+        line_items=[LineItem(product="prod_1")], payment_method_data=card
+    )
+    echo = json.dumps({"id": "pls_987", "status": "open", "sent": [{"number": card.card_number}]})
+    url = f"sqlite:///{tmp_path}/store.db"
+    async with (
+        FaultServer.playing(answer(framed(echo.encode()))) as server,
+        connect(server, store=url) as frame,
+    ):
+        for replayed in (False, True):
+            create = frame.payment_link_sessions.create
+            session = await create(request, idempotency_key="k")
+            assert (session.id, session.status) == ("pls_987", "open")
+            assert session.call.replayed is replayed
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"pls_987" in kept
+    assert b"4242424242424242" not in kept
