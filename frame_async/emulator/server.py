@@ -101,9 +101,11 @@ class Emulator:
     )
     """Seconds before each repetition of a webhook that was not taken."""
     ledger_limit: int | None = field(default=None, validator=or_none(whole(1)))
-    """Most entries that the ledger keeps, the newest; ``None`` keeps all."""
+    """Most entries that the ledger keeps, the newest; ``None`` sets no number. They take
+    64 MiB at most in any case."""
     session_limit: int | None = field(default=None, validator=or_none(whole(1)))
-    """Most sessions, and idempotency keys, that are kept, the newest; ``None`` keeps all."""
+    """Most sessions, and idempotency keys, that are kept, the newest; ``None`` sets no
+    number. They take 64 MiB each at most in any case."""
     seed: Seed = field(default=None, validator=whole_or_text)
     """Makes ids, latencies and faults the same for the same requests in the same order;
     ``None`` for a run that is never the same."""
@@ -154,7 +156,7 @@ class Emulator:
 
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
-        """Every request so far, oldest first, in the order in which answers were decided.
+        """The requests kept, oldest first, in the order in which answers were decided.
 
         Bytes that are no readable HTTP request are answered but not entered, and
         neither are the dashboard and the admin API.
@@ -172,10 +174,10 @@ class Emulator:
         return self._webhooks
 
     def created(self, reference: str | None = None) -> tuple[str, ...]:
-        """Return the ids of all sessions made, or of those with one ``client_reference_id``.
+        """Return the ids of all sessions kept, or of those with one ``client_reference_id``.
 
-        Oldest first. They are complete whatever `ledger_limit` is, unless there is a
-        `session_limit`, and an answer that was repeated for an idempotency key counts once.
+        Oldest first. They are complete whatever `ledger_limit` is, unless `session_limit` or
+        64 MiB were reached, and an answer that was repeated for an idempotency key counts once.
         """
         return self._state.sessions.ids(reference)
 
@@ -328,6 +330,8 @@ class Emulator:
             },
             admin=AdminApi(state, self),
             is_admin_path=is_admin_path,
+            host=self.host,
+            allow_remote=self.allow_remote,
             state=state,
         )
 

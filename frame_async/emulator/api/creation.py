@@ -85,6 +85,8 @@ class Creation:
             if self.state.idempotency is not None and context.record is not None:
                 self.state.idempotency.release(context.record)
             raise
+        if self.state.idempotency is not None and context.record is not None:
+            self.state.idempotency.expect(context.record, answer)
         context.processed(answer)
         return answer
 
