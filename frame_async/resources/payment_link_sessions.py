@@ -94,7 +94,9 @@ def _strings(value: Any) -> Iterator[str]:
 CREATE: Final = Operation[PaymentLinkSessionRequest, PaymentLinkSession](
     method="POST",
     path="/payment_link_sessions",
-    creates="session",
+    if_unreadable="a session was created",
+    if_unknown="a session may exist",
+    if_refused="nothing was created",
     dump=dump,
     dump_fields=dump_fields,
     load=load,
