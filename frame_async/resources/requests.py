@@ -15,7 +15,7 @@ from frame_async.protocol.idempotency import check_key
 from frame_async.protocol.retry import RetryPolicy, check_retry
 from frame_async.resources.payment_link_sessions import DAY, check_timeout
 from frame_async.serialization import dump_json, load_json
-from frame_async.shapes import is_mapping
+from frame_async.shapes import is_listing, is_mapping
 
 SAFE: Final = frozenset(("GET", "HEAD"))
 """Methods that change nothing, and may be repeated freely (RFC 9110 9.2.1)."""
@@ -94,7 +94,7 @@ class Requests:
         while True:
             answer = await self.request("GET", path, {**(params or {}), "page": page}, **options)
             data = answer.data.get("data") if is_mapping(answer.data) else None
-            if not isinstance(data, list):
+            if not is_listing(data):
                 raise UnreadableError(f"GET {path}", [Problem("data", "is no list", "use request")])
             for item in data:
                 yield item

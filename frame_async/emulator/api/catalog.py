@@ -12,6 +12,7 @@ from attrs import define, field
 
 from frame_async.emulator.state.emulator_state import EmulatorState
 from frame_async.emulator.state.randomness import new_id
+from frame_async.emulator.state.weights import weight
 
 from .answers import ApiAnswer, Problems, RefusedError, bad_request, error_answer, json_answer
 from .bodies import decode_object, read_body, redact
@@ -25,7 +26,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """What there is, and what each must be given."""
 _MOST_A_PAGE = 100
-_MOST = 10_000
+_MOST_BYTES = 16 * 1024**2
+"""That all of them may take together."""
 
 
 @define(kw_only=True, eq=False)
@@ -36,6 +38,7 @@ class Catalog:
     retry_after: bool
     """Whether a 429 carries ``Retry-After``."""
     _things: dict[str, dict[str, dict[str, Any]]] = field(init=False)
+    _weight: int = field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         self._things = {kind: {} for kind in KINDS}
@@ -73,12 +76,13 @@ class Catalog:
         missing: Problems = {name: ["must be filled"] for name in wanting}
         if missing:
             raise RefusedError(error_answer(422, "validation_error", "It is not valid.", missing))
-        if len(self._things[kind]) >= _MOST:
+        self._weight += weight(body)
+        if self._weight > _MOST_BYTES:
             raise bad_request(507, "The emulator keeps no more of them; start it anew.")
-        now = int(context.received)
-        made = {**body, "id": new_id(), "object": kind[:-1], "livemode": False}
+        now, made_id = int(context.received), new_id()
+        made = {**body, "id": made_id, "object": kind[:-1], "livemode": False}
         made |= {"created": now, "updated": now}
-        self._things[kind][made["id"]] = made
+        self._things[kind][made_id] = made
         return json_answer(201, made)
 
     def _admit(self, context: RequestContext) -> tuple[str, str | None]:
