@@ -348,7 +348,7 @@ def check_limits(
     Raises:
         ConfigurationError: not a mapping of endpoints to limits.
     """
-    own: object = given or {}
+    own: object = {} if given is None else given
     if not is_mapping(own) or not all(
         isinstance(name, str) and _ENDPOINT.fullmatch(name) and isinstance(each, RateLimit | None)
         for name, each in own.items()
