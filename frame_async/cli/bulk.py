@@ -148,7 +148,7 @@ async def _rewrite(command: Command, screen: Screen) -> int:
     with _state_path(command) as path:
         if not path.is_file():
             raise OptionsError(f"there is no state file {path} to write the output from")
-        state = RunState(path)
+        state = RunState(itself(path))
         try:
             found = await state.find()
             if found is None or command.output is None:

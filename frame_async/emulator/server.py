@@ -9,6 +9,7 @@ from typing import Any, Self
 from attrs import Factory, define, field, fields, setters
 
 from .admin import AdminApi, is_admin_path
+from .api.catalog import Catalog
 from .api.creation import PATH, Creation
 from .api.http import Acceptor
 from .app import App
@@ -315,14 +316,13 @@ class Emulator:
     def _make_app(self) -> App:
         state = self._state
         checkout = Checkout(
-            sessions=self._state.sessions,
-            payments=self._payments,
-            redirect_secret=self.redirect_secret,
+            sessions=state.sessions, payments=self._payments, redirect_secret=self.redirect_secret
         )
         return App(
             routes={PATH: {"POST": self._make_creation()}},
             families={
-                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit}
+                **Catalog(state=state, retry_after=self.retry_after).families,
+                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit},
             },
             admin=AdminApi(state, self),
             is_admin_path=is_admin_path,
@@ -332,11 +332,8 @@ class Emulator:
         )
 
     def _make_creation(self) -> Creation:
-        return Creation(
-            state=self._state,
-            retry_after=self.retry_after,
-            page_url=self._page_url,
-        )
+        state, page_url = self._state, self._page_url
+        return Creation(state=state, retry_after=self.retry_after, page_url=page_url)
 
     def _make_webhooks(self) -> Webhooks:
         webhooks = Webhooks(

@@ -14,7 +14,6 @@ for 32 rows on ext4).
 
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,6 +52,10 @@ PATIENCE: Final = 5.0
 _LARGEST_JOURNAL: Final = 4_000_000
 """Bytes that a journal keeps on the disk between transactions."""
 
+_BETWEEN_CHECKPOINTS: Final = 100
+"""Transactions after which a file that one process has for itself is written from its log. In
+between it doesn't change, so that whatever somebody else does to it is seen."""
+
 _SAFE_WAL: Final = (3, 51, 3)
 
 _NEW_FILE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -72,6 +75,7 @@ class StoreFile:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, ...] = ()
         self._opened = False
+        self._lost = False
 
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
@@ -96,7 +100,9 @@ class StoreFile:
                     changed = connection.total_changes != before
                     time = time.advance(connection, now, changed=changed)
             self._witness.note(time)
-            self._identity = self._identify()
+            due = self._sole and not time.turn % _BETWEEN_CHECKPOINTS
+            if due and self._identity == self._identify():
+                self._checkpoint(connection)
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.Error):
@@ -119,8 +125,9 @@ class StoreFile:
             if self._identity == self._identify():
                 return self._connection
             self.close()
-            if self._sole:  # what SQLite wrote on closing would look like the latest
-                self._witness.turn = sys.maxsize
+            self._lost = self._sole  # for good: what SQLite wrote on closing may look like it
+        if self._lost:
+            raise FaultError(REPLACED)
         _make(self.path)
         # Only ever open what is there: SQLite would make a file that others can read.
         connection = sqlite3.connect(
@@ -140,8 +147,16 @@ class StoreFile:
         connection.execute("PRAGMA busy_timeout = 1")
         with _immediate(connection):
             self._begin(connection)
+        if self._sole:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            self._checkpoint(connection)
         self._opened = True
         return connection
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """Write the file from its log, and see how that leaves it."""
+        connection.execute("PRAGMA wal_checkpoint").fetchall()
+        self._identity = (*self._identity[:2], *self._identify()[2:])
 
     def _identify(self) -> tuple[int, ...]:
         """Which file it is; where nobody else may write it, also as it was left."""

@@ -48,7 +48,8 @@ class SQLiteStore:
     If the file is deleted, emptied, replaced or restored from an older copy while a process
     uses it, the next operation raises. From then on every key that the file doesn't know
     is in doubt, in every process, for 25 hours or the longest time that this process
-    asked to have anything kept.
+    asked to have anything kept. With ``sole``, the size and the time of change count as well, and
+    every later operation of this process raises.
 
     After a reboot of the host, whatever was claimed is in doubt, and every slot of a window
     is free one period later. The time that a host is off doesn't count: what is kept is

@@ -1,6 +1,5 @@
 """The output is whole, or the exit status isn't 0."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -130,13 +129,41 @@ def test_links_that_lead_nowhere(tmp_path: Path) -> None:
     assert itself(link) == (tmp_path / "elsewhere").resolve()
 
 
-async def test_a_state_that_is_lost_meanwhile(tmp_path: Path) -> None:
-    """A state file that is deleted stops its run with status 4 and the reason."""
+def _zeroed(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, 4096)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, _emptied, _cut, _zeroed, _replaced])
+async def test_a_state_that_is_lost_meanwhile(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    """A state file that is deleted, cut, zeroed or replaced stops its run with status 4; said."""
     async with Emulator(limit=None, latency="20ms") as emulator:
         place = Place(tmp_path, emulator.base_url, orders(400))
         process = await place.start("--concurrency", "4", "--json")
         await until(lambda: place.output.exists() and place.output.stat().st_size > 2_000, 120)
-        place.state.unlink()
+        harm(place.state)
         ran = await ended(process)
-        assert (ran.status, bool(json.loads(ran.out)["stopped"])) == (4, True)
+        assert ran.status == 4
+        assert "was deleted, emptied, replaced or restored while" in ran.summary["stopped"]
         assert len(place.results()) < 400
+        again = await place.run()
+        assert again.status != 0
+        assert all(len(emulator.created(f"order-{n}")) <= 1 for n in range(400))
+
+
+async def test_a_state_behind_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """The run refuses it before it sends anything, and nothing is made where it leads."""
+    async with Emulator(limit=None) as emulator:
+        place = Place(tmp_path, emulator.base_url, orders(2))
+        place.state.symlink_to(tmp_path / "elsewhere")
+        for options in ((), ("--rewrite",)):
+            ran = await place.run(*options)
+            assert ran.status == 2
+        assert not emulator.created()
+        assert not (tmp_path / "elsewhere").exists()
+        named = await place.run("--state", str(place.state))
+        assert (named.status, "leads nowhere" in named.err) == (2, True)
