@@ -1,6 +1,5 @@
 """The output is whole, or the exit status isn't 0."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
