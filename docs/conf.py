@@ -27,7 +27,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"(Headers|Response|WerkzeugResponse)"),  # of Quart, which names them so
     ("py:.*", r"(aiohttp|contextlib|django|fastapi|litestar|procrastinate|quart|starlette)\..*"),
     ("py:.*", r"frame_async\.integrations\.(\w+\.)?(_|T\b).*"),
-    ("py:.*", r"(T_co|C|Broken|Rule|optional|frame_async\.testing\.emulators\.T)"),
+    (
+        "py:.*",
+        r"(T_co|C|Broken|Rule|optional|frame_async\.testing\.emulators\.T|frame_async\.engine\.pool\.T)",
+    ),
 ]
 
 myst_heading_anchors = 3

@@ -2,13 +2,15 @@
 
 import os
 import random
+import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from hashlib import sha256
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import aiohttp
+from attrs import evolve
 
 from frame_async.engine.attempts import Attempts
 from frame_async.engine.clock import SystemClock
@@ -32,10 +34,14 @@ from frame_async.protocol.credentials import (
     normal_base_url,
 )
 from frame_async.protocol.retry import RetryBudget, RetryPolicy, check_retry
-from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
+from frame_async.protocol.window import ENDPOINTS, LIVE, SANDBOX, RateLimit
 from frame_async.resources.payment_link_sessions import PaymentLinkSessions
+from frame_async.resources.requests import ApiResponse, Requests
 from frame_async.secret import Secret, refuse_pickling
+from frame_async.shapes import is_mapping
 from frame_async.stores import MemoryStore, Store, Window, default_store, open_store
+
+_ENDPOINT: Final = re.compile("(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^/?#\\s]+)+")
 
 
 class FrameClient:
@@ -80,6 +86,9 @@ class FrameClient:
             ``User-Agent`` goes before ours. Values never show in any text.
         observers: told what happens in each call, for metrics and traces.
         clock: where time comes from; for tests.
+        rate_limits: rate windows of other endpoints, such as
+            ``{"POST /v1/charge_intents": RateLimit(3000)}``, with ``{id}`` for ids; by default
+            what Frame publishes for each (Frame rate limits page).
 
     Raises:
         ConfigurationError: an argument or environment variable can't be used. The
@@ -107,6 +116,7 @@ class FrameClient:
         headers: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
+        rate_limits: Mapping[str, RateLimit | None] | None = None,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
         secret, api_key = Secret(api_key), None
@@ -142,7 +152,8 @@ class FrameClient:
         )
         observing = Observers([observer.bind(self._base_url) for observer in observers])
         limit = _limit(rate_limit, self._mode)
-        self._limiter: Limiter = Unlimited(clock, policy.jitter, random.random)
+        self._unlimited = Unlimited(clock, policy.jitter, random.random)
+        self._limiter: Limiter = self._unlimited
         if limit is not None:
             self._limiter = RateLimiter(self._store, Window(self._scope, limit), clock)
         proceed = _check_on_store_error(on_store_error) == "proceed"
@@ -172,11 +183,78 @@ class FrameClient:
             api_key=key,
         )
         self._payment_link_sessions = PaymentLinkSessions(engine, timeout, policy)
+        self._engine, self._clock = engine, clock
+        self._limits = check_limits(rate_limits, limit, self._mode)
+        self._engines: dict[str, Engine] = {}
+        self._requests = Requests(self._engine_of, timeout, policy)
 
     @property
     def payment_link_sessions(self) -> PaymentLinkSessions:
         """Create payment link sessions."""
         return self._payment_link_sessions
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> ApiResponse:
+        """Make a request of any other part of Frame's API; its JSON, decoded, with its `Call`.
+
+        GET and HEAD are repeated freely, since they change nothing; anything else by the same
+        rules as ``create``, and a possible duplicate is admitted likewise.
+
+        Args:
+            method: ``GET``, ``HEAD``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.
+            path: from ``/v1/`` on, without a query.
+            params: the query; None values are left out.
+            json: the body.
+            idempotency_key: your own key, as in ``create``: the same key with the same request
+                gives the same answer from the store. Frame honours it for some calls.
+            timeout: seconds for the whole call; the client's by default.
+            retry: how to try again; the client's by default.
+
+        Raises:
+            ValidationError: an argument can't be used; nothing was sent.
+            CallError: as ``create``.
+            UnreadableError: the answer isn't JSON.
+        """
+        return await self._requests.request(
+            method, path, params, json, idempotency_key, timeout, retry
+        )
+
+    def pages(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> AsyncIterator[Any]:
+        """Iterate over all objects of a list, page by page: ``async for each in frame.pages(...)``.
+
+        Pages are those of Frame's lists, ``meta`` and ``data`` (Frame's Node SDK); ``timeout``
+        and ``retry`` hold for each page, and errors are those of `request`.
+        """
+        options = {"json": None, "idempotency_key": None, "timeout": timeout, "retry": retry}
+        return self._requests.pages(path, params, options)
+
+    def _engine_of(self, endpoint: str) -> Engine:
+        """The engine with the rate window of an endpoint."""
+        if endpoint not in self._engines:
+            limiter: Limiter = self._unlimited
+            limit = self._limits(endpoint)
+            if limit is not None:
+                window = Window(f"{self._scope}:{endpoint}", limit)
+                limiter = RateLimiter(self._store, window, self._clock)
+            attempts = evolve(self._engine.attempts, limiter=limiter)
+            self._engines[endpoint] = evolve(self._engine, attempts=attempts, limiter=limiter)
+        return self._engines[endpoint]
 
     @property
     def mode(self) -> Mode:
@@ -200,7 +278,8 @@ class FrameClient:
 
     async def aclose(self) -> None:
         """Close all connections, and the store if it was given as a URL; once is enough."""
-        self._limiter.close()
+        for each in (self._engine, *self._engines.values()):
+            each.limiter.close()
         await self._http.aclose()
         if self._owns_store:
             await self._store.aclose()
@@ -259,6 +338,28 @@ def _limit(given: object, mode: Mode) -> RateLimit | None:
     if given is None or isinstance(given, RateLimit):
         return given
     raise ConfigurationError('rate_limit must be a RateLimit, "mode" or None')
+
+
+def check_limits(
+    given: object, default: RateLimit | None, mode: Mode
+) -> Callable[[str], RateLimit | None]:
+    """What gives the rate limit of an endpoint, by its method and path.
+
+    Raises:
+        ConfigurationError: not a mapping of endpoints to limits.
+    """
+    own: object = {} if given is None else given
+    if not is_mapping(own) or not all(
+        isinstance(name, str) and _ENDPOINT.fullmatch(name) and isinstance(each, RateLimit | None)
+        for name, each in own.items()
+    ):
+        raise ConfigurationError(
+            "rate_limits must map endpoints to a RateLimit or None, such as "
+            '{"POST /v1/charge_intents": RateLimit(3000)}'
+        )
+    published = ENDPOINTS if mode is Mode.LIVE and default is LIVE else {}
+    limits: dict[str, RateLimit | None] = {**published, **own}
+    return lambda endpoint: limits.get(endpoint, default)
 
 
 def _check_on_store_error(given: object) -> str:

@@ -205,14 +205,14 @@ def _add_run(add: Callable[..., Any]) -> None:
         type=_limit,
         default=10_000,
         metavar="N",
-        help="requests that the dashboard can look back on, or 'none' for all",
+        help="requests that the dashboard can look back on, or 'none' for as many as 64 MiB hold",
     )
     add(
         "--session-limit",
         type=_limit,
         default=100_000,
         metavar="N",
-        help="sessions that are kept, the newest, or 'none' for all",
+        help="sessions that are kept, the newest, or 'none' for as many as 64 MiB hold",
     )
 
 

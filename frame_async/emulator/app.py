@@ -14,6 +14,7 @@ from attrs import define, field
 
 from .api.answers import ApiAnswer, RefusedError, bad_request
 from .api.context import RequestContext
+from .api.hosts import require_own_host
 from .api.http import usual_response
 from .faults.wire import USUAL, finish
 from .state.emulator_state import EmulatorState
@@ -40,6 +41,10 @@ class App:
     """Answers what is at the paths that `is_admin_path` names, outside of the ledger."""
     is_admin_path: Callable[[str], bool]
     """Tells whether a path is none of the API's."""
+    host: str
+    """Where it was told to listen."""
+    allow_remote: bool
+    """Whether other machines may reach it."""
     state: EmulatorState
     """Clock, ledger, latency and the ids of requests."""
     _busy: set[asyncio.Transport] = field(init=False, factory=set[asyncio.Transport])
@@ -82,6 +87,7 @@ class App:
 
     async def _answer(self, context: RequestContext) -> ApiAnswer:
         try:
+            require_own_host(context.request, self.host, remote=self.allow_remote)
             return await self._route(context.request)(context)
         except RefusedError as refused:
             return refused.answer

@@ -12,6 +12,7 @@ from typing import Any, Self
 from attrs import Factory, define, field, fields, setters
 
 from .admin import AdminApi, is_admin_path
+from .api.catalog import Catalog
 from .api.creation import PATH, Creation
 from .api.http import Acceptor
 from .app import App
@@ -101,9 +102,11 @@ class Emulator:
     )
     """Seconds before each repetition of a webhook that was not taken."""
     ledger_limit: int | None = field(default=None, validator=or_none(whole(1)))
-    """Most entries that the ledger keeps, the newest; ``None`` keeps all."""
+    """Most entries that the ledger keeps, the newest; ``None`` sets no number. They take
+    64 MiB at most in any case."""
     session_limit: int | None = field(default=None, validator=or_none(whole(1)))
-    """Most sessions, and idempotency keys, that are kept, the newest; ``None`` keeps all."""
+    """Most sessions, and idempotency keys, that are kept, the newest; ``None`` sets no
+    number. They take 64 MiB each at most in any case."""
     seed: Seed = field(default=None, validator=whole_or_text)
     """Makes ids, latencies and faults the same for the same requests in the same order;
     ``None`` for a run that is never the same."""
@@ -154,7 +157,7 @@ class Emulator:
 
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
-        """Every request so far, oldest first, in the order in which answers were decided.
+        """The requests kept, oldest first, in the order in which answers were decided.
 
         Bytes that are no readable HTTP request are answered but not entered, and
         neither are the dashboard and the admin API.
@@ -172,10 +175,10 @@ class Emulator:
         return self._webhooks
 
     def created(self, reference: str | None = None) -> tuple[str, ...]:
-        """Return the ids of all sessions made, or of those with one ``client_reference_id``.
+        """Return the ids of all sessions kept, or of those with one ``client_reference_id``.
 
-        Oldest first. They are complete whatever `ledger_limit` is, unless there is a
-        `session_limit`, and an answer that was repeated for an idempotency key counts once.
+        Oldest first. They are complete whatever `ledger_limit` is, unless `session_limit` or
+        64 MiB were reached, and an answer that was repeated for an idempotency key counts once.
         """
         return self._state.sessions.ids(reference)
 
@@ -317,26 +320,24 @@ class Emulator:
     def _make_app(self) -> App:
         state = self._state
         checkout = Checkout(
-            sessions=self._state.sessions,
-            payments=self._payments,
-            redirect_secret=self.redirect_secret,
+            sessions=state.sessions, payments=self._payments, redirect_secret=self.redirect_secret
         )
         return App(
             routes={PATH: {"POST": self._make_creation()}},
             families={
-                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit}
+                **Catalog(state=state, retry_after=self.retry_after).families,
+                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit},
             },
             admin=AdminApi(state, self),
             is_admin_path=is_admin_path,
+            host=self.host,
+            allow_remote=self.allow_remote,
             state=state,
         )
 
     def _make_creation(self) -> Creation:
-        return Creation(
-            state=self._state,
-            retry_after=self.retry_after,
-            page_url=self._page_url,
-        )
+        state, page_url = self._state, self._page_url
+        return Creation(state=state, retry_after=self.retry_after, page_url=page_url)
 
     def _make_webhooks(self) -> Webhooks:
         webhooks = Webhooks(

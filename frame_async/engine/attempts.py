@@ -105,7 +105,8 @@ class Attempts:
         """One exchange, noted in the course of its call, and its slot settled."""
         at = datetime.fromtimestamp(self.clock.time(), UTC)
         trail = Trail(self.clock.monotonic, self.clock.monotonic())
-        trail.headers = self.observers.trace_headers(course.key)
+        if self.observers.observers:
+            trail.headers = self.observers.trace_headers(course.key)
         if course.first_at is None:
             course.first_at = trail.began
         timeout = min(self.timeout, max(0.0, course.deadline - trail.began))

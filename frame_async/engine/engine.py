@@ -62,7 +62,7 @@ class Engine:
             self.observers.call_ended(ended.call)
         if ended.call.outcome is not Outcome.CREATED:
             secrets = Secret((*operation.secrets(request), self.api_key.reveal()))
-            raise results.error_of(ended, secrets)
+            raise results.error_of(operation, ended, secrets)
         try:
             return operation.load(ended.exchange.body, ended.call)
         except UnreadableError as error:

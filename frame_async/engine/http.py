@@ -9,6 +9,7 @@ import asyncio
 import os
 import select
 import ssl
+from functools import lru_cache
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -53,7 +54,6 @@ class Http:
         self._key = settings.key
         self._headers = settings.headers_of_each()
         self._options = settings.for_each_request()
-        self._urls: dict[str, URL] = {}
         self._opened: Opened | None = None
         self.closed = False
 
@@ -151,7 +151,7 @@ class Http:
         trail = body.trail
         response = await session.request(
             operation.method,
-            self._urls.get(operation.path) or self._url(operation.path),
+            _url(self._base_url, operation.path),
             data=body,
             headers={**self._headers, "Idempotency-Key": course.key, **trail.headers},
             **self._options,
@@ -173,11 +173,6 @@ class Http:
             response.close()
         encoding = trail.head.encoding
         return decompress(bytes(trail.body), encoding) if encoding else bytes(trail.body)
-
-    def _url(self, path: str) -> URL:
-        if path not in self._urls:
-            self._urls[path] = URL(self._base_url + path, encoded=True)
-        return self._urls[path]
 
 
 class RequestBody(aiohttp.Payload):
@@ -283,6 +278,11 @@ def _is_usable(connection: Any) -> bool:
     poll = select.poll()
     poll.register(socket, select.POLLIN | select.POLLOUT)
     return poll.poll(0) == [(socket.fileno(), select.POLLOUT)]
+
+
+@lru_cache(maxsize=256)
+def _url(base_url: str, path: str) -> URL:
+    return URL(base_url + path, encoded=True)
 
 
 def _head(response: aiohttp.ClientResponse, key: Secret[str]) -> Head:

@@ -21,8 +21,12 @@ class Operation(Generic[R_contra, T_co]):
     """HTTP method."""
     path: str
     """Below the base URL, such as ``/payment_link_sessions``."""
-    creates: str
-    """What a 2xx means, in an error's words, such as ``session``."""
+    if_unreadable: str
+    """An error's first words after a 2xx, such as ``a session was created``."""
+    if_unknown: str
+    """Its first words when nobody knows, such as ``a session may exist``."""
+    if_refused: str
+    """Its first words when the server said no, such as ``nothing was created``."""
     dump: Callable[[R_contra], bytes]
     """The body: equal requests give equal bytes."""
     dump_fields: Callable[[R_contra], tuple[bytes, Mapping[str, bytes]]]
@@ -46,6 +50,8 @@ class CallOptions:
     timeout: float
     """Seconds for the whole call."""
     policy: RetryPolicy
+    safe: bool = False
+    """Whether the request changes nothing (RFC 9110 9.2.1), so that it makes no duplicate."""
     lane: Lane = Lane.INTERACTIVE
     run: object = None
     """The bulk run it belongs to: whoever waits for the rate limiter is dismissed with its run."""

@@ -46,26 +46,28 @@ def unreadable(
     """The error of a call that created what it should, and whose answer can't be used."""
     found = operation.salvage_id(ended.exchange.body)
     found = found if found and clean(found) == found else None
-    known = f"its id is {found}" if found else "its id is lost"
+    known = f"; its id is {found}" if found else "; its id is lost"
     fault = ended.exchange.reason or str(error)
     return SessionUnreadableError(
-        f"a {operation.creates} was created, but its answer can't be used: {fault}; {known}",
+        f"{operation.if_unreadable}, but its answer can't be used: {fault}{known}",
         ended.call,
         session_id=found,
         problems=error.problems,
     )
 
 
-def error_of(ended: Ended, secrets: Secret[tuple[str, ...]]) -> CallError:
+def error_of(
+    operation: Operation[Any, Any], ended: Ended, secrets: Secret[tuple[str, ...]]
+) -> CallError:
     """The error of a call that created nothing that can be handed over."""
     call, exchange = ended.call, ended.exchange
     answer = _answer(exchange, secrets)
     history = _history(ended, exchange, answer)
     if call.outcome is Outcome.UNKNOWN:
-        return OutcomeUnknownError(f"a session may exist: {history}", call, answer)
+        return OutcomeUnknownError(f"{operation.if_unknown}: {history}", call, answer)
     if answer is not None:
         refusal = _REFUSALS.get(answer.status, RequestRefusedError)
-        return refusal(f"nothing was created: {history}", call, answer)
+        return refusal(f"{operation.if_refused}: {history}", call, answer)
     return _not_sent(f"nothing was sent: {history}", call, exchange)
 
 

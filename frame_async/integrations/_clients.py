@@ -37,6 +37,7 @@ class ClientOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     observers: Sequence[Observer]
     clock: Clock | None
+    rate_limits: Mapping[str, RateLimit | None] | None
 
 
 def make_client(options: Secret[ClientOptions]) -> FrameClient:

@@ -110,15 +110,20 @@ class PaymentLinkSession:
             found = _moment(value) if name in _TIMES else value
             fits = name in _TYPES and isinstance(found, _TYPES[name])
             (known if fits else extra)[name] = found if fits else value
+            if not fits and name in _EXPANDED and is_mapping(value) and value.get("id"):
+                known[name] = str(value["id"])
         if "id" in known:
-            return cls(**known, extra=extra)
+            unread = tuple(sorted(extra.keys() & _TYPES.keys() - known.keys()))
+            return cls(**known, extra=extra, unread=unread)
         problem = Problem("id", "is missing", "pass what to_dict() made, or Frame's answer")
         raise ValidationError("invalid payment link session", [problem])
 
 
 _TYPES: Final[Mapping[str, Any]] = {
-    a.name: a.type for a in fields(PaymentLinkSession) if a.name not in ("extra", "call")
+    a.name: a.type for a in fields(PaymentLinkSession) if a.name not in ("extra", "unread", "call")
 }
+_EXPANDED: Final = frozenset(("customer", "account", "payment_method"))
+"""Ids in whose place Frame may put the object."""
 _TIMES: Final = frozenset(("expires", "created", "updated"))
 
 

@@ -76,6 +76,14 @@ def _less_reserve(slots: int) -> int:
 
 LIVE: Final = RateLimit(160)
 """Frame's default for a merchant in live mode (Frame rate limits page)."""
+ENDPOINTS: Final = {
+    "POST /v1/charge_intents": RateLimit(3_000),
+    "POST /v1/payment_methods": RateLimit(3_000),
+    "GET /v1/customers": RateLimit(800),
+    "POST /v1/customers": RateLimit(800),
+    "GET /v1/customers/{id}": RateLimit(800),
+}
+"""Frame's other defaults in live mode (Frame rate limits page)."""
 SANDBOX: Final = RateLimit(50)
 """Frame's default for a merchant in its sandbox (Frame rate limits page)."""
 

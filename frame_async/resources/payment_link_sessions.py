@@ -42,7 +42,7 @@ def load(body: bytes, call: Call) -> PaymentLinkSession:
     """The session in an answer.
 
     What can't be read of it is logged once: the paths of the fields, never a value. An address
-    that isn't an https page is kept from payers, and like those it is in ``extra``.
+    that isn't an https page is withheld from payers, and stands nowhere in the session.
 
     Raises:
         UnreadableError: there is none in it.
@@ -62,7 +62,7 @@ def load(body: bytes, call: Call) -> PaymentLinkSession:
         call.idempotency_key,
         clean(session.id),
     )
-    return evolve(session, url=None, extra={**session.extra, "url": session.url})
+    return evolve(session, url=None)
 
 
 def lifetime(request: PaymentLinkSessionRequest) -> float:
@@ -94,7 +94,9 @@ def _strings(value: Any) -> Iterator[str]:
 CREATE: Final = Operation[PaymentLinkSessionRequest, PaymentLinkSession](
     method="POST",
     path="/payment_link_sessions",
-    creates="session",
+    if_unreadable="a session was created",
+    if_unknown="a session may exist",
+    if_refused="nothing was created",
     dump=dump,
     dump_fields=dump_fields,
     load=load,

@@ -62,7 +62,7 @@ class Transaction:
 
     _connection: sqlite3.Connection
     _now: float
-    _doubtful: bool = False
+    _doubtful: bool = field(default=False, alias="doubtful")
     """Whether keys that the file doesn't know may have been known to one before it."""
     _windows: dict[str, RollingWindow] = field(init=False, factory=dict[str, RollingWindow])
     _dumps: dict[str, str] = field(init=False, factory=dict[str, str])

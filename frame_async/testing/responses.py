@@ -122,7 +122,7 @@ class FrameResponses:
             times: how many requests are answered so.
 
         Raises:
-            ValueError: `status` is none of a refusal.
+            ValueError: ``status`` is none of a refusal.
         """
         if not 400 <= status <= 599:
             raise ValueError("status must be from 400 to 599; for a session, use creates()")

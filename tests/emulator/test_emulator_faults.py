@@ -26,7 +26,7 @@ BODY = b'{"line_items": [{"product": "prod_1"}], "client_reference_id": "ref-1"}
 def request_bytes(body: bytes = BODY, more: str = "") -> bytes:
     """A good request, as it goes over the wire."""
     head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk_sandbox_emulator\r\n"
+        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sk_sandbox_emulator\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
     )
     return head.encode() + body

@@ -20,7 +20,9 @@ from frame_async.emulator import Emulator
 PATH = "/v1/payment_link_sessions"
 LIMIT = 1024**2
 Until = Callable[[Callable[[], object]], Awaitable[None]]
-HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk_sandbox_SECRETSECRET\r\n"
+HEAD = (
+    f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sk_sandbox_SECRETSECRET\r\n"
+)
 JSON = "Content-Type: application/json\r\n"
 
 
@@ -270,7 +272,7 @@ async def test_unreadable_http_is_400_and_not_repeated(
 )
 async def test_odd_targets_are_404(emulator: Emulator, target: str) -> None:
     """Whatever stands for a path, it is answered, and with 404."""
-    raw = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    raw = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert (await talk(emulator, raw)).startswith(b"HTTP/1.1 404 ")
 
 
@@ -284,7 +286,7 @@ async def test_absolute_target_reaches_the_path(emulator: Emulator, order: dict[
 
 async def test_connect_is_refused(emulator: Emulator) -> None:
     """The emulator is no proxy."""
-    raw = "CONNECT other.example:443 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    raw = "CONNECT other.example:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     status = (await talk(emulator, raw)).split(b" ")[1]
     assert status in (b"400", b"404", b"405")
 

@@ -205,6 +205,7 @@ async def test_closing_ends_calls_in_flight(connect: Connect, order: Request) ->
         await attempt(client, order)
 
 
+@pytest.mark.frame_network
 async def test_closing_while_connecting(
     connect: Connect, order: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -450,11 +450,8 @@ async def test_the_budget_stops_a_storm(connect: Connect, order: PaymentLinkSess
 BAD_BODIES: dict[str, bytes] = {
     "empty": b"",
     "not JSON": b"<html>",
-    "not UTF-8": b'{"id": "\xff"}',
     "no id": b'{"status": "open"}',
-    "wrong type": b'{"id": "pls_9", "livemode": "false"}',
-    "deep": b'{"id": "pls_9", "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
-    "huge number": b'{"id": "pls_9", "x": ' + b"9" * 5000 + b"}",
+    "cut": b'{"id": "pls_9", "livemode": fal',
     "a list": b"[]",
     "over 1 MiB": b'{"id": "pls_9", "x": "' + b"y" * 1_100_000 + b'"}',
 }
@@ -474,6 +471,26 @@ async def test_after_a_2xx_never_again(
     assert ended.session_id == ("pls_9" if b"pls_9" in body else None)
     assert len(str(ended)) < 500
     assert str(ended).isprintable()
+
+
+ODD_BODIES: dict[str, bytes] = {
+    "not UTF-8": b'{"id": "pls_9", "x": "\xff"}',
+    "wrong type": b'{"id": "pls_9", "livemode": "false"}',
+    "deep": b'{"id": "pls_9", "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    "huge number": b'{"id": "pls_9", "x": ' + b"9" * 5000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", ODD_BODIES)
+async def test_after_a_2xx_odd_fields_cost_nothing(
+    connect: Connect, order: PaymentLinkSessionRequest, name: str
+) -> None:
+    """A 2xx with an id is a session in hand, whatever else is in its body."""
+    async with FaultServer.playing(answer(framed(ODD_BODIES[name]))) as server:
+        ended = await attempt(connect(server), order)
+    assert isinstance(ended, PaymentLinkSession)
+    assert (ended.id, ended.livemode) == ("pls_9", None)
+    assert len(server.ledger) == 1
 
 
 async def test_a_compressed_answer_is_read(

@@ -52,6 +52,7 @@ async def test_closed_by_its_owner(connect: Connect, order: PaymentLinkSessionRe
     assert not server.ledger
 
 
+@pytest.mark.frame_network
 async def test_its_unix_socket_holds(
     connect: Connect, order: PaymentLinkSessionRequest, tmp_path: Path
 ) -> None:

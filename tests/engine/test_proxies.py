@@ -20,6 +20,8 @@ from frame_async.errors import ConfigurationError
 
 LOGIN = "payer:p4ss-w0rd"
 
+pytestmark = pytest.mark.frame_network
+
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:

@@ -136,6 +136,7 @@ FULL = PaymentLinkSession(
     expires=datetime(2026, 6, 10, 18, 24, 41, 123456, tzinfo=UTC),
     created=datetime(2026, 6, 9, tzinfo=UTC),
     livemode=False,
+    customer="cus_1",
     url="https://pay.example/1",
     extra={"shiny": {"new": [1, None]}, "extra": 1, "customer": {"id": "cus_1"}},
 )

@@ -3,13 +3,10 @@
 Programs on this machine may, and the emulator's own pages.
 There is no key, so a web page that the developer happens to have open must not get in.
 A page at another address is known by what browsers say of it (``Sec-Fetch-Site`` and
-``Origin``), and one whose name was made to point here (DNS rebinding) by its name: only
-addresses and ``localhost`` are taken for ``Host``, as no stranger can own those.
+``Origin``), and one whose name was made to point here by its ``Host``, see `hosts`.
 """
 
-import re
 from collections.abc import Collection, Mapping
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,8 +14,8 @@ from aiohttp import web
 
 from frame_async.emulator.api.answers import RefusedError, error_answer
 from frame_async.emulator.api.bodies import decode_object, read_body
+from frame_async.emulator.api.hosts import require_own_host
 
-_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^][:/@\s]+))(?::[0-9]{1,5})?", re.ASCII)
 _OWN = ("same-origin", "none")  # the emulator's pages, and what a person typed
 
 
@@ -30,40 +27,19 @@ def refuse_strangers(
     Args:
         request: The request.
         own_host: The name that the emulator was told to listen on.
-        remote: Whether other machines may reach it; then names without a dot are taken
-            too, as containers have them.
+        remote: Whether other machines may reach it.
         is_page: Whether it asks for a page to look at, which links elsewhere may lead to.
 
     Raises:
         RefusedError: 403, with what is wrong.
     """
-    hosts = request.headers.getall("Host", ())
-    if len(hosts) != 1 or not _is_own(_name_of(hosts[0]), own_host, remote=remote):
-        raise _stranger("Host must be an address or localhost: other names can be anybody's.")
+    require_own_host(request, own_host, remote=remote)
     origin = request.headers.get("Origin")
-    if origin is not None and not _same_place(origin, hosts[0]):
+    if origin is not None and not _same_place(origin, request.headers["Host"]):
         raise _stranger("Pages from elsewhere may not use the emulator's admin API.")
     followed_a_link = is_page and request.headers.get("Sec-Fetch-Mode") == "navigate"
     if request.headers.get("Sec-Fetch-Site", "none") not in _OWN and not followed_a_link:
         raise _stranger("Pages from elsewhere may not use the emulator's admin API.")
-
-
-def _name_of(host: str) -> str:
-    """Return a ``Host`` header without its port; empty when it is none."""
-    parts = _HOST.fullmatch(host)
-    return (parts[1] or parts[2]).lower().removesuffix(".") if parts else ""
-
-
-def _is_own(name: str, own_host: str, *, remote: bool) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    if remote and name and (name == own_host.lower() or "." not in name):
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return remote and name == "host.docker.internal"
-    return True
 
 
 def _same_place(origin: str, host: str) -> bool:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from frame_async.emulator.faults.rules import ACTIONS, Fault
 from frame_async.emulator.state.emulator_state import EmulatorState
@@ -93,8 +93,8 @@ def snapshot(state: EmulatorState, reference: str | None = None) -> dict[str, An
         "counts": _counts(state),
         "usage": _usage(state, now),
         "warnings": dict(state.ledger.unknown_fields.most_common(20)),
-        "requests": [_request(each) for each in islice(entries(state, reference), _SHOWN)],
-        "sessions": [session_view(each, now) for each in sessions],
+        "requests": _brief([_request(e) for e in islice(entries(state, reference), _SHOWN)]),
+        "sessions": _brief([session_view(each, now) for each in sessions]),
         "faults": [fault_view(each, now) for each in state.faults.all()],
         "fault_kinds": _KINDS,
         "webhooks": None if state.webhooks is None else _webhooks(state.webhooks),
@@ -115,6 +115,17 @@ def entries(
 def newest(deliveries: Iterable[Delivery], most: int) -> list[dict[str, Any]]:
     """Show the newest deliveries first."""
     return [delivery_view(each) for each in islice(reversed(tuple(deliveries)), most)]
+
+
+def _brief(value: Any, most: int = 500) -> Any:
+    """Cut long texts and lists, for what is asked for again and again."""
+    if isinstance(value, dict):
+        shown = islice(cast("dict[str, Any]", value).items(), _SHOWN)
+        return {name: _brief(each, most) for name, each in shown}
+    if isinstance(value, list | tuple):
+        return [_brief(each, most) for each in islice(cast("list[Any]", value), _SHOWN)]
+    long = isinstance(value, str) and len(value) > most
+    return f"{value[:most]}…" if long else value
 
 
 def _request(entry: LedgerEntry) -> dict[str, Any]:
@@ -164,7 +175,7 @@ def _usage(state: EmulatorState, now: float) -> dict[str, Any]:
 def _webhooks(webhooks: Webhooks) -> dict[str, Any]:
     return {
         "endpoints": [endpoint_view(each) for each in webhooks.endpoints()],
-        "deliveries": newest(webhooks.deliveries(), _SHOWN),
+        "deliveries": _brief(newest(webhooks.deliveries(), _SHOWN), 10_000),
     }
 
 

@@ -17,7 +17,7 @@ from frame_async.emulator.state.emulator_state import EmulatorState
 from .answers import ApiAnswer, RefusedError, error_answer, json_answer
 from .bodies import decode_object, read_body, redact
 from .context import RequestContext, hidden
-from .keys import Key, read_key
+from .keys import read_key
 from .validation import given_of, problems_of, remarks_of, unknown_fields_of
 
 PATH = "/v1/payment_link_sessions"
@@ -48,7 +48,7 @@ class Creation:
             return context.suffer(fault, SILENCE)
         context.key = read_key(context.request.headers.getall("Authorization", ()))
         name = self.state.key_names.of(context.key.require())
-        self._enter_window(name, context.key, context.received)
+        enter_window(self.state, name, PATH, context, retry_after=self.retry_after)
         raw = await read_body(context.request)
         body = decode_object(raw)
         context.body, context.unknown_fields = redact(body), unknown_fields_of(body)
@@ -58,16 +58,6 @@ class Creation:
             return context.suffer(fault, replacement(fault, context.received))
         answer = self._processed(context, name, raw, body)
         return answer if fault is None else _damaged(context, fault, answer)
-
-    def _enter_window(self, name: str, key: Key, now: float) -> None:
-        wait = self.state.windows.enter(name, PATH, now)
-        self.state.usage.note(name, key.label, now, accepted=not wait)
-        if wait:
-            limit, period = self.state.windows.limit, self.state.windows.period
-            message = f"More than {limit} requests in {period:g} s with this key."
-            answer = error_answer(429, "rate_limit_error", message)
-            when = {"Retry-After": str(ceil(wait))} if self.retry_after else {}
-            raise RefusedError(answer.plus(when))
 
     def _fault_of(self, body: Mapping[str, Any], now: float) -> Fault | None:
         reference = body.get("client_reference_id")
@@ -85,6 +75,8 @@ class Creation:
             if self.state.idempotency is not None and context.record is not None:
                 self.state.idempotency.release(context.record)
             raise
+        if self.state.idempotency is not None and context.record is not None:
+            self.state.idempotency.expect(context.record, answer)
         context.processed(answer)
         return answer
 
@@ -110,6 +102,24 @@ class Creation:
         context.session_id = session.id
         shown = session.as_json(context.received)
         return json_answer(201, {**shown, "url": self.page_url(session.id)})
+
+
+def enter_window(
+    state: EmulatorState, name: str, endpoint: str, context: RequestContext, *, retry_after: bool
+) -> None:
+    """Take a place in the rate window of a merchant and an endpoint.
+
+    Raises:
+        RefusedError: 429, there is none.
+    """
+    wait = state.windows.enter(name, endpoint, context.received)
+    label = "" if context.key is None else context.key.label
+    state.usage.note(name, label, context.received, accepted=not wait)
+    if wait:
+        limit, period = state.windows.limit, state.windows.period
+        message = f"More than {limit} requests in {period:g} s with this key."
+        answer = error_answer(429, "rate_limit_error", message)
+        raise RefusedError(answer.plus({"Retry-After": str(ceil(wait))} if retry_after else {}))
 
 
 def _damaged(context: RequestContext, fault: Fault, answer: ApiAnswer) -> ApiAnswer:

@@ -18,6 +18,7 @@ from frame_async.emulator.api.checks import is_integer
 
 _LONGEST = 86_400.0
 _LONGEST_HEADER = 1000
+_LONGEST_TEXT = 65_536
 
 
 class Stage(Enum):
@@ -119,6 +120,8 @@ def _text(_: "Fault", attribute: Any, value: object) -> None:
         raise TypeError(f"{attribute.name} must be text")
     if any("\ud800" <= char <= "\udfff" for char in value):
         raise ValueError(f"{attribute.name} must be valid Unicode")
+    if len(value) > _LONGEST_TEXT:
+        raise ValueError(f"{attribute.name} must have at most {_LONGEST_TEXT} characters")
 
 
 def _header(_: "Fault", attribute: Any, value: object) -> None:

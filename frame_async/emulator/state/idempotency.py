@@ -19,6 +19,8 @@ from attrs import define, field
 
 from frame_async.emulator.api.answers import ApiAnswer, RefusedError, bad_request, error_answer
 
+from .weights import KEPT
+
 _LONGEST = 255
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # RFC 8941, a string
 _ESCAPE = re.compile(r"\\(.)")
@@ -37,6 +39,8 @@ class RememberedKey:
     """What was answered; ``None`` while that is not yet on its way."""
     session_id: str | None = None
     """The session in that answer, if it has one."""
+    size: int = 1_000
+    """How many bytes of memory it takes, about."""
 
 
 @define(eq=False)
@@ -44,7 +48,10 @@ class Idempotency:
     """The idempotency keys seen so far."""
 
     limit: int | None = None
-    """Most keys that are remembered, the newest; ``None`` remembers all."""
+    """Most keys that are remembered, the newest; ``None`` sets no number."""
+    most_bytes: int = field(default=KEPT, kw_only=True)
+    """Most bytes that they take with their answers, about; the newest is kept in any case."""
+    _bytes: int = field(init=False, default=0)
     _records: OrderedDict[tuple[str, str], RememberedKey] = field(
         init=False, factory=OrderedDict[tuple[str, str], RememberedKey], repr=False
     )
@@ -68,20 +75,25 @@ class Idempotency:
         name = (api_key, _key_of(header))
         known = self._records.get(name)
         if known is None:
-            self._make_room()
-            known = self._records[name] = RememberedKey(fingerprint, may_be_kept)
-            return known
+            return self._add(name, RememberedKey(fingerprint, may_be_kept))
         return _same_and_done(known, fingerprint)
+
+    def expect(self, record: RememberedKey, answer: ApiAnswer) -> None:
+        """Make room for the answer that a key will be remembered with."""
+        record.size += len(answer.body)
+        self._bytes += len(answer.body)
+        self._make_room()
 
     def release(self, record: RememberedKey) -> None:
         """Forget a claimed key whose request came to nothing, so that it can be sent again."""
         names = [name for name, known in self._records.items() if known is record]
         for name in names:
-            del self._records[name]
+            self._bytes -= self._records.pop(name).size
 
     def clear(self) -> None:
         """Forget all keys."""
         self._records.clear()
+        self._bytes = 0
 
     def dump(self) -> list[dict[str, Any]]:
         """Return the keys that have their answer, as plain JSON values."""
@@ -89,7 +101,7 @@ class Idempotency:
 
     def load(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Take over keys that were dumped."""
-        self._records.clear()
+        self.clear()
         for values in records:
             digest = values["fingerprint"]
             answer = ApiAnswer(values["status"], values["body"].encode(), dict(values["headers"]))
@@ -97,7 +109,8 @@ class Idempotency:
                 None if digest is None else bytes.fromhex(digest), digest is not None
             )
             record.answer, record.session_id = answer, values["session_id"]
-            self._records[str(values["api_key"]), str(values["key"])] = record
+            self._add((str(values["api_key"]), str(values["key"])), record)
+            self.expect(record, answer)
 
     def _dumped(self) -> Iterator[dict[str, Any]]:
         for (api_key, key), record in list(self._records.items()):
@@ -114,9 +127,19 @@ class Idempotency:
                 "session_id": record.session_id,
             }
 
+    def _add(self, name: tuple[str, str], record: RememberedKey) -> RememberedKey:
+        self._records[name] = record
+        self._bytes += record.size
+        self._make_room()
+        return record
+
     def _make_room(self) -> None:
-        if self.limit is not None and len(self._records) >= self.limit:
-            self._records.popitem(last=False)
+        while len(self._records) > 1 and self._is_full():
+            self._bytes -= self._records.popitem(last=False)[1].size
+
+    def _is_full(self) -> bool:
+        too_many = self.limit is not None and len(self._records) > self.limit
+        return too_many or self._bytes > self.most_bytes
 
 
 def _key_of(header: Sequence[str]) -> str:

@@ -12,9 +12,12 @@ from typing import Any
 
 from attrs import asdict, define, field, frozen
 
+from .weights import KEPT, weight
+
 _INDEX = re.compile(r"\.[0-9]+")
-_ENTRY = 500  # bytes of one without its body, about
+_ENTRY = 500  # bytes of one without what came in, about
 _MOST_NAMES = 200  # whoever sends ever new names shall not fill the memory
+_LONGEST_NAME = 100
 
 
 @frozen(kw_only=True)
@@ -104,8 +107,8 @@ class Ledger:
 
     limit: int | None = None
     """Most entries that are kept; ``None`` keeps all."""
-    most_bytes: int = 64 << 20
-    """Most bytes that entries take as text, about; the newest is kept whatever it takes."""
+    most_bytes: int = field(default=KEPT, kw_only=True)
+    """Most bytes that entries take, about; the newest is kept whatever it takes."""
     _bytes: int = field(init=False, default=0)
     _entries: deque[LedgerEntry] = field(
         init=False,
@@ -167,11 +170,11 @@ class Ledger:
 
     def _warn(self, paths: tuple[str, ...]) -> None:
         for path in paths:
-            name = _INDEX.sub(".*", path)
+            name = _INDEX.sub(".*", path)[:_LONGEST_NAME]
             if name in self.unknown_fields or len(self.unknown_fields) < _MOST_NAMES:
                 self.unknown_fields[name] += 1
 
 
 def _size(entry: LedgerEntry) -> int:
-    headers = len(entry.path) + len(entry.idempotency_key or "") + len(entry.user_agent or "")
-    return _ENTRY + headers + (len(repr(entry.body)) if entry.body else 0)
+    headers = entry.path, entry.idempotency_key, entry.user_agent
+    return _ENTRY + weight((headers, entry.body, entry.unknown_fields, entry.remarks))

@@ -17,6 +17,7 @@ from frame_async.emulator.api.validation import foreign_kind_of, problems_of
 
 from .orders import Challenge, Order, Transfer, checked, or_null
 from .randomness import NewId, new_id
+from .weights import KEPT, weight
 
 DAY = 86_400
 """Seconds that a session stays open unless ``expires_in`` says otherwise."""
@@ -142,13 +143,16 @@ class Sessions:
     """The sessions made so far, the expired ones too."""
 
     limit: int | None = None
-    """Most sessions that are kept, the newest; ``None`` keeps all."""
+    """Most sessions that are kept, the newest; ``None`` sets no number."""
+    most_bytes: int = field(default=KEPT, kw_only=True)
+    """Most bytes that they take, about; the newest is kept whatever it takes."""
     new_id: NewId = field(default=new_id, repr=False)
     """Makes their ids."""
     count: int = field(init=False, default=0)
     """How many were made, those that went too."""
     on_create: Callable[[Session], object] | None = field(default=None, repr=False)
     """Is called with each session that `create` makes."""
+    _bytes: int = field(init=False, default=0)
     _by_id: OrderedDict[str, Session] = field(
         init=False, factory=OrderedDict[str, Session], repr=False
     )
@@ -197,7 +201,7 @@ class Sessions:
         """Forget all sessions."""
         self._by_id.clear()
         self._by_reference.clear()
-        self.count = 0
+        self._bytes = self.count = 0
 
     def restore(self, sessions: Iterable[Session], count: int) -> None:
         """Take over the sessions of an earlier run, oldest first."""
@@ -208,14 +212,20 @@ class Sessions:
 
     def add(self, session: Session) -> None:
         """Take in a session that was made before, such as a loaded one."""
-        if self.limit is not None and len(self._by_id) >= self.limit:
-            self._forget_oldest()
         self._by_id[session.id] = session
+        self._bytes += _size(session)
         if session.client_reference_id is not None:
             self._by_reference.setdefault(session.client_reference_id, {})[session.id] = None
+        while len(self._by_id) > 1 and self._is_full():
+            self._forget_oldest()
+
+    def _is_full(self) -> bool:
+        too_many = self.limit is not None and len(self._by_id) > self.limit
+        return too_many or self._bytes > self.most_bytes
 
     def _forget_oldest(self) -> None:
         _, session = self._by_id.popitem(last=False)
+        self._bytes -= _size(session)
         reference = session.client_reference_id
         if reference is not None:
             ids = self._by_reference[reference]
@@ -274,6 +284,10 @@ def _check_payment(session: Session) -> None:
 def _kind(body: Mapping[str, Any]) -> dict[str, Any]:
     kind = foreign_kind_of(body)
     return {} if kind is None else {"payment_method_data": {"type": kind}}
+
+
+def _size(session: Session) -> int:
+    return weight((session.given, session.line_items))
 
 
 def _known(source: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

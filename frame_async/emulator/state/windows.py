@@ -13,6 +13,10 @@ from typing import Any
 
 from attrs import Factory, define, field, frozen
 
+MOST = 10_000
+"""Most keys whose windows are kept; the one that came first goes for another."""
+_USUAL = 1024
+
 
 @define(eq=False)
 class KeyWindow:
@@ -80,7 +84,7 @@ class Windows:
     _windows: dict[tuple[str, str], KeyWindow] = field(
         init=False, factory=dict[tuple[str, str], KeyWindow], repr=False
     )
-    _room: int = field(init=False, default=1024)
+    _room: int = field(init=False, default=_USUAL)
 
     def enter(self, key: str, endpoint: str, now: float) -> float:
         """Ask the window of `key` and `endpoint` for a place, as `KeyWindow.enter`."""
@@ -124,8 +128,10 @@ class Windows:
         """Drop empty windows once there are many, so that new keys cost no memory for ever."""
         if len(self._windows) >= self._room:
             left = {name: each for name, each in self._windows.items() if not each.empty(now)}
+            for name in list(left)[: max(0, len(left) + 1 - MOST)]:
+                del left[name]
             self._windows = left
-            self._room = max(1024, 2 * len(left))
+            self._room = min(MOST, max(_USUAL, 2 * len(left)))
 
 
 BUCKETS = 60

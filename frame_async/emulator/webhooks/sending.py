@@ -19,6 +19,7 @@ from frame_async.emulator.api import checks
 from frame_async.emulator.api.answers import encode
 from frame_async.emulator.state.clocks import Clock
 from frame_async.emulator.state.randomness import new_id
+from frame_async.emulator.state.weights import KEPT, weight
 
 from .deliveries import Delivery, DeliveryAttempt, Endpoint
 from .targets import Resolver, TargetError, Targets
@@ -85,6 +86,8 @@ BACKOFF = (1.0, 4.0, 16.0)
 """Seconds before each of the three repetitions."""
 
 _MOST_PENDING = 10_000
+_MOST_ENDPOINTS = 1_000
+_LARGEST = 10_000
 
 
 @define(kw_only=True, eq=False)
@@ -99,11 +102,15 @@ class Webhooks:
     """Seconds to wait before each repetition; there are as many as numbers."""
     log_limit: int = 1_000
     """Most deliveries in the log, the newest."""
+    most_bytes: int = KEPT
+    """Most bytes of bodies in the log, and of those on their way."""
     _endpoints: dict[str, Endpoint] = field(init=False, factory=dict[str, Endpoint], repr=False)
     _log: dict[str, Delivery] = field(init=False, factory=dict[str, Delivery], repr=False)
     _tasks: set[asyncio.Task[None]] = field(
         init=False, factory=set["asyncio.Task[None]"], repr=False
     )
+    _pending: int = field(init=False, default=0)
+    """Bytes on their way."""
     _wire: Wire | None = field(init=False, default=None, repr=False)
 
     @property
@@ -125,6 +132,8 @@ class Webhooks:
             raise ValueError("secret must be text, and not empty")
         if isinstance(events, str) or not events or not all(events):
             raise ValueError("events must be a list of event types, or of '*' for all")
+        if weight((url, secret, events)) > _LARGEST or len(self._endpoints) >= _MOST_ENDPOINTS:
+            raise ValueError("url, secret and events must be short, and endpoints 1,000 at most")
         endpoint = Endpoint(
             id=new_id(),
             url=url,
@@ -208,14 +217,20 @@ class Webhooks:
 
     def _send(self, endpoint: Endpoint, delivery: Delivery) -> Delivery:
         self._log[delivery.id] = delivery
-        while len(self._log) > self.log_limit:
-            del self._log[next(iter(self._log))]
-        if len(self._tasks) >= _MOST_PENDING:
+        logged = sum(len(each.body) for each in self._log.values())
+        while len(self._log) > self.log_limit or logged > self.most_bytes:
+            logged -= len(self._log.pop(next(iter(self._log))).body)
+        if len(self._tasks) >= _MOST_PENDING or self._pending > self.most_bytes:
             return self._give_up(delivery, "too many deliveries were pending")
         task = asyncio.get_running_loop().create_task(self._deliver(endpoint, delivery))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._pending += len(delivery.body)
+        task.add_done_callback(lambda task: self._arrive(task, delivery))
         return delivery
+
+    def _arrive(self, task: asyncio.Task[None], delivery: Delivery) -> None:
+        self._tasks.discard(task)
+        self._pending -= len(delivery.body)
 
     async def _deliver(self, endpoint: Endpoint, delivery: Delivery) -> None:
         for pause in (0.0, *self.backoff):
