@@ -13,8 +13,9 @@ import pytest
 from attrs import evolve
 
 import frame_async
-from frame_async.bulk import read_csv
+from frame_async.bulk import read_csv, read_jsonl
 from frame_async.bulk.columns import build_request
+from frame_async.bulk.unpacking import unpacked
 from frame_async.errors import Problem, ValidationError
 from frame_async.models import BankAccount, Card, LineItem, PaymentLinkSessionRequest
 from frame_async.models.payment_methods import PaymentMethodData
@@ -368,6 +369,32 @@ def test_a_file_that_breaks_does_not_show_the_rows_before() -> None:
     assert next(rows).request is not None
     with pytest.raises(OSError, match="disk on fire") as caught:
         next(rows)
+    assert_silent(caught.value)
+
+
+@pytest.mark.parametrize("begins", ["[", "", "[\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_json_that_breaks_does_not_show_the_rows_before(begins: str, encoding: str) -> None:
+    """The same of JSON Lines and arrays, decoded and not."""
+    order = f'{{"payment_method_data": {JSON}, "line_items": [{{"product": "mug"}}]}}'
+    data = f"{begins}{order}{',' if begins else ''}\n{order}".encode(encoding)
+
+    class Torn(io.BytesIO):
+        """A file on a disk that fails at its end."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(size) or self._fail()
+
+        def readline(self, size: int | None = -1, /) -> bytes:
+            return super().readline(size) or self._fail()
+
+        @staticmethod
+        def _fail() -> bytes:
+            raise OSError("disk on fire")
+
+    rows = read_jsonl(unpacked(Torn(data), encoding))
+    with pytest.raises(OSError, match="disk on fire") as caught:
+        list(rows)
     assert_silent(caught.value)
 
 

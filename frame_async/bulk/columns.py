@@ -14,6 +14,7 @@ from typing import Any, Final
 from attrs import evolve, fields, frozen
 
 from frame_async.bulk.meaning import meant
+from frame_async.bulk.unpacking import NOT_UTF_8
 from frame_async.errors import Problem, UnreadableError, ValidationError
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
 from frame_async.serialization import load_json
@@ -26,7 +27,7 @@ _ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
 _ITEM_COLUMN: Final = re.compile(rf"line_items\.(0|[1-9][0-9]{{0,2}})\.({'|'.join(_ITEM_FIELDS)})")
 _KNOWN: Final = (*REQUEST_FIELDS, *(f"line_items.0.{name}" for name in _ITEM_FIELDS))
 _INTEGER: Final = re.compile(r"([+-]?[0-9]{1,18})(?:[.,]0*)?")  # 3600.0 of pandas, 3600,0 of Excel
-_NOT_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
+_STRAY_BYTES: Final = re.compile(r"[\ud800-\udfff]")
 _WORDS: Final = {"true": True, "false": False}
 _LONGEST_SHOWN: Final = 40
 _MOST_DIGITS: Final = 8
@@ -38,8 +39,8 @@ class _Cell(Exception):  # noqa: N818  # never leaves this module
 
 
 def _utf_8(cell: str) -> str:
-    if not cell.isascii() and _NOT_UTF_8.search(cell):
-        raise _Cell("has bytes that are not UTF-8", "save the file as UTF-8")
+    if not cell.isascii() and _STRAY_BYTES.search(cell):
+        raise _Cell(*NOT_UTF_8)
     return cell
 
 

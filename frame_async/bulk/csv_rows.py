@@ -12,24 +12,26 @@ from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import PLAIN, Layout
 from frame_async.bulk.meaning import trimmed
 from frame_async.bulk.rows import Row
+from frame_async.bulk.unpacking import NOT_UTF_8, UTF_16, WIDE_MARKS
 from frame_async.errors import Problem, ValidationError
 
 _SEPARATORS: Final = (",", ";", "\t")
 _NAMED_SEPARATOR: Final = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*')
-_QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 _NO_HEADER: Final = Problem("", "has no header", "name the columns in the first line")
 _LONGEST: Final = 1 << 20
 """Bytes of a line; of one that never ends, only so much is read that it can be refused."""
 _TOO_LONG: Final = Problem("", f"has a line of more than {_LONGEST} bytes", "check its quotes")
-_WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_csv(source: str | Path | BinaryIO, layout: Layout = PLAIN) -> Iterator[Row]:
+def read_csv(
+    source: str | Path | BinaryIO, layout: Layout = PLAIN, *, delimiter: str = "", quote: str = '"'
+) -> Iterator[Row]:
     """Read a CSV file in UTF-8, with or without a byte-order mark, one `Row` per record.
 
     The first record names the columns; ``layout`` says what to make of names that are not a
     request's. The separator is the comma, semicolon or tab that the header has most of
-    outside quotes, or what a first line ``sep=;`` says. Cells are trimmed of all white space
+    outside quotes, or what a first line ``sep=;`` says, or ``delimiter``. Cells may have a
+    ``quote`` around them; with an empty one, none has. They are trimmed of all white space
     that nobody sees. Blank lines are skipped. A wrong row is yielded with its problems and
     doesn't end the reading.
 
@@ -39,16 +41,15 @@ def read_csv(source: str | Path | BinaryIO, layout: Layout = PLAIN) -> Iterator[
     """
     if isinstance(source, str | Path):
         with Path(source).open("rb") as file:
-            yield from _rows(file, layout)
+            yield from _rows(_Lines(file, delimiter, quote), layout)
     else:
-        yield from _rows(source, layout)
+        yield from _rows(_Lines(source, delimiter, quote), layout)
 
 
-def _rows(file: BinaryIO, layout: Layout) -> Iterator[Row]:
-    lines = _Lines(file)
+def _rows(lines: "_Lines", layout: Layout) -> Iterator[Row]:
     header = _header(lines, layout)
     number = 0
-    records = csv.reader(lines, delimiter=lines.separator, strict=True)
+    records = lines.records(lines)
     while True:
         line, cells = lines.number + 1, []  # a traceback shows local variables: keep no old cells
         try:
@@ -71,12 +72,13 @@ def _rows(file: BinaryIO, layout: Layout) -> Iterator[Row]:
 class _Lines:
     """The lines of a file as text, counted; bytes that are not UTF-8 become surrogates."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, separator: str, quote: str) -> None:
         self._pieces = self._read(file)
+        self.separator = separator
+        self.quote = quote
         self.number = 0
         self.cut = 0
         """The latest line that was too long."""
-        self.separator = ","
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -84,12 +86,18 @@ class _Lines:
     def __next__(self) -> str:
         raw = next(self._pieces)
         self.number += 1
-        if self.number == 1 and raw.startswith(_WIDE_MARKS):
+        if self.number == 1 and raw.startswith(WIDE_MARKS):
             del raw
-            raise _unusable(1, [Problem("", "is UTF-16", "save the file as UTF-8")])
+            raise _unusable(1, [UTF_16])
         if self.number == 1:
             raw = raw.removeprefix(codecs.BOM_UTF8)
         return raw.decode("utf-8", "surrogateescape")
+
+    def records(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """Lines as the cells in them."""
+        if not self.quote:
+            return csv.reader(lines, delimiter=self.separator, quoting=csv.QUOTE_NONE, strict=True)
+        return csv.reader(lines, delimiter=self.separator, quotechar=self.quote, strict=True)
 
     def _read(self, file: BinaryIO) -> Iterator[bytes]:
         # A file splits at LF only; the bytes of one line, at CR too, as old Macs end lines.
@@ -119,6 +127,8 @@ def _skip_line(file: BinaryIO) -> None:
 def _header(lines: _Lines, layout: Layout) -> list[str]:
     names = _names(lines)
     problems = layout.problems_of(names) if any(names) else [_NO_HEADER]
+    if problems and any(name != _tidy(name) for name in names):
+        problems.insert(0, Problem("", *NOT_UTF_8))
     if not problems:
         return names
     del names  # without a header, these are the cells of a row
@@ -128,14 +138,16 @@ def _header(lines: _Lines, layout: Layout) -> list[str]:
 def _names(lines: _Lines) -> list[str]:
     first = next((line for line in lines if line.strip()), "")
     if named := _NAMED_SEPARATOR.fullmatch(first):  # as Excel writes it, for Excel
-        lines.separator, first = named.group(1), next(lines, "")
-    else:
-        # A name may have line breaks inside its quotes: the header ends where all are closed.
-        while first.count('"') % 2 and len(first) < _LONGEST and (more := next(lines, "")):
-            first += more
-        plain = _QUOTED.sub("", first)
-        lines.separator = max(_SEPARATORS, key=plain.count)
-    record = csv.reader(chain([first], lines), delimiter=lines.separator, strict=True)
+        lines.separator, first = lines.separator or named.group(1), next(lines, "")
+    # A name may have line breaks inside its quotes: the header ends where all are closed.
+    while lines.quote and first.count(lines.quote) % 2 and len(first) < _LONGEST:
+        if not (more := next(lines, "")):
+            break
+        first += more
+    if not lines.separator:
+        parts = first.split(lines.quote)[::2] if lines.quote else [first]
+        lines.separator = max(_SEPARATORS, key="".join(parts).count)
+    record = lines.records(chain([first], lines))
     del first
     try:
         return [trimmed(name) for name in next(record, None) or ()]

@@ -70,7 +70,7 @@ def _run(command: Command, screen: Screen) -> int:
     with open_input(
         path,
         sys.stdin.buffer,
-        command.input_format,
+        command.reading,
         layout,
         folder=command.folder,
         on_spooling=screen.say,

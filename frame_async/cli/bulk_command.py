@@ -6,7 +6,7 @@ from typing import Final, Literal
 from attrs import field, frozen
 
 from frame_async.bulk.output import OutputFormat
-from frame_async.bulk.sources import Format
+from frame_async.bulk.sources import Format, Reading
 from frame_async.protocol.retry import RetryPolicy
 
 STDIN: Final = Path("-")
@@ -27,6 +27,9 @@ class Command:
     strict: bool
     input_format: Format | None
     output_format: OutputFormat | None
+    encoding: str
+    delimiter: str
+    quote: str
     maps: tuple[str, ...]
     sets: tuple[str, ...] = field(repr=False)
     key_column: str
@@ -60,6 +63,16 @@ class Command:
         if self.output is None or self.to_stdout:
             return False
         return self.output.is_file() or not self.output.exists()
+
+    @property
+    def reading(self) -> Reading:
+        """How the input is read."""
+        return Reading(
+            format=self.input_format,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            quote=self.quote,
+        )
 
     @property
     def folder(self) -> Path | None:

@@ -65,6 +65,26 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     type=click.Choice(["csv", "jsonl", "parquet"]),
     help="Format of ORDERS, if its name doesn't tell.",
 )
+@click.option(
+    "--encoding",
+    default="utf-8",
+    show_default=True,
+    callback=options.encoding,
+    help="Encoding of ORDERS, such as utf-16 or windows-1252.",
+)
+@click.option(
+    "--delimiter",
+    default="",
+    callback=options.character,
+    help="What separates the cells of CSV; tab for a tab. [default: as the header tells]",
+)
+@click.option(
+    "--quote",
+    default='"',
+    show_default=True,
+    callback=options.character,
+    help="What may be around the cells of CSV; none for nothing.",
+)
 @options.output_format
 @click.option(
     "--map",
@@ -147,7 +167,7 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     "--run", metavar="NAME", help="With --queue: what this run is called. [default: the file]"
 )
 def bulk(**given: Any) -> None:
-    """Create a session for each row of ORDERS, a CSV, JSON Lines or Parquet file, or - .
+    """Create a session for each row of ORDERS, a CSV, JSON or Parquet file, or - .
 
     The whole file is checked before the first request. The same command again goes on
     where the last run stopped, whatever stopped it.

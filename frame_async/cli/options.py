@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+import codecs
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -40,3 +41,20 @@ def output_format(command: C) -> C:
 def verbose(command: C) -> C:
     """The option that has every retry logged."""
     return click.option("-v", "--verbose", is_flag=True, help="Log every retry.")(command)
+
+
+def encoding(_: click.Context, __: click.Parameter, name: str) -> str:
+    """A name of an encoding that Python knows."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        raise click.BadParameter("is no encoding; such are utf-8, utf-16, windows-1252") from None
+    return "utf-8" if codecs.lookup(name).name == "utf-8" else name
+
+
+def character(_: click.Context, __: click.Parameter, text: str) -> str:
+    """One character, or a word for it; or nothing."""
+    found = {"tab": "\t", "\\t": "\t", "none": ""}.get(text, text)
+    if len(found) > 1 or found in ("\n", "\r"):
+        raise click.BadParameter("must be one character, and no line break")
+    return found

@@ -646,3 +646,27 @@ def test_the_help_is_complete(desk: Desk) -> None:
     ran = desk.invoke(["bulk", "--help"])
     for word in ("--again", "--every", "--grace", "--json", "130 or 143 by a signal"):
         assert word in ran.out
+
+
+def test_a_json_array_as_input(desk: Desk, server: Emulator) -> None:
+    """Every object of an array has its session; as JSON Lines, the same rows send nothing."""
+    items = [{"client_reference_id": name, "line_items": [{"product": "p"}]} for name in NAMES]
+    lines = [json.dumps(item) for item in items]
+    desk.place.name = "orders.json"
+    desk.write("[\n" + ",\n".join(lines) + "\n]\n")
+    assert desk.run().status == 0
+    desk.write("\n".join(lines))
+    assert desk.run("--again", "invalid").status == 0
+    assert all(len(server.created(name)) == 1 for name in NAMES)
+
+
+def test_how_a_file_is_written(desk: Desk, server: Emulator) -> None:
+    """--encoding, --delimiter and --quote are heeded; what they can't be is told."""
+    desk.write("client_reference_id|line_items.0.product\n'Mü|ller'|p\n".encode("windows-1252"))
+    options = ("--encoding", "cp1252", "--delimiter", "|", "--quote", "'")
+    assert desk.run(*options).status == 0
+    assert len(server.created("Mü|ller")) == 1
+    for wrong in (("--encoding", "nope"), ("--delimiter", "||"), ("--quote", "\n")):
+        told = desk.run(*wrong)
+        assert told.status == 2
+        assert wrong[0] in told.err
