@@ -1,13 +1,14 @@
 """Answers that repeat what was sent: what is kept of them holds no payment data."""
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any, Final, cast
+from collections.abc import Collection
+from typing import Any, Final
 
 from frame_async.errors import UnreadableError
 from frame_async.serialization._json import dump_json
 from frame_async.serialization._lenient import Raw, decode_answer
 from frame_async.serialization.sessions import salvage_id
+from frame_async.shapes import is_listing, is_mapping
 
 _HIDDEN: Final = "[hidden]"
 _BETWEEN_DIGITS: Final = re.compile(r"[\s-]+")
@@ -33,11 +34,10 @@ def without(secrets: Collection[str], answer: bytes) -> bytes:
 
 
 def _blanked(value: Any, secrets: Collection[str], depth: int) -> Any:
-    if isinstance(value, Mapping):
-        members = cast("Mapping[str, Any]", value).items()
-        return {name: _blanked(each, secrets, depth + 1) for name, each in members}
-    if isinstance(value, list):
-        return [_blanked(each, secrets, depth + 1) for each in cast("list[Any]", value)]
+    if is_mapping(value):
+        return {name: _blanked(each, secrets, depth + 1) for name, each in value.items()}
+    if is_listing(value):
+        return [_blanked(each, secrets, depth + 1) for each in value]
     if not isinstance(value, str | int | float):
         return value
     text, raw = str(value), isinstance(value, Raw)
