@@ -282,6 +282,7 @@ class CallPool:
 
     async def _result(self, index: int, given: object) -> BulkResult[Any]:
         item: BulkItem[Any] = given if isinstance(given, BulkItem) else BulkItem(given)  # type: ignore[arg-type]
+        del given  # a traceback shows local variables
         try:
             session = await self.create(item)
         except FrameError as error:

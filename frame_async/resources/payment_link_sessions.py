@@ -23,6 +23,7 @@ from frame_async.protocol.idempotency import check_key
 from frame_async.protocol.redaction import clean
 from frame_async.protocol.retry import RetryPolicy, check_retry
 from frame_async.protocol.window import Lane
+from frame_async.secret import Secret
 from frame_async.serialization import dump, dump_fields, load_session, salvage_id
 from frame_async.shapes import is_listing, is_mapping, name_of
 
@@ -176,11 +177,13 @@ class PaymentLinkSessions:
             CallInFlightError: another process is working on the same key.
             OutcomeUnknownError: a session may exist that can't be handed over.
         """
+        given = Secret[object](request)
+        del request  # whatever it is: a traceback shows local variables
         if fields:
-            fields = shield(fields)  # a traceback shows local variables
-            request = request_of(request, fields)
+            fields = shield(fields)  # the same
+            given = Secret(request_of(given, fields))
         options = self._options(timeout, retry, lane, idempotency_key)
-        return await self._engine.run(CREATE, check_request(request), options)
+        return await self._engine.run(CREATE, check_request(given), options)
 
     def create_many(
         self,
@@ -222,10 +225,12 @@ class PaymentLinkSessions:
         Raises:
             ValidationError: an argument can't be used; nothing was taken or sent.
         """
-        options = self._options(timeout, retry, lane, run=(source := Source(check_inputs(inputs))))
+        given = Secret(inputs)
+        del inputs  # whatever it is: a traceback shows local variables
+        options = self._options(timeout, retry, lane, run=(source := Source(check_inputs(given))))
 
         async def create(item: BulkItem[Any]) -> PaymentLinkSession:
-            check_request(item.request)
+            check_request(Secret(item.request))
             key = None if item.idempotency_key is None else check_key(item.idempotency_key)
             return await self._engine.run(CREATE, item.request, evolve(options, key=key))
 
@@ -266,8 +271,9 @@ def check_lane(lane: object) -> Lane:
     raise ValidationError("invalid call", [problem])
 
 
-def check_inputs(inputs: Inputs[Any]) -> Inputs[Any]:
+def check_inputs(given: Secret[Inputs[Any]]) -> Inputs[Any]:
     """Inputs of a bulk run: something to iterate over, and not by mistake."""
+    inputs = given.reveal()
     iterable = hasattr(inputs, "__iter__") or hasattr(inputs, "__aiter__")
     if iterable and not is_mapping(inputs) and not isinstance(inputs, str | bytes):
         return inputs
@@ -295,15 +301,14 @@ def check_mode(mode: object) -> bool | None:
     raise ValidationError("invalid bulk run", [problem])
 
 
-def request_of(request: object, fields: dict[str, Any]) -> PaymentLinkSessionRequest:
+def request_of(given: Secret[object], fields: dict[str, Any]) -> PaymentLinkSessionRequest:
     """The request that the fields make.
 
     Raises:
         ValidationError: something in them is wrong, or there is a request beside them.
     """
-    if request is None:
+    if given.reveal() is None:
         return PaymentLinkSessionRequest.from_dict(fields)
-    request = None  # what follows raises, and a traceback shows local variables
     names = ", ".join(map(name_of, fields))
     problem = Problem(
         "request", f"can't go together with {names}", "pass a request or its fields, not both"
@@ -311,8 +316,9 @@ def request_of(request: object, fields: dict[str, Any]) -> PaymentLinkSessionReq
     raise ValidationError("invalid call", [problem])
 
 
-def check_request(request: object) -> PaymentLinkSessionRequest:
+def check_request(given: Secret[object]) -> PaymentLinkSessionRequest:
     """Refuse anything but a request, with the fix for the likely mistake."""
+    request = given.reveal()
     if isinstance(request, PaymentLinkSessionRequest):
         return request
     found = "None" if request is None else type(request).__name__

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+import traceback
 from datetime import UTC, datetime, timedelta
 from traceback import TracebackException
 from typing import Any
@@ -27,6 +28,7 @@ from frame_async import (
     ValidationError,
 )
 from frame_async.emulator import Emulator
+from frame_async.engine.pool import BulkItem
 from frame_async.errors import AuthenticationError, ClientClosedError, RateLimitedError
 from frame_async.stores import MemoryStore
 
@@ -364,3 +366,31 @@ async def test_after_closing(emulator: Emulator, order: PaymentLinkSessionReques
     unused = FrameClient(emulator.api_key, base_url=emulator.base_url)
     await unused.aclose()
     await unused.aclose()
+
+
+@pytest.mark.parametrize("how", ["create", "create and fields", "create_many", "an item", "a bare"])
+async def test_a_card_in_what_is_no_request_shows_nowhere(frame: FrameClient, how: str) -> None:
+    """A dict in place of a request shows in no traceback with variables, and in no result."""
+    sessions: Any = frame.payment_link_sessions
+    wrong = {"payment_method_data": {"card_number": "4242424242424242"}}
+    shown = ""
+    try:
+        match how:
+            case "create":
+                await sessions.create(wrong)
+            case "create and fields":
+                await sessions.create(wrong, line_items=[])
+            case "create_many":
+                sessions.create_many(wrong)
+            case _:
+                item = BulkItem(wrong) if how == "an item" else wrong  # type: ignore[arg-type]
+                async with sessions.create_many([item]) as results:
+                    async for result in results:
+                        shown = repr(result)
+                        raise result.error
+    except ValidationError as error:
+        trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+        ours = [str(frame.locals) for frame in trace.stack if "/frame_async/" in frame.filename]
+        shown += "".join(ours) + str(error)
+    assert "must be a" in shown or "can't go together" in shown
+    assert "4242424242424242" not in shown
