@@ -29,6 +29,7 @@ FLOORS = {
     "bulk": 5.5,  # runs of files go through a client
     "fleet": 5.75,  # and many hosts work off one
     "webhooks": 5,
+    "redirects": 6,  # another name for a part of webhooks
     "integrations": 6,
     "testing": 6,
     "cli": 7,
