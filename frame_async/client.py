@@ -224,8 +224,9 @@ class FrameClient:
             CallError: as ``create``.
             UnreadableError: the answer isn't JSON.
         """
+        body, json = Secret(json), None  # a traceback shows local variables
         return await self._requests.request(
-            method, path, params, json, idempotency_key, timeout, retry
+            method, path, params, body, idempotency_key, timeout, retry
         )
 
     def pages(
@@ -241,7 +242,12 @@ class FrameClient:
         Pages are those of Frame's lists, ``meta`` and ``data`` (Frame's Node SDK); ``timeout``
         and ``retry`` hold for each page, and errors are those of `request`.
         """
-        options = {"json": None, "idempotency_key": None, "timeout": timeout, "retry": retry}
+        options = {
+            "json": Secret(None),
+            "idempotency_key": None,
+            "timeout": timeout,
+            "retry": retry,
+        }
         return self._requests.pages(path, params, options)
 
     def _engine_of(self, endpoint: str) -> Engine:

@@ -131,7 +131,7 @@ class Http:
         except Exception as error:  # noqa: BLE001  # whatever it is, it is evidence
             ending, detail = ending_of(error)
             if ending is Ending.NO_CONNECTION:
-                detail += self._settings.hint()
+                detail = "; ".join(filter(None, (detail, self._settings.hint())))
             detail = detail if trail.admitted is not None else _NO_SLOT
         finally:
             if trail.admitted is not None:

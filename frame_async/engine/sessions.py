@@ -89,7 +89,7 @@ class HttpSettings:
         """What may help when there is no connection."""
         if not self.ignored:
             return ""
-        return f'; {self.ignored} is set, and not used: pass proxy="environment" to use it'
+        return f'{self.ignored} is set, and not used: pass proxy="environment" to use it'
 
     def _options(self) -> dict[str, Any]:
         return {

@@ -14,6 +14,7 @@ from frame_async.errors import Problem, UnreadableError, ValidationError
 from frame_async.protocol.idempotency import check_key
 from frame_async.protocol.retry import RetryPolicy, check_retry
 from frame_async.resources.payment_link_sessions import DAY, check_timeout
+from frame_async.secret import Secret
 from frame_async.serialization import dump_json, load_json
 from frame_async.shapes import is_listing, is_mapping
 
@@ -43,9 +44,9 @@ class ApiResponse:
         return self.data[name]
 
 
-@frozen
+@frozen(repr=False)
 class _Asked:
-    """One request, in bytes that are equal where it is."""
+    """One request, in bytes that are equal where it is; they may hold a card."""
 
     body: bytes
     fields: Mapping[str, bytes]
@@ -66,10 +67,10 @@ class Requests:
         method: str,
         path: str,
         params: Mapping[str, Any] | None,
-        json: Any,
-        idempotency_key: str | None,
-        timeout: float | None,
-        retry: RetryPolicy | None,
+        json: Secret[Any],
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> ApiResponse:
         """See `FrameClient.request`."""
         _check(method, path, params)
@@ -81,7 +82,7 @@ class Requests:
             policy=evolve(policy, on_unknown="retry") if safe else policy,
             safe=safe,
         )
-        asked, json = _asked(method, path, params, json), None  # a traceback shows variables
+        asked = _asked(method, path, params, json)
         return await self._engine_of(f"{method} {endpoint(path)}").run(
             _operation(method, path, params), asked, options
         )
@@ -127,16 +128,16 @@ def _check(method: object, path: object, params: object) -> None:
         raise ValidationError("invalid request", problems)
 
 
-def _asked(method: str, path: str, params: Mapping[str, Any] | None, json: Any) -> _Asked:
+def _asked(method: str, path: str, params: Mapping[str, Any] | None, json: Secret[Any]) -> _Asked:
+    fault = None
     try:
-        body = b"" if json is None else dump_json(json)
+        body = b"" if json.reveal() is None else dump_json(json.reveal())
     except (TypeError, ValueError, OverflowError):
-        body = None
-    json = None  # what follows may raise, and a traceback shows local variables
-    if body is None:
-        fix = "pass strings, numbers, booleans, None, lists and dicts"
-        raise ValidationError("invalid request", [Problem("json", "is not JSON", fix)])
+        body, fault = b"", "pass strings, numbers, booleans, None, lists and dicts"
+    if fault is not None:
+        raise ValidationError("invalid request", [Problem("json", "is not JSON", fault)])
     if body and method in SAFE:
+        body = b""  # a traceback shows local variables
         problem = Problem("json", f"can't go with {method}", "pass params instead")
         raise ValidationError("invalid request", [problem])
     named = {"method": method, "path": path, "params": _query(params)}

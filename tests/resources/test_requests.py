@@ -36,6 +36,13 @@ def connect(server: FaultServer, **options: Any) -> FrameClient:
     return FrameClient("sk_sandbox_1", base_url=server.url, **options)
 
 
+def shown_of(error: Exception) -> str:
+    """What an error and the library's own frames show, with variables."""
+    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+    ours = [str(each.locals) for each in trace.stack if "/frame_async/" in each.filename]
+    return "".join(ours) + str(error)
+
+
 async def test_create_read_and_list(frame: FrameClient) -> None:
     """What is created is read and listed, each with the record of its call."""
     made = await frame.request("POST", "/v1/products", json=MUG)
@@ -156,7 +163,7 @@ async def test_bodies_that_are_refused(frame: FrameClient, emulator: Emulator) -
     for method, body in (("POST", {"cvc": object(), "n": "h1dden"}), ("GET", {"n": "h1dden"})):
         with pytest.raises(ValidationError) as refused:
             await frame.request(method, "/v1/products", json=body)
-        assert "h1dden" not in str(refused.value)
+        assert "h1dden" not in shown_of(refused.value)
     assert not emulator.ledger
 
 
@@ -168,7 +175,7 @@ async def test_what_is_secret_is_not_repeated() -> None:
         card = {"card_number": "4242424242424242", "ssn": "123-45"}
         with pytest.raises(RequestRefusedError) as refused:
             await frame.request("POST", "/v1/payment_methods", json=card)
-    shown = "".join(traceback.TracebackException.from_exception(refused.value).format())
+    shown = shown_of(refused.value)
     assert "4242424242424242" not in shown
     assert "123-45" not in shown
 
