@@ -106,7 +106,8 @@ async def test_after_the_request(
     if serve is then_a_demand and type(ended) is NotSentError:
         return  # the demand came before a byte was written, which is as true
     assert type(ended) is OutcomeUnknownError
-    assert words in str(ended)
+    also = "the server sent what is not TLS, or what can't be decrypted"  # OpenSSL 3.5
+    assert words in str(ended) or (serve is then_garbage and also in str(ended))
 
 
 @pytest.mark.parametrize(
