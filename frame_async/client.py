@@ -17,7 +17,7 @@ from frame_async.engine.clock import SystemClock
 from frame_async.engine.engine import Engine
 from frame_async.engine.http import Http
 from frame_async.engine.idempotency import KeyLeases
-from frame_async.engine.limiter import Limiter, RateLimiter
+from frame_async.engine.limiter import QUANTILE, Limiter, RateLimiter
 from frame_async.engine.observing import Observers
 from frame_async.engine.sessions import HttpSettings
 from frame_async.engine.unlimited import Unlimited
@@ -89,6 +89,8 @@ class FrameClient:
         rate_limits: rate windows of other endpoints, such as
             ``{"POST /v1/charge_intents": RateLimit(3000)}``, with ``{id}`` for ids; by default
             what Frame publishes for each (Frame rate limits page).
+        attempt_quantile: share of the latest attempts that would have ended in what is left
+            of a call's deadline, for the call to take a place in the rate window; 0 for any.
 
     Raises:
         ConfigurationError: an argument or environment variable can't be used. The
@@ -117,6 +119,7 @@ class FrameClient:
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         rate_limits: Mapping[str, RateLimit | None] | None = None,
+        attempt_quantile: float = QUANTILE,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
         secret, api_key = Secret(api_key), None
@@ -152,10 +155,12 @@ class FrameClient:
         )
         observing = Observers([observer.bind(self._base_url) for observer in observers])
         limit = _limit(rate_limit, self._mode)
+        self._quantile = _check_quantile(attempt_quantile)
         self._unlimited = Unlimited(clock, policy.jitter, random.random)
         self._limiter: Limiter = self._unlimited
         if limit is not None:
-            self._limiter = RateLimiter(self._store, Window(self._scope, limit), clock)
+            window = Window(self._scope, limit)
+            self._limiter = RateLimiter(self._store, window, clock, attempt_quantile)
         proceed = _check_on_store_error(on_store_error) == "proceed"
         engine = Engine(
             http=self._http,
@@ -257,7 +262,7 @@ class FrameClient:
             limit = self._limits(endpoint)
             if limit is not None:
                 window = Window(f"{self._scope}:{endpoint}", limit)
-                limiter = RateLimiter(self._store, window, self._clock)
+                limiter = RateLimiter(self._store, window, self._clock, self._quantile)
             attempts = evolve(self._engine.attempts, limiter=limiter)
             self._engines[endpoint] = evolve(self._engine, attempts=attempts, limiter=limiter)
         return self._engines[endpoint]
@@ -282,10 +287,23 @@ class FrameClient:
         """Whether the client was closed."""
         return self._http.closed
 
-    async def aclose(self) -> None:
-        """Close all connections, and the store if it was given as a URL; once is enough."""
+    def stop_waiting(self) -> None:
+        """End the calls that wait for a place in the rate window, or sleep before a retry.
+
+        Each hears at once that it was not sent, or that its outcome is unknown, if an attempt
+        was. From now on nobody waits: a call for which there is a place goes on, and what
+        is on the wire comes to its end. For a process that is told to stop; to be called on
+        the event loop of the client, for instance with ``loop.call_soon_threadsafe``.
+        """
         for each in (self._engine, *self._engines.values()):
             each.limiter.close()
+
+    async def aclose(self) -> None:
+        """Close all connections, and the store if it was given as a URL; once is enough.
+
+        Whoever waits hears it at once; see `stop_waiting`.
+        """
+        self.stop_waiting()
         await self._http.aclose()
         if self._owns_store:
             await self._store.aclose()
@@ -393,6 +411,12 @@ def _check_seconds(**values: object) -> None:
 def _check_remember(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
         raise ConfigurationError("remember must be a number of seconds, 0 or more")
+
+
+def _check_quantile(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigurationError("attempt_quantile must be a number from 0 to 1")
+    return float(value)
 
 
 def _check_limit(value: object) -> None:

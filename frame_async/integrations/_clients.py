@@ -8,6 +8,7 @@ import aiohttp
 
 from frame_async.client import FrameClient
 from frame_async.errors import ConfigurationError
+from frame_async.integrations._stopping import hear_stop
 from frame_async.observers import Observer
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.retry import RetryPolicy
@@ -38,11 +39,17 @@ class ClientOptions(TypedDict, total=False):
     observers: Sequence[Observer]
     clock: Clock | None
     rate_limits: Mapping[str, RateLimit | None] | None
+    attempt_quantile: float
 
 
 def make_client(options: Secret[ClientOptions]) -> FrameClient:
-    """A client with these options; boxed, since a traceback shows local variables."""
-    return FrameClient(**options.reveal())
+    """A client with these options, whose calls wait no longer once the process is to stop.
+
+    Options are boxed, since a traceback shows local variables.
+    """
+    frame = FrameClient(**options.reveal())
+    hear_stop(frame)
+    return frame
 
 
 def check_client(found: Any, fix: str) -> FrameClient:

@@ -9,13 +9,13 @@ and a newer version of this library can share a database while they are being re
 import re
 from typing import Final
 
-from frame_async.protocol.window import ASKERS
+from frame_async.protocol.window import ASKERS, BULK_BURST
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS frame_async_version (version integer PRIMARY KEY);
-INSERT INTO frame_async_version VALUES (1) ON CONFLICT DO NOTHING;
+INSERT INTO frame_async_version VALUES (2) ON CONFLICT DO NOTHING;
 
 CREATE TABLE IF NOT EXISTS frame_async_keys (
   name bytea PRIMARY KEY,
@@ -43,6 +43,8 @@ CREATE TABLE IF NOT EXISTS frame_async_windows (
   told_at bigint NOT NULL,
   forget_at bigint NOT NULL
 ) WITH (fillfactor = 50);
+ALTER TABLE frame_async_windows ADD COLUMN IF NOT EXISTS paced_to bigint NOT NULL DEFAULT 0;
+ALTER TABLE frame_async_windows ADD COLUMN IF NOT EXISTS payers_until bigint NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX IF NOT EXISTS frame_async_windows_pkey ON frame_async_windows (name);
 
 CREATE TABLE IF NOT EXISTS frame_async_slots (
@@ -60,13 +62,13 @@ CREATE INDEX IF NOT EXISTS frame_async_slots_frees_at
 """
 
 CLOCK: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+CREATE OR REPLACE FUNCTION frame_async_2_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
   SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $$;
 """
 
 _FORGET: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_forget(p_now bigint) RETURNS void
+CREATE OR REPLACE FUNCTION frame_async_2_forget(p_now bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM frame_async_keys WHERE name IN (
@@ -82,7 +84,7 @@ END $$;
 """
 
 _KEYS: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_claim(
+CREATE OR REPLACE FUNCTION frame_async_2_claim(
   p_name bytea, p_fingerprint text, p_token bytea, p_lease bigint, p_keep bigint,
   p_patience integer,
   OUT o_outcome text, OUT o_number bigint, OUT o_body bytea, OUT o_fingerprint text)
@@ -95,16 +97,16 @@ BEGIN
   LOOP
     SELECT * INTO v_found FROM frame_async_keys WHERE name = p_name FOR UPDATE;
     EXIT WHEN FOUND;
-    v_now := frame_async_1_now();
+    v_now := frame_async_2_now();
     INSERT INTO frame_async_keys VALUES (p_name, p_fingerprint, 'claimed', p_token,
       v_now + p_lease, 1, NULL, v_now + p_lease + p_keep) ON CONFLICT DO NOTHING;
     IF FOUND THEN
-      PERFORM frame_async_1_forget(v_now);
+      PERFORM frame_async_2_forget(v_now);
       o_outcome := 'claimed';
       RETURN;
     END IF;
   END LOOP;
-  v_now := frame_async_1_now();
+  v_now := frame_async_2_now();
   IF v_found.forget_at <= v_now THEN
     v_found.state := 'forgotten';
     v_found.doubts := 0;
@@ -131,7 +133,7 @@ BEGIN
   o_number := v_found.doubts;
 END $$;
 
-CREATE OR REPLACE FUNCTION frame_async_1_change(
+CREATE OR REPLACE FUNCTION frame_async_2_change(
   p_name bytea, p_token bytea, p_state text, p_time bigint, p_doubts integer, p_body bytea,
   p_keep bigint, p_patience integer) RETURNS boolean
 LANGUAGE plpgsql AS $$
@@ -141,7 +143,7 @@ DECLARE
 BEGIN
   PERFORM set_config('lock_timeout', p_patience::text, true);
   SELECT * INTO v_found FROM frame_async_keys WHERE name = p_name FOR UPDATE;
-  v_now := frame_async_1_now();
+  v_now := frame_async_2_now();
   IF v_found.name IS NULL OR v_found.token <> p_token OR v_found.forget_at <= v_now THEN
     RETURN false;
   ELSIF v_found.state = 'done' AND p_state = 'done' THEN
@@ -162,8 +164,9 @@ END $$;
 """
 
 _APPOINT: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_appoint(
-  p_window frame_async_windows, p_first bigint, p_now bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION frame_async_2_appoint(
+  p_window frame_async_windows, p_first bigint, p_least bigint, p_full boolean, p_now bigint)
+RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
   v_told integer := p_window.told + 1;
@@ -174,9 +177,9 @@ BEGIN
     v_at := p_first;
   ELSIF v_told > ASKERS THEN
     v_told := 1;
-    SELECT least(frees_at, p_now + p_window.per) INTO v_at FROM frame_async_slots
-    WHERE window_name = p_window.name AND frees_at > p_window.told_at
-    ORDER BY frees_at LIMIT 1;
+    SELECT least(greatest(min(frees_at), p_window.told_at + p_least), p_now + p_window.per)
+    INTO v_at FROM frame_async_slots
+    WHERE p_full AND window_name = p_window.name AND frees_at > p_window.told_at;
     IF v_at IS NULL OR v_at <= p_window.told_at THEN v_at := p_first; END IF;
   END IF;
   UPDATE frame_async_windows SET told = v_told, told_at = v_at WHERE name = p_window.name;
@@ -186,11 +189,12 @@ END $$;
 """When to ask again, for a worker whose place others want as well.
 
 The first few are told when the first place is free, as many again when the second is, and
-so on; after the last place that is known, it begins again with the first.
+so on; after the last place that is known, it begins again with the first. While bulk keeps its
+pace, they are told that much later at least.
 """
 
 _WINDOWS: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_window(
+CREATE OR REPLACE FUNCTION frame_async_2_window(
   p_name bytea, p_requests integer, p_per bigint, p_keep bigint, p_patience integer)
 RETURNS frame_async_windows LANGUAGE plpgsql AS $$
 DECLARE
@@ -203,14 +207,14 @@ BEGIN
     SELECT * INTO v_window FROM frame_async_windows WHERE name = p_name FOR UPDATE;
     EXIT WHEN FOUND;
     INSERT INTO frame_async_windows VALUES (p_name, p_requests, p_per, 0, p_requests, 0, 0, 0, 0, 0,
-      frame_async_1_now() + p_keep) ON CONFLICT DO NOTHING;
+      frame_async_2_now() + p_keep) ON CONFLICT DO NOTHING;
   END LOOP;
   IF v_window.requests <> p_requests OR v_window.per <> p_per THEN
     UPDATE frame_async_windows SET requests = p_requests, per = p_per,
       known = CASE WHEN known < requests THEN least(known, p_requests) ELSE p_requests END
     WHERE name = p_name RETURNING * INTO v_window;
   END IF;
-  v_now := frame_async_1_now();
+  v_now := frame_async_2_now();
   DELETE FROM frame_async_slots WHERE window_name = p_name AND frees_at <= v_now;
   GET DIAGNOSTICS v_freed = ROW_COUNT;
   IF v_freed > 0 THEN
@@ -220,7 +224,7 @@ BEGIN
   RETURN v_window;
 END $$;
 
-CREATE OR REPLACE FUNCTION frame_async_1_wait(
+CREATE OR REPLACE FUNCTION frame_async_2_wait(
   p_window frame_async_windows, p_surplus integer, p_now bigint) RETURNS bigint
 LANGUAGE sql STABLE AS $$
   SELECT coalesce((
@@ -230,37 +234,80 @@ LANGUAGE sql STABLE AS $$
   ), 1000)
 $$;
 
-CREATE OR REPLACE FUNCTION frame_async_1_got(p_name bytea) RETURNS integer
+CREATE OR REPLACE FUNCTION frame_async_2_ours(
+  p_window frame_async_windows, p_reserve double precision) RETURNS integer
+LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_reserve > 0 AND p_window.known > 1
+    THEN p_window.known - greatest(1, floor(p_window.known * p_reserve)::integer)
+    ELSE p_window.known END
+$$;
+
+CREATE OR REPLACE FUNCTION frame_async_2_early(
+  p_window frame_async_windows, p_pace boolean, p_now bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_pace OR p_now < p_window.payers_until
+    THEN greatest(0, ceil(p_window.paced_to - p_now - p_window.per * BURST)::bigint) END
+$$;
+
+CREATE OR REPLACE FUNCTION frame_async_2_opens_in(
+  p_name bytea, p_requests integer, p_per bigint, p_reserve double precision, p_ahead integer,
+  p_pace boolean, p_keep bigint, p_patience integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_window frame_async_windows;
+  v_now bigint;
+  v_most integer;
+  v_missing integer;
+  v_wait bigint;
+BEGIN
+  PERFORM set_config('synchronous_commit', 'off', true);
+  v_window := frame_async_2_window(p_name, p_requests, p_per, p_keep, p_patience);
+  v_now := frame_async_2_now();
+  v_most := frame_async_2_ours(v_window, p_reserve);
+  v_missing := v_window.used + p_ahead % v_most - v_most;
+  v_wait := p_per * (p_ahead / v_most);
+  IF v_missing >= 0 THEN
+    v_wait := v_wait + frame_async_2_wait(v_window, v_missing, v_now);
+  END IF;
+  IF p_reserve > 0 THEN
+    v_wait := greatest(v_wait, frame_async_2_early(v_window, p_pace, v_now)
+      + p_ahead * (p_per / v_window.known));
+  END IF;
+  RETURN greatest(v_wait, v_window.paused - v_now, 0);
+END $$;
+
+CREATE OR REPLACE FUNCTION frame_async_2_got(p_name bytea) RETURNS integer
 LANGUAGE sql STABLE AS $$
   SELECT count(*)::integer FROM frame_async_slots
   WHERE window_name = p_name AND NOT held AND NOT refused
 $$;
 
-CREATE OR REPLACE FUNCTION frame_async_1_probing(p_name bytea) RETURNS bigint
+CREATE OR REPLACE FUNCTION frame_async_2_probing(p_name bytea) RETURNS bigint
 LANGUAGE sql STABLE AS $$
   SELECT coalesce(max(frees_at), 0) FROM frame_async_slots
   WHERE window_name = p_name AND held AND probe
 $$;
 
-CREATE OR REPLACE FUNCTION frame_async_1_enter(
+CREATE OR REPLACE FUNCTION frame_async_2_enter(
   p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_open integer,
-  p_reserve double precision, p_hold bigint, p_force boolean, p_keep bigint,
+  p_reserve double precision, p_hold bigint, p_force boolean, p_pace boolean, p_keep bigint,
   p_patience integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
   v_window frame_async_windows;
   v_now bigint;
   v_ours integer;
+  v_early bigint;
   v_probe boolean;
   v_wait bigint := 0;
 BEGIN
   -- The row is locked until the commit, so that one after the other would wait for the disk.
   PERFORM set_config('synchronous_commit', 'off', true);
-  v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
-  v_now := frame_async_1_now();
-  v_ours := v_window.known;
-  IF p_reserve > 0 AND v_ours > 1 THEN
-    v_ours := v_ours - greatest(1, floor(v_ours * p_reserve)::integer);
+  v_window := frame_async_2_window(p_name, p_requests, p_per, p_keep, p_patience);
+  v_now := frame_async_2_now();
+  v_ours := frame_async_2_ours(v_window, p_reserve);
+  IF p_reserve > 0 AND NOT p_force THEN
+    v_early := frame_async_2_early(v_window, p_pace, v_now);
   END IF;
   v_probe := p_force OR v_window.used >= v_ours;
   IF EXISTS (SELECT FROM frame_async_slots
@@ -268,15 +315,19 @@ BEGIN
     RETURN 0;
   ELSIF v_now < v_window.paused THEN
     v_wait := v_window.paused - v_now;
-  ELSIF v_window.used >= p_open THEN
-    v_wait := frame_async_1_wait(v_window, v_window.used - p_open, v_now);
+  ELSIF v_window.used >= p_open OR v_early > 0 THEN
+    IF v_window.used >= p_open THEN
+      v_wait := frame_async_2_wait(v_window, v_window.used - p_open, v_now);
+    END IF;
     IF p_reserve > 0 AND NOT p_force THEN
-      v_wait := frame_async_1_appoint(v_window, v_now + v_wait, v_now);
+      v_wait := frame_async_2_appoint(v_window, v_now + greatest(v_wait, v_early),
+        CASE WHEN v_early IS NULL THEN 0 ELSE p_per / v_window.known END,
+        v_window.used >= p_open, v_now);
     END IF;
   ELSIF v_probe AND NOT p_force AND (v_now < v_window.probe_at OR v_now < v_window.probing OR (
       v_now < v_window.probe_at + p_per AND EXISTS (
         SELECT FROM frame_async_slots WHERE window_name = p_name AND held))) THEN
-    v_wait := least(frame_async_1_wait(v_window, v_window.used - v_ours, v_now),
+    v_wait := least(frame_async_2_wait(v_window, v_window.used - v_ours, v_now),
       greatest(v_window.probe_at - v_now, 100000));
   ELSE
     INSERT INTO frame_async_slots
@@ -286,13 +337,15 @@ BEGIN
     UPDATE frame_async_windows SET used = used + 1,
       probing = CASE WHEN v_probe THEN greatest(probing, v_now + p_hold + p_per)
         ELSE probing END,
+      paced_to = least(greatest(paced_to, v_now) + p_per / known, v_now + p_per),
+      payers_until = CASE WHEN p_reserve > 0 THEN payers_until ELSE v_now + p_per END,
       forget_at = greatest(forget_at, v_now + p_hold + p_per + p_keep)
     WHERE name = p_name;
   END IF;
   RETURN v_wait;
 END $$;
 
-CREATE OR REPLACE FUNCTION frame_async_1_leave(
+CREATE OR REPLACE FUNCTION frame_async_2_leave(
   p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_sent boolean,
   p_keep bigint, p_patience integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
@@ -303,8 +356,8 @@ DECLARE
 BEGIN
   -- A slot that was left and then forgotten by a crash stays taken: late, and not wrong.
   PERFORM set_config('synchronous_commit', 'off', true);
-  v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
-  v_now := frame_async_1_now();
+  v_window := frame_async_2_window(p_name, p_requests, p_per, p_keep, p_patience);
+  v_now := frame_async_2_now();
   IF p_sent THEN
     UPDATE frame_async_slots SET held = false, frees_at = v_now + p_per
     WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
@@ -314,16 +367,16 @@ BEGIN
   END IF;
   IF v_probe IS NULL THEN RETURN 0; END IF;
   IF p_sent AND v_window.known < p_requests THEN
-    v_window.known := greatest(v_window.known, least(frame_async_1_got(p_name), p_requests));
+    v_window.known := greatest(v_window.known, least(frame_async_2_got(p_name), p_requests));
   END IF;
   UPDATE frame_async_windows SET used = used - (NOT p_sent)::integer, known = v_window.known,
-    probing = CASE WHEN v_probe THEN frame_async_1_probing(p_name) ELSE probing END,
+    probing = CASE WHEN v_probe THEN frame_async_2_probing(p_name) ELSE probing END,
     forget_at = greatest(forget_at, v_now + p_per + p_keep)
   WHERE name = p_name;
   RETURN 1;
 END $$;
 
-CREATE OR REPLACE FUNCTION frame_async_1_refuse(
+CREATE OR REPLACE FUNCTION frame_async_2_refuse(
   p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_pause bigint,
   p_keep bigint, p_patience integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
@@ -331,22 +384,25 @@ DECLARE
   v_window frame_async_windows;
   v_now bigint;
   v_probe boolean;
+  v_believed boolean;
 BEGIN
-  v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
-  v_now := frame_async_1_now();
+  v_window := frame_async_2_window(p_name, p_requests, p_per, p_keep, p_patience);
+  v_now := frame_async_2_now();
+  v_believed := v_window.known < p_requests OR EXISTS (
+    SELECT FROM frame_async_slots WHERE window_name = p_name AND refused);
   UPDATE frame_async_slots SET held = false, refused = true, frees_at = v_now + p_per
   WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
-  IF v_probe IS NOT NULL THEN
-    v_window.known := greatest(1, least(v_window.known, frame_async_1_got(p_name)));
+  IF v_probe IS NOT NULL AND v_believed THEN
+    v_window.known := greatest(1, least(v_window.known, frame_async_2_got(p_name)));
   END IF;
   UPDATE frame_async_windows SET paused = greatest(paused, v_now + p_pause),
     probe_at = v_now + p_per, known = v_window.known,
-    probing = CASE WHEN v_probe THEN frame_async_1_probing(p_name) ELSE probing END,
+    probing = CASE WHEN v_probe THEN frame_async_2_probing(p_name) ELSE probing END,
     forget_at = greatest(forget_at, v_now + greatest(p_pause, p_per) + p_keep)
   WHERE name = p_name;
   RETURN 1;
 END $$;
-"""
+""".replace("BURST", str(BULK_BURST))
 
 SCHEMA: Final = _TABLES + CLOCK + _FORGET + _KEYS + _APPOINT + _WINDOWS
 """All tables and functions; running it again creates what is missing, and nothing else."""

@@ -43,7 +43,7 @@ from frame_async.stores._sqlite_time import FileTime, Witness, boot_id
 APPLICATION_ID: Final = 0x46726D53
 """Marks the file as ours: ``FrmS``."""
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the tables, in ``user_version``."""
 
 PATIENCE: Final = 5.0

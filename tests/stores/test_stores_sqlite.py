@@ -273,7 +273,7 @@ class TestFaults:
         """A file of another version of ours is refused, saying which."""
         await done(path)
         query(path, "PRAGMA user_version = 9")
-        assert "has format 9, not 2" in await refused(path)
+        assert "has format 9, not 3" in await refused(path)
 
     @pytest.mark.parametrize("damage", ["cut", "garbled"])
     async def test_damage(self, path: Path, damage: str) -> None:
@@ -304,15 +304,28 @@ class TestFaults:
         query(path, change)
         assert "is damaged" in await refused(path)
 
-    @pytest.mark.parametrize("text", ["nonsense", "[]", "[[0,60],[1,0,0],{}]", "[[1,60],1,{}]"])
-    async def test_nonsense_in_a_window(self, path: Path, text: str) -> None:
+    @pytest.mark.parametrize(
+        "nonsense",
+        [
+            "windows SET requests = 0",
+            "windows SET per = 'x'",
+            "windows SET per = -1.0",
+            "windows SET known = x''",
+            "windows SET paced_to = 'soon'",
+            "windows SET used = 9; DELETE FROM slots",
+            "slots SET held = 7",
+            "slots SET frees_at = 'never'",
+        ],
+    )
+    async def test_nonsense_in_a_window(self, path: Path, nonsense: str) -> None:
         """A window that can't be read is damage."""
         store = SQLiteStore(path)
         window = Window("w", RateLimit(5))
         await store.enter(window, "a", Lane.BULK, 60)
-        query(path, f"UPDATE windows SET window = '{text}'")
+        for statement in f"UPDATE {nonsense}".split("; "):
+            query(path, statement)
         with pytest.raises(StoreError, match="is damaged"):
-            await store.enter(window, "b", Lane.BULK, 60)
+            await store.enter(window, "a", Lane.BULK, 60)
         await store.aclose()
 
     @pytest.mark.parametrize("opened", [True, False])
