@@ -22,7 +22,7 @@ from frame_async.engine.observing import Observers
 from frame_async.engine.sessions import HttpSettings
 from frame_async.engine.unlimited import Unlimited
 from frame_async.errors import ConfigurationError
-from frame_async.observers import Observer
+from frame_async.observers import CREATE_SESSION, Observer
 from frame_async.protocol.addresses import check_headers, find_proxy
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
@@ -150,7 +150,8 @@ class FrameClient:
                 headers=check_headers(own_headers),
             )
         )
-        observing = Observers([observer.bind(self._base_url) for observer in observers])
+        self._observers = observers
+        observing = self._observing(CREATE_SESSION)
         limit = _limit(rate_limit, self._mode)
         self._unlimited = Unlimited(clock, policy.jitter, random.random)
         self._limiter: Limiter = self._unlimited
@@ -258,9 +259,13 @@ class FrameClient:
             if limit is not None:
                 window = Window(f"{self._scope}:{endpoint}", limit)
                 limiter = RateLimiter(self._store, window, self._clock)
-            attempts = evolve(self._engine.attempts, limiter=limiter)
-            self._engines[endpoint] = evolve(self._engine, attempts=attempts, limiter=limiter)
+            changed = {"limiter": limiter, "observers": self._observing(endpoint)}
+            attempts = evolve(self._engine.attempts, **changed)
+            self._engines[endpoint] = evolve(self._engine, attempts=attempts, **changed)
         return self._engines[endpoint]
+
+    def _observing(self, endpoint: str) -> Observers:
+        return Observers([observer.bind(self._base_url, endpoint) for observer in self._observers])
 
     @property
     def mode(self) -> Mode:
