@@ -151,7 +151,6 @@ class FrameClient:
             )
         )
         self._observers = observers
-        observing = self._observing(CREATE_SESSION)
         limit = _limit(rate_limit, self._mode)
         self._unlimited = Unlimited(clock, policy.jitter, random.random)
         self._limiter: Limiter = self._unlimited
@@ -159,15 +158,13 @@ class FrameClient:
             self._limiter = RateLimiter(self._store, Window(self._scope, limit), clock)
         proceed = _check_on_store_error(on_store_error) == "proceed"
         engine = Engine(
-            http=self._http,
-            limiter=self._limiter,
             attempts=Attempts(
                 http=self._http,
                 clock=clock,
                 random=random.random,
                 budget=RetryBudget(),
                 limiter=self._limiter,
-                observers=observing,
+                observers=self._observing(CREATE_SESSION),
                 timeout=attempt_timeout,
                 proceed=proceed,
             ),
@@ -179,8 +176,6 @@ class FrameClient:
                 keep=float(remember),
                 proceed=proceed,
             ),
-            observers=observing,
-            clock=clock,
             api_key=key,
         )
         self._payment_link_sessions = PaymentLinkSessions(engine, timeout, policy)
@@ -259,9 +254,9 @@ class FrameClient:
             if limit is not None:
                 window = Window(f"{self._scope}:{endpoint}", limit)
                 limiter = RateLimiter(self._store, window, self._clock)
-            changed = {"limiter": limiter, "observers": self._observing(endpoint)}
-            attempts = evolve(self._engine.attempts, **changed)
-            self._engines[endpoint] = evolve(self._engine, attempts=attempts, **changed)
+            observers = self._observing(endpoint)
+            attempts = evolve(self._engine.attempts, limiter=limiter, observers=observers)
+            self._engines[endpoint] = evolve(self._engine, attempts=attempts)
         return self._engines[endpoint]
 
     def _observing(self, endpoint: str) -> Observers:
@@ -290,7 +285,7 @@ class FrameClient:
     async def aclose(self) -> None:
         """Close all connections, and the store if it was given as a URL; once is enough."""
         for each in (self._engine, *self._engines.values()):
-            each.limiter.close()
+            each.attempts.limiter.close()
         await self._http.aclose()
         if self._owns_store:
             await self._store.aclose()

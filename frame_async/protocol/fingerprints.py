@@ -18,12 +18,12 @@ _NEVER_IN_UTF_8: Final = b"\xff"
 
 def make_fingerprint(fields: Mapping[str, bytes]) -> str:
     """A fingerprint of what stands for each field, in UTF-8: a digest, names, checksums."""
-    told = {name: fields[name] for name in sorted(fields)}
+    told = dict(sorted(fields.items()))
     if _HARDLY_TOLD in told:
         few_bits = blake2b(told[_HARDLY_TOLD], digest_size=2).hexdigest()
         told[_HARDLY_TOLD] = few_bits.encode()
     digest = blake2b(_NEVER_IN_UTF_8.join(told.values()), digest_size=16).hexdigest()
-    checksums = "".join(f"{crc32(value):08x}" for value in told.values())
+    checksums = "".join(map("{:08x}".format, map(crc32, told.values())))
     return f"{digest}:{' '.join(told)}:{checksums}"
 
 

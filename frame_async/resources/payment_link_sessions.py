@@ -75,6 +75,8 @@ def lifetime(request: PaymentLinkSessionRequest) -> float:
 def secrets_of(request: PaymentLinkSessionRequest) -> tuple[str, ...]:
     """Values that an answer may echo and a message must not: payment method data."""
     data: object = request.payment_method_data
+    if data is None:
+        return ()
     if isinstance(data, Card | BankAccount):
         data = {a.name: getattr(data, a.name) for a in fields(type(data))}
     if not is_mapping(data):
@@ -177,13 +179,12 @@ class PaymentLinkSessions:
             CallInFlightError: another process is working on the same key.
             OutcomeUnknownError: a session may exist that can't be handed over.
         """
-        given = Secret[object](request)
-        del request  # whatever it is: a traceback shows local variables
-        if fields:
-            fields = shield(fields)  # the same
-            given = Secret(request_of(given, fields))
+        if fields or not isinstance(request, PaymentLinkSessionRequest):
+            given, fields = Secret[object](request), shield(fields)
+            del request  # whatever it is: a traceback shows local variables
+            request = request_of(given, fields)
         options = self._options(timeout, retry, lane, idempotency_key)
-        return await self._engine.run(CREATE, check_request(given), options)
+        return await self._engine.run(CREATE, request, options)
 
     def create_many(
         self,
@@ -240,7 +241,7 @@ class PaymentLinkSessions:
                 create=create,
                 workers=check_count(max_in_flight),
                 ordered=ordered,
-                dismiss=lambda: self._engine.limiter.dismiss(source),
+                dismiss=lambda: self._engine.attempts.limiter.dismiss(source),
                 livemode=check_mode(mode),
             )
         )
@@ -302,11 +303,13 @@ def check_mode(mode: object) -> bool | None:
 
 
 def request_of(given: Secret[object], fields: dict[str, Any]) -> PaymentLinkSessionRequest:
-    """The request that the fields make.
+    """The request that is given, or that the fields make.
 
     Raises:
-        ValidationError: something in them is wrong, or there is a request beside them.
+        ValidationError: it is none, something in them is wrong, or both are given.
     """
+    if not fields:
+        return check_request(given)
     if given.reveal() is None:
         return PaymentLinkSessionRequest.from_dict(fields)
     names = ", ".join(map(name_of, fields))
