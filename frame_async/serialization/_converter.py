@@ -5,7 +5,7 @@ finds anything left to build, on its way into an error neither.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, cast, get_args
@@ -143,21 +143,20 @@ def writer(cls: type[T]) -> Callable[[T], dict[str, Any]]:
     return _converter.get_unstructure_hook(cls)
 
 
-def reader(cls: type[T], what: str) -> Callable[..., T]:
+def reader(cls: type[T], what: str, ours: Collection[str] = ()) -> Callable[..., T]:
     """A function that builds an instance out of a decoded JSON object.
 
-    Unknown fields go to ``extra``; keyword arguments are fields of our own, which JSON
-    can't set. The function raises `UnreadableError`, named after `what`, with every value
+    Unknown fields go to ``extra``; those in `ours` are keyword arguments, which JSON can't
+    set. The function raises `UnreadableError`, named after `what`, with every value
     that is missing or of a wrong type, and its path.
     """
     build: Callable[[object, type[T]], T] = _converter.get_structure_hook(cls)
-    names = {a.name for a in fields(cast("type[AttrsInstance]", cls))}
+    known = {a.name for a in fields(cast("type[AttrsInstance]", cls))} - {"extra", *ours}
 
-    def read(decoded: Mapping[str, Any], **ours: object) -> T:
-        wire = names - {"extra", *ours}
-        extra = {name: value for name, value in decoded.items() if name not in wire}
+    def read(decoded: Mapping[str, Any], **given: object) -> T:
+        extra = {name: value for name, value in decoded.items() if name not in known}
         try:
-            return build({**decoded, "extra": extra, **ours}, cls)
+            return build({**decoded, "extra": extra, **given}, cls)
         except ClassValidationError as error:
             problems = _problems_of(error)
         raise UnreadableError(what, problems)

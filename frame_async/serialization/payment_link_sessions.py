@@ -31,7 +31,7 @@ _SAFE_ID: Final = re.compile(rb'"([!#-\[\]-~]{1,255})"')
 _DEEPER: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 
 _write: Final = writer(PaymentLinkSessionRequest)
-_read: Final = reader(PaymentLinkSession, _WHAT)
+_read: Final = reader(PaymentLinkSession, _WHAT, ours=("call", "unread"))
 
 
 def dump(request: PaymentLinkSessionRequest) -> bytes:
