@@ -13,6 +13,7 @@ from typing import Any
 
 from .server import Emulator
 from .state.persistence import StateError
+from .webhooks.published import ASSUMPTIONS
 
 _PROG = "python -m frame_async.emulator"
 
@@ -175,6 +176,14 @@ def _add_webhooks(add: Callable[..., Any]) -> None:
         metavar="SECRET",
         help="sign what goes there with this secret, which is the emulator's and not one of "
         "Frame's; without it each address gets one by chance, which is shown at the start",
+    )
+    add(
+        "--assume",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"assume of events more than Frame publishes; several times if need be: "
+        f"{', '.join(ASSUMPTIONS)}",
     )
     add(
         "--allow-webhooks-to",

@@ -19,6 +19,7 @@ from .faults.latency import Setting, parse_latency
 from .faults.rules import Fault, Faults
 from .listening import Listening, lengthen_queues, url_of
 from .options import (
+    assumptions,
     delays,
     endpoints,
     file_or_none,
@@ -42,6 +43,7 @@ from .state.persistence import Persistence
 from .state.randomness import Randomness, Seed
 from .state.sessions import Session, Sessions
 from .state.windows import Usage, Windows
+from .webhooks.published import created_data
 from .webhooks.sending import BACKOFF, Webhooks
 from .webhooks.targets import Targets
 
@@ -93,6 +95,9 @@ class Emulator:
     """Endpoints to register: an address each, or an address and its secret."""
     allow_webhooks_to: frozenset[str] = field(default=frozenset(), converter=host_names, repr=False)
     """Names of hosts that webhooks may go to although they are not this machine."""
+    assume: frozenset[str] = field(default=frozenset(), converter=assumptions)
+    """What is assumed of events beyond what Frame publishes: ``"reference-in-metadata"``,
+    ``"client-reference-id-in-transfer"``, ``"session-events"``."""
     webhook_backoff: Sequence[float] = field(
         default=BACKOFF, converter=seconds, validator=delays, repr=False
     )
@@ -311,6 +316,7 @@ class Emulator:
             latency=parse_latency(self.latency),
             idempotency=Idempotency(self.session_limit) if self.idempotency else None,
             faults=Faults(randomness.faults),
+            assumed=self.assume,
         )
 
     def _make_app(self) -> App:
@@ -352,13 +358,14 @@ class Emulator:
             clock=self._state.clock,
             bank_delay=self.bank_delay,
             announce=self._webhooks.emit,
+            assumed=self.assume,
         )
 
     def _announce(self, session: Session) -> None:
         if self._webhooks.wanted:  # most often there is nobody to tell
             url = self._page_url(session.id)
-            shown = session.as_json(self._state.clock())
-            self._webhooks.emit("payment_link.created", {**shown, "url": url})
+            data = created_data(session, self._state.clock(), url, self.assume)
+            self._webhooks.emit("payment_link.created", data)
 
     def _page_url(self, session_id: str) -> str:
         return f"{self.base_url}{PREFIX}{session_id}"
