@@ -1,7 +1,7 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
@@ -116,6 +116,8 @@ class Emulator:
     time, which is checked. Made with mode 0600 if it is not there."""
     allow_remote: bool = field(default=False, validator=on_or_off)
     """Whether `host` may be an address that others can reach."""
+    on_request: Callable[[LedgerEntry], object] | None = field(default=None, repr=False)
+    """Is called with each new entry of the ledger, for a log of requests."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
@@ -174,6 +176,11 @@ class Emulator:
     def webhooks(self) -> Webhooks:
         """The endpoints and the deliveries; register an endpoint here at any time."""
         return self._webhooks
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many requests came and how many sessions were made, those that are gone too."""
+        return self._state.ledger.count, self._state.sessions.count
 
     def created(self, reference: str | None = None) -> tuple[str, ...]:
         """Return the ids of all sessions kept, or of those with one ``client_reference_id``.
@@ -335,6 +342,7 @@ class Emulator:
             host=self.host,
             allow_remote=self.allow_remote,
             state=state,
+            on_request=self.on_request,
         )
 
     def _make_creation(self) -> Creation:
