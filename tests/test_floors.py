@@ -61,7 +61,7 @@ THIRD_PARTIES = {
     "redis": {"stores"},
     "psycopg": {"stores"},
     "psycopg_pool": {"stores"},
-    "click": {"cli"},
+    "click": {"cli", "emulator/command.py"},
     "rich": {"cli"},
     "pytest": {"testing/plugin.py"},
     "starlette": {"integrations/starlette.py", "integrations/fastapi.py"},

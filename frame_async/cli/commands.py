@@ -202,17 +202,27 @@ def _refuse_unused() -> None:
             )
 
 
-@cli.command(
-    short_help="Run the local stand-in for the Frame API.",
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def emulator(arguments: tuple[str, ...]) -> None:
-    """Run the local stand-in for the Frame API; see `frame-async emulator --help`."""
-    from frame_async.emulator.__main__ import main
+class _Emulator(click.Command):
+    """The emulator's command, which is loaded when more than its name is asked for."""
 
-    sys.exit(main(list(arguments), "frame-async emulator"))
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        from frame_async.emulator.command import emulator
+
+        return emulator.make_context(info_name, args, parent, **extra)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from frame_async.emulator.command import emulator
+
+        return emulator.get_params(ctx)
+
+
+cli.add_command(_Emulator("emulator", short_help="Run the local stand-in for the Frame API."))
 
 
 @cli.group()

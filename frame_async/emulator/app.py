@@ -18,6 +18,7 @@ from .api.hosts import require_own_host
 from .api.http import usual_response
 from .faults.wire import USUAL, finish
 from .state.emulator_state import EmulatorState
+from .state.ledger import LedgerEntry
 
 Handle: TypeAlias = Callable[[RequestContext], Awaitable[ApiAnswer]]
 """Decides the answer to one request; may raise `RefusedError`."""
@@ -47,6 +48,8 @@ class App:
     """Whether other machines may reach it."""
     state: EmulatorState
     """Clock, ledger, latency and the ids of requests."""
+    on_request: Callable[[LedgerEntry], object] | None = None
+    """Is called with each entry of the ledger."""
     _busy: set[asyncio.Transport] = field(init=False, factory=set[asyncio.Transport])
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -82,7 +85,10 @@ class App:
             context.latency = self.state.latency(self.state.randomness.latency)
         finally:
             ledger = self.state.ledger
-            ledger.append(context.entry(ledger.next_sequence()))
+            entry = context.entry(ledger.next_sequence())
+            ledger.append(entry)
+            if self.on_request is not None:
+                self.on_request(entry)
         return answer
 
     async def _answer(self, context: RequestContext) -> ApiAnswer:

@@ -1,7 +1,7 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from .faults.latency import Setting, parse_latency
 from .faults.rules import Fault, Faults
 from .listening import Listening, lengthen_queues, url_of
 from .options import (
+    assumptions,
     delays,
     endpoints,
     file_or_none,
@@ -42,6 +43,7 @@ from .state.persistence import Persistence
 from .state.randomness import Randomness, Seed
 from .state.sessions import Session, Sessions
 from .state.windows import Usage, Windows
+from .webhooks.published import created_data
 from .webhooks.sending import BACKOFF, Webhooks
 from .webhooks.targets import Targets
 
@@ -93,6 +95,9 @@ class Emulator:
     """Endpoints to register: an address each, or an address and its secret."""
     allow_webhooks_to: frozenset[str] = field(default=frozenset(), converter=host_names, repr=False)
     """Names of hosts that webhooks may go to although they are not this machine."""
+    assume: frozenset[str] = field(default=frozenset(), converter=assumptions)
+    """What is assumed of events beyond what Frame publishes: ``"reference-in-metadata"``,
+    ``"client-reference-id-in-transfer"``, ``"session-events"``."""
     webhook_backoff: Sequence[float] = field(
         default=BACKOFF, converter=seconds, validator=delays, repr=False
     )
@@ -111,6 +116,8 @@ class Emulator:
     time, which is checked. Made with mode 0600 if it is not there."""
     allow_remote: bool = field(default=False, validator=on_or_off)
     """Whether `host` may be an address that others can reach."""
+    on_request: Callable[[LedgerEntry], object] | None = field(default=None, repr=False)
+    """Is called with each new entry of the ledger, for a log of requests."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
@@ -169,6 +176,11 @@ class Emulator:
     def webhooks(self) -> Webhooks:
         """The endpoints and the deliveries; register an endpoint here at any time."""
         return self._webhooks
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many requests came and how many sessions were made, those that are gone too."""
+        return self._state.ledger.count, self._state.sessions.count
 
     def created(self, reference: str | None = None) -> tuple[str, ...]:
         """Return the ids of all sessions kept, or of those with one ``client_reference_id``.
@@ -311,6 +323,7 @@ class Emulator:
             latency=parse_latency(self.latency),
             idempotency=Idempotency(self.session_limit) if self.idempotency else None,
             faults=Faults(randomness.faults),
+            assumed=self.assume,
         )
 
     def _make_app(self) -> App:
@@ -329,6 +342,7 @@ class Emulator:
             host=self.host,
             allow_remote=self.allow_remote,
             state=state,
+            on_request=self.on_request,
         )
 
     def _make_creation(self) -> Creation:
@@ -352,13 +366,14 @@ class Emulator:
             clock=self._state.clock,
             bank_delay=self.bank_delay,
             announce=self._webhooks.emit,
+            assumed=self.assume,
         )
 
     def _announce(self, session: Session) -> None:
         if self._webhooks.wanted:  # most often there is nobody to tell
             url = self._page_url(session.id)
-            shown = session.as_json(self._state.clock())
-            self._webhooks.emit("payment_link.created", {**shown, "url": url})
+            data = created_data(session, self._state.clock(), url, self.assume)
+            self._webhooks.emit("payment_link.created", data)
 
     def _page_url(self, session_id: str) -> str:
         return f"{self.base_url}{PREFIX}{session_id}"

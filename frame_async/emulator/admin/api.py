@@ -86,7 +86,7 @@ class AdminApi:
         if request.path in pages.PAGES:
             if not is_page:
                 raise _not_allowed("GET, HEAD")
-            return pages.PAGES[request.path]()
+            return pages.PAGES[request.path](self.state)
         handle, names = _find(request.method, request.path.removeprefix(PREFIX))
         content = await handle(self, request, *names)
         return json_answer(200, content)

@@ -16,28 +16,28 @@ from typing import Any
 
 from frame_async.emulator.api.answers import ApiAnswer
 from frame_async.emulator.api.openapi import answer_document, document
+from frame_async.emulator.state.emulator_state import EmulatorState
 
 _FOLDER = files("frame_async.emulator.admin").joinpath("assets")
 
 
 @cache
-def dashboard() -> ApiAnswer:
-    """Answer with the dashboard."""
+def _dashboard() -> ApiAnswer:
     return _page(_asset("dashboard.html"), "dashboard.css", "dashboard.js")
 
 
 @cache
-def documentation() -> ApiAnswer:
-    """Answer with the API's document as a page."""
-    return _page(_asset("docs.html").replace("{{ document }}", document_html()), "docs.css", "")
+def _documentation(assumed: frozenset[str]) -> ApiAnswer:
+    html = _asset("docs.html").replace("{{ document }}", "".join(_parts(document(assumed))))
+    return _page(html, "docs.css", "")
 
 
-PAGES: Mapping[str, Callable[[], ApiAnswer]] = {
-    "/": dashboard,
-    "/docs": documentation,
-    "/openapi.json": answer_document,
+PAGES: Mapping[str, Callable[[EmulatorState], ApiAnswer]] = {
+    "/": lambda _: _dashboard(),
+    "/docs": lambda state: _documentation(state.assumed),
+    "/openapi.json": lambda state: answer_document(state.assumed),
 }
-"""What answers each page's path."""
+"""What answers each page's path: the dashboard, the API's document as a page, and as JSON."""
 
 
 def _page(html: str, style: str, script: str) -> ApiAnswer:
@@ -64,13 +64,8 @@ def _digest(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def document_html() -> str:
-    """Return the document's content as HTML."""
-    return "".join(_parts())
-
-
-def _parts() -> Iterator[str]:
-    whole = document()
+def _parts(whole: Mapping[str, Any]) -> Iterator[str]:
+    """Give the document's content as HTML."""
     yield f"<p>{_prose(whole['info']['description'])}</p>"
     for path, methods in whole["paths"].items():
         for method, operation in methods.items():

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from frame_async.emulator.state.sessions import DAY
+from frame_async.emulator.webhooks.published import ASSUMPTIONS
 
 from .answers import ApiAnswer, json_answer
 from .validation import FIELDS, REQUIRED, schemas_of
@@ -107,20 +108,25 @@ _REFUSALS: Mapping[str, str] = {
 }
 
 
-def answer_document() -> ApiAnswer:
+@cache
+def answer_document(assumed: frozenset[str]) -> ApiAnswer:
     """Answer with the document."""
-    return _answer()
+    return json_answer(200, document(assumed))
 
 
 @cache
-def document() -> Mapping[str, Any]:
-    """Return the document."""
+def document(assumed: frozenset[str]) -> Mapping[str, Any]:
+    """Return the document; `assumed` has the names of what is assumed of events."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Frame Payments: payment link sessions",
             "version": "1",
-            "description": _ABOUT,
+            "description": f"{_ABOUT} {_about_events(assumed)}",
+            "x-assumptions": [
+                {"name": name, "about": about, "assumed": name in assumed}
+                for name, about in ASSUMPTIONS.items()
+            ],
         },
         "servers": [{"url": "/", "description": "This emulator"}],
         "security": [{"key": []}],
@@ -143,9 +149,11 @@ def document() -> Mapping[str, Any]:
     }
 
 
-@cache
-def _answer() -> ApiAnswer:
-    return json_answer(200, document())
+def _about_events(assumed: frozenset[str]) -> str:
+    if not assumed:
+        return "Webhooks carry what Frame publishes of them; nothing is assumed beyond that."
+    said = "; ".join(f"`{name}`: {ASSUMPTIONS[name]}" for name in ASSUMPTIONS if name in assumed)
+    return f"Assumed of webhooks beyond what Frame publishes: {said}."
 
 
 def _operation() -> dict[str, Any]:
