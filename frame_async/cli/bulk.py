@@ -32,9 +32,7 @@ from frame_async.cli.bulk_screen import Screen, watch
 from frame_async.cli.guard import guarded
 from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
-from frame_async.emulator import Emulator
 from frame_async.errors import FrameError, StoreError
-from frame_async.fleet.runs import FleetRun, queue_of
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.dispositions import ExitStatus
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
@@ -92,6 +90,7 @@ def _run(command: Command, screen: Screen) -> int:
 
 def _enqueue(command: Command, source: Input, client: FrameClient | None, screen: Screen) -> int:
     from frame_async.cli.fleet_enqueue import enqueue
+    from frame_async.fleet.runs import FleetRun, queue_of
 
     run = None
     if client is not None:
@@ -273,6 +272,8 @@ async def _frame(command: Command, state: RunState) -> AsyncGenerator[FrameClien
         async with _client(command, state) as client:
             yield client
         return
+    from frame_async.emulator import Emulator
+
     limit = SANDBOX.requests if command.limit is None else command.limit or None
     async with (
         Emulator(limit=limit, ledger_limit=1_000, session_limit=10_000) as emulator,

@@ -62,7 +62,7 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
 @click.option(
     "--format",
     "input_format",
-    type=click.Choice(["csv", "jsonl", "parquet"]),
+    type=click.Choice(["csv", "jsonl", "parquet", "xlsx"]),
     help="Format of ORDERS, if its name doesn't tell.",
 )
 @click.option(
@@ -84,6 +84,9 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     show_default=True,
     callback=options.character,
     help="What may be around the cells of CSV; none for nothing.",
+)
+@click.option(
+    "--sheet", default="", help="Which sheet of a workbook (.xlsx). [default: the first shown]"
 )
 @options.output_format
 @click.option(
