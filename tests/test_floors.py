@@ -63,6 +63,7 @@ THIRD_PARTIES = {
     "psycopg_pool": {"stores"},
     "click": {"cli"},
     "rich": {"cli"},
+    "segno": {"cli"},
     "pytest": {"testing/plugin.py"},
     "starlette": {"integrations/starlette.py", "integrations/fastapi.py"},
     "fastapi": {"integrations/fastapi.py"},

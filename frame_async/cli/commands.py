@@ -9,6 +9,7 @@ import click
 
 from frame_async._version import __version__
 from frame_async.cli import options
+from frame_async.cli.create_command import create
 from frame_async.cli.fleet_commands import bulk_status, worker
 
 
@@ -29,6 +30,7 @@ def cli() -> None:
     """Create Frame Payments payment link sessions."""
 
 
+cli.add_command(create)
 cli.add_command(bulk_status)
 cli.add_command(worker)
 
