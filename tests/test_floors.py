@@ -49,6 +49,7 @@ THIRD_PARTIES = {
         "engine/sessions.py",
         "engine/endings.py",
         "webhooks/listen.py",
+        "webhooks/send.py",
         "integrations/aiohttp_web.py",
         "testing/mocks.py",
         "testing/responses.py",

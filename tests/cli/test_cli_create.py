@@ -180,9 +180,11 @@ def test_a_session_of_the_wrong_mode() -> None:
     with HTTPServer(("127.0.0.1", 0), Sandbox) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        here = {"FRAME_API_BASE_URL": f"http://127.0.0.1:{server.server_port}"}
+        here = f"http://127.0.0.1:{server.server_port}"
         status, out, err = create(
-            *("--product", "p", "--mode", "live", "--open", "--qr"), FRAME_SECRET_KEY="rk_1", **here
+            *("--product", "p", "--mode", "live", "--open", "--qr"),
+            FRAME_SECRET_KEY="rk_1",
+            FRAME_API_BASE_URL=here,
         )
         thread.join()
     assert (status, out.splitlines()[0]) == (4, "session    ses_1")
