@@ -4,7 +4,7 @@ import asyncio
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from attrs import frozen
 from rich.console import Console
@@ -142,12 +142,12 @@ def _event(send: Send) -> dict[str, Any]:
     event = example_event(send.kind, send.reference)
     for path, text in parse_pairs("--set", send.sets).items():
         *above, last = path.split(".")
-        place = event
+        place: dict[str, Any] = event
         for name in above:
-            below = place.setdefault(name, {})
+            below: Any = place.setdefault(name, {})
             if not isinstance(below, dict):
                 raise ValidationError("invalid event", [_no_object(path, name)])
-            place = below
+            place = cast("dict[str, Any]", below)
         place[last] = _value(text)
     return event
 

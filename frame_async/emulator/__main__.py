@@ -133,6 +133,14 @@ def _add_address(add: Callable[..., Any]) -> None:
         action="store_true",
         help="let --host be an address that other machines can reach",
     )
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        dest="allow_hosts",
+        metavar="NAME",
+        help="answer to this name too, such as emulator.internal; several times if need be",
+    )
 
 
 def _add_behaviour(add: Callable[..., Any]) -> None:

@@ -1,5 +1,6 @@
 """Checks for the emulator's options."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 from math import inf, isfinite
@@ -112,6 +113,19 @@ def host_names(value: Iterable[str]) -> frozenset[str]:
     if isinstance(value, str):
         raise TypeError("allow_webhooks_to must be a set of host names")
     return frozenset(name.lower() for name in value)
+
+
+def own_names(value: Iterable[str]) -> frozenset[str]:
+    """Take names that the emulator is called by: no URL, no port."""
+    if isinstance(value, str):
+        raise TypeError("allow_hosts must be a set of host names")
+    names = frozenset(name.lower().removesuffix(".") for name in value)
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise ValueError("allow_hosts must be names of hosts, such as emulator.internal")
+    return names
+
+
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 def loopback_or_allowed(emulator: Any, attribute: "Attribute[Any]", value: object) -> None:

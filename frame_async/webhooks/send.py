@@ -14,7 +14,7 @@ from frame_async.serialization import dump_json
 ANSWER_WITHIN: Final = 30.0
 """Seconds that the receiver has for its answer; Frame itself may not wait that long."""
 
-_TRANSFER: Final = {
+_TRANSFER: Final[Mapping[str, Any]] = {
     "amount": 1900,
     "currency": "usd",
     "charge_intent": "ci_1",
@@ -24,8 +24,8 @@ _TRANSFER: Final = {
     "reference": None,
     "failure_reason": None,
 }
-_LINK: Final = {"name": "Payment link", "status": "active", "link_id": "link_1"}
-_INTENT: Final = {"amount": 1900, "currency": "usd", "metadata": {}}
+_LINK: Final[Mapping[str, Any]] = {"name": "Payment link", "status": "active", "link_id": "link_1"}
+_INTENT: Final[Mapping[str, Any]] = {"amount": 1900, "currency": "usd", "metadata": {}}
 _DATA: Final[Mapping[str, Mapping[str, Any]]] = {
     "transfer": _TRANSFER,
     "payment_link": _LINK,
