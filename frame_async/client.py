@@ -4,7 +4,7 @@ import os
 import random
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -23,15 +23,18 @@ from frame_async.engine.sessions import HttpSettings
 from frame_async.engine.unlimited import Unlimited
 from frame_async.errors import ConfigurationError
 from frame_async.observers import CREATE_SESSION, Observer
-from frame_async.protocol.addresses import check_headers, find_proxy
+from frame_async.protocol.addresses import (
+    check_headers,
+    find_base_url,
+    find_http_hosts,
+    find_proxy,
+)
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
-    BASE_URL_VARIABLE,
-    DEFAULT_BASE_URL,
     KEY_VARIABLE,
     Mode,
     check_api_key,
-    normal_base_url,
+    require_sandbox,
 )
 from frame_async.protocol.retry import RetryBudget, RetryPolicy, check_retry
 from frame_async.protocol.window import ENDPOINTS, LIVE, SANDBOX, RateLimit
@@ -54,7 +57,7 @@ class FrameClient:
         api_key: secret key; by default, ``FRAME_SECRET_KEY`` from the environment.
         base_url: with or without a trailing ``/v1``; by default ``FRAME_API_BASE_URL``
             from the environment, else Frame's production host. Plain HTTP is accepted
-            for loopback only.
+            for loopback, and for ``allow_http_to``.
         timeout: seconds that one call may take in all: waiting, attempts, sleeps.
         attempt_timeout: seconds that one attempt may take, at most.
         connect_timeout: seconds that opening one connection may take, at most.
@@ -89,6 +92,9 @@ class FrameClient:
         rate_limits: rate windows of other endpoints, such as
             ``{"POST /v1/charge_intents": RateLimit(3000)}``, with ``{id}`` for ids; by default
             what Frame publishes for each (Frame rate limits page).
+        allow_http_to: hosts beyond loopback to which plain HTTP is accepted, with sandbox keys
+            only: an emulator in another container, ``("emulator",)``. By default
+            ``FRAME_ALLOW_HTTP_TO`` from the environment, separated by commas.
 
     Raises:
         ConfigurationError: an argument or environment variable can't be used. The
@@ -117,6 +123,7 @@ class FrameClient:
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         rate_limits: Mapping[str, RateLimit | None] | None = None,
+        allow_http_to: Collection[str] | None = None,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
         secret, api_key = Secret(api_key), None
@@ -125,7 +132,9 @@ class FrameClient:
         own_headers, headers = Secret[Any](headers), None
         store_url, store = _boxed(store)
         key, self._mode = _key(secret)
-        self._base_url = _base_url(address)
+        http_to = find_http_hosts(allow_http_to)
+        self._base_url = find_base_url(address, http_to)
+        require_sandbox(self._base_url, self._mode)
         _check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
         _check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
         _check_limit(max_in_flight)
@@ -178,7 +187,7 @@ class FrameClient:
             ),
             api_key=key,
         )
-        self._payment_link_sessions = PaymentLinkSessions(engine, timeout, policy)
+        self._payment_link_sessions = PaymentLinkSessions(engine, timeout, policy, http_to)
         self._engine, self._clock = engine, clock
         self._limits = check_limits(rate_limits, limit, self._mode)
         self._engines: dict[str, Engine] = {}
@@ -372,15 +381,6 @@ def _check_on_store_error(given: object) -> str:
     if given not in ("raise", "proceed"):
         raise ConfigurationError('on_store_error must be "raise" or "proceed"')
     return str(given)
-
-
-def _base_url(given: Secret[str | None]) -> str:
-    """The address, checked; what is refused may hold a password, hence the box."""
-    if given.reveal() is not None:
-        return normal_base_url(given.reveal())
-    if os.environ.get(BASE_URL_VARIABLE) == "":
-        raise ConfigurationError(f"{BASE_URL_VARIABLE} is set but empty; give it a URL or unset it")
-    return normal_base_url(os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL), BASE_URL_VARIABLE)
 
 
 def _check_seconds(**values: object) -> None:

@@ -42,8 +42,8 @@ class App:
     """Answers what is at the paths that `is_admin_path` names, outside of the ledger."""
     is_admin_path: Callable[[str], bool]
     """Tells whether a path is none of the API's."""
-    host: str
-    """Where it was told to listen."""
+    own_hosts: frozenset[str]
+    """The names that it answers to, beside those of this machine."""
     allow_remote: bool
     """Whether other machines may reach it."""
     state: EmulatorState
@@ -93,7 +93,7 @@ class App:
 
     async def _answer(self, context: RequestContext) -> ApiAnswer:
         try:
-            require_own_host(context.request, self.host, remote=self.allow_remote)
+            require_own_host(context.request, self.own_hosts, remote=self.allow_remote)
             return await self._route(context.request)(context)
         except RefusedError as refused:
             return refused.answer

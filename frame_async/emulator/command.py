@@ -84,6 +84,13 @@ _memory = partial(click.option, cls=_Option, heading="What it keeps and says")
     is_flag=True,
     help="Let --host be an address that other machines can reach.",
 )
+@_address(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer to this name too, such as emulator.internal. May be repeated.",
+)
 @_behaviour(
     "--limit",
     default="50",

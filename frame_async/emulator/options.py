@@ -1,5 +1,6 @@
 """Checks for the emulator's options."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -134,6 +135,19 @@ def assumptions(value: Iterable[str]) -> frozenset[str]:
 def _meant(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, known, n=3, cutoff=0.4)
     return f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+
+
+def own_names(value: Iterable[str]) -> frozenset[str]:
+    """Take names that the emulator is called by: no URL, no port."""
+    if isinstance(value, str):
+        raise TypeError("allow_hosts must be a set of host names")
+    names = frozenset(name.lower().removesuffix(".") for name in value)
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise ValueError("allow_hosts must be names of hosts, such as emulator.internal")
+    return names
+
+
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 def loopback_or_allowed(emulator: Any, attribute: "Attribute[Any]", value: object) -> None:

@@ -30,6 +30,7 @@ from .options import (
     not_negative,
     on_or_off,
     or_none,
+    own_names,
     positive,
     seconds,
     whole,
@@ -118,6 +119,9 @@ class Emulator:
     """Whether `host` may be an address that others can reach."""
     on_request: Callable[[LedgerEntry], object] | None = field(default=None, repr=False)
     """Is called with each new entry of the ledger, for a log of requests."""
+    allow_hosts: frozenset[str] = field(default=frozenset(), converter=own_names, repr=False)
+    """Further names that it is called by, such as ``emulator.internal``: requests with another
+    name in ``Host`` are refused. Names of containers, without a dot, need `allow_remote` alone."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
@@ -157,6 +161,11 @@ class Emulator:
             RuntimeError: It is not running.
         """
         return self._running().url
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """The names that it answers to, beside those of this machine."""
+        return self.allow_hosts | {self.host.lower()}
 
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
@@ -339,7 +348,7 @@ class Emulator:
             },
             admin=AdminApi(state, self),
             is_admin_path=is_admin_path,
-            host=self.host,
+            own_hosts=self.own_hosts,
             allow_remote=self.allow_remote,
             state=state,
             on_request=self.on_request,

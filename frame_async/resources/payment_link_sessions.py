@@ -1,7 +1,8 @@
 """Payment link sessions: ``POST /v1/payment_link_sessions``, once or many times."""
 
 import logging
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncIterable, Collection, Iterable, Iterator
+from functools import partial
 from typing import Any, Final, Literal, Unpack, overload
 
 from attrs import evolve, fields
@@ -39,11 +40,12 @@ Inputs = (
 _logger = logging.getLogger("frame_async")
 
 
-def load(body: bytes, call: Call) -> PaymentLinkSession:
+def load(body: bytes, call: Call, http_to: Collection[str] = ()) -> PaymentLinkSession:
     """The session in an answer.
 
     What can't be read of it is logged once: the paths of the fields, never a value. An address
-    that isn't an https page is withheld from payers, and stands nowhere in the session.
+    that isn't an https page is withheld from payers, and stands nowhere in the session; plain
+    HTTP is for this machine and the hosts in `http_to`.
 
     Raises:
         UnreadableError: there is none in it.
@@ -56,7 +58,7 @@ def load(body: bytes, call: Call) -> PaymentLinkSession:
             clean(session.id),
             ", ".join(session.unread),
         )
-    if session.url is None or is_safe_page(session.url):
+    if session.url is None or is_safe_page(session.url, http_to):
         return session
     _logger.warning(
         "%s: the address of session %s is not an https page and was withheld",
@@ -112,7 +114,14 @@ CREATE: Final = Operation[PaymentLinkSessionRequest, PaymentLinkSession](
 class PaymentLinkSessions:
     """Creates payment link sessions; reached as ``client.payment_link_sessions``."""
 
-    def __init__(self, engine: Engine, timeout: float, policy: RetryPolicy) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        timeout: float,
+        policy: RetryPolicy,
+        http_to: Collection[str] = (),
+    ) -> None:
+        self._operation = evolve(CREATE, load=partial(load, http_to=http_to)) if http_to else CREATE
         self._engine = engine
         self._timeout = timeout
         self._policy = policy
@@ -184,7 +193,7 @@ class PaymentLinkSessions:
             del request  # whatever it is: a traceback shows local variables
             request = request_of(given, fields)
         options = self._options(timeout, retry, lane, idempotency_key)
-        return await self._engine.run(CREATE, request, options)
+        return await self._engine.run(self._operation, request, options)
 
     def create_many(
         self,
@@ -233,7 +242,7 @@ class PaymentLinkSessions:
         async def create(item: BulkItem[Any]) -> PaymentLinkSession:
             check_request(Secret(item.request))
             key = None if item.idempotency_key is None else check_key(item.idempotency_key)
-            return await self._engine.run(CREATE, item.request, evolve(options, key=key))
+            return await self._engine.run(self._operation, item.request, evolve(options, key=key))
 
         return BulkResults(
             CallPool(
