@@ -14,6 +14,7 @@ from attrs import define, field
 
 from .api.answers import ApiAnswer, RefusedError, bad_request
 from .api.context import RequestContext
+from .api.envelopes import enveloped
 from .api.hosts import require_own_host
 from .api.http import usual_response
 from .faults.wire import USUAL, finish
@@ -94,9 +95,10 @@ class App:
     async def _answer(self, context: RequestContext) -> ApiAnswer:
         try:
             require_own_host(context.request, self.own_hosts, remote=self.allow_remote)
-            return await self._route(context.request)(context)
+            answer = await self._route(context.request)(context)
         except RefusedError as refused:
-            return refused.answer
+            answer = refused.answer
+        return enveloped(answer, self.state.envelope)
 
     def _route(self, request: web.BaseRequest) -> Handle:
         methods = self.routes.get(request.path) or self._family(request.path)

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from .access_log import LOGS
+from .api.envelopes import ENVELOPES
 from .server import Emulator
 from .state.persistence import StateError
 from .webhooks.published import ASSUMPTIONS
@@ -118,6 +119,12 @@ _memory = partial(click.option, cls=_Option, heading="What it keeps and says")
     callback=_latency,
     help="Hold each answer back: seconds, 'lognormal(median=180ms, p99=900ms)', "
     "'uniform(1ms, 5ms)', 'constant(20ms)', or a file of measured milliseconds, one a line.",
+)
+@_behaviour(
+    "--envelope",
+    type=click.Choice(ENVELOPES),
+    default="standard",
+    help="What errors come in; Frame's clients read different ones.",
 )
 @_behaviour("--seed", metavar="SEED", help="Make ids, latencies and faults repeatable.")
 @_events(
@@ -238,11 +245,19 @@ async def _serve(made: Emulator, secret_from: str) -> None:
     loop = asyncio.get_running_loop()
     with _on_signals(lambda: loop.call_soon_threadsafe(stop.set)):
         async with made:
-            sys.stdout.writelines(f"{line}\n" for line in _greeting(made, secret_from))
-            sys.stdout.flush()
+            _say(*_greeting(made, secret_from))
             await stop.wait()
         requests, sessions = made.counts
-        sys.stdout.write(f"Frame emulator stopped: {requests} requests, {sessions} sessions\n")
+        _say(f"Frame emulator stopped: {requests} requests, {sessions} sessions")
+
+
+def _say(*lines: str) -> None:
+    """Print lines, if anybody reads them still: a closed pipe is no reason to fail."""
+    try:
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _greeting(made: Emulator, secret_from: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 from attrs import Attribute
 
 from .api import checks
+from .api.envelopes import ENVELOPES
 from .faults.latency import parse_latency
 from .webhooks.published import ASSUMPTIONS
 
@@ -130,6 +131,14 @@ def assumptions(value: Iterable[str]) -> frozenset[str]:
     for name in sorted(set(names) - set(ASSUMPTIONS)):
         raise ValueError(f"assume has no {name!r}: {_meant(name, ASSUMPTIONS)}")
     return frozenset(names)
+
+
+def envelope(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for the name of an envelope."""
+    if not isinstance(value, str):
+        raise TypeError(f"{attribute.name} must be a name")
+    if value not in ENVELOPES:
+        raise ValueError(f"{attribute.name} has no {value!r}: {_meant(value, ENVELOPES)}")
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ from .options import (
     assumptions,
     delays,
     endpoints,
+    envelope,
     file_or_none,
     filled,
     host_names,
@@ -81,6 +82,9 @@ class Emulator:
     """Whether refused requests take a place in the window. Frame does not say."""
     idempotency: bool = field(default=False, validator=on_or_off)
     """Whether ``Idempotency-Key`` is heeded, as the IETF draft has it. Frame V1 ignores it."""
+    envelope: str = field(default="standard", validator=envelope)
+    """What errors come in: ``"standard"``, or what Frame's clients read otherwise,
+    ``"cli"``, ``"node"``, ``"php"``, ``"ruby"``, or plain ``"text"``."""
     latency: Setting = field(default=0.0, validator=latency_setting)
     """By how much each answer is held back: seconds, a distribution such as
     ``"lognormal(median=180ms, p99=900ms)"``, ``"uniform(1ms, 5ms)"`` or ``"constant(20ms)"``,
@@ -165,7 +169,7 @@ class Emulator:
     @property
     def own_hosts(self) -> frozenset[str]:
         """The names that it answers to, beside those of this machine."""
-        return self.allow_hosts | {self.host.lower()}
+        return self.allow_hosts | {str(self.host).lower()}  # not checked yet when it is made
 
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
@@ -267,7 +271,7 @@ class Emulator:
         """
         if self._listening is not None:
             raise RuntimeError("the emulator is running already")
-        acceptor = Acceptor(self._app.handle)
+        acceptor = Acceptor(self._app.handle, self.envelope)
         host = "127.0.0.1" if self.host == "localhost" else self.host
         loop = asyncio.get_running_loop()
         if self._persistence is not None:
@@ -333,6 +337,7 @@ class Emulator:
             idempotency=Idempotency(self.session_limit) if self.idempotency else None,
             faults=Faults(randomness.faults),
             assumed=self.assume,
+            envelope=self.envelope,
         )
 
     def _make_app(self) -> App:

@@ -14,7 +14,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from frame_async.emulator.api.answers import ApiAnswer
+from frame_async.emulator.api.answers import ApiAnswer, Problems, error_answer
+from frame_async.emulator.api.envelopes import enveloped
 from frame_async.emulator.api.openapi import answer_document, document
 from frame_async.emulator.state.emulator_state import EmulatorState
 
@@ -27,15 +28,16 @@ def _dashboard() -> ApiAnswer:
 
 
 @cache
-def _documentation(assumed: frozenset[str]) -> ApiAnswer:
-    html = _asset("docs.html").replace("{{ document }}", "".join(_parts(document(assumed))))
+def _documentation(assumed: frozenset[str], envelope: str) -> ApiAnswer:
+    content = "".join(_parts(document(assumed, envelope), envelope))
+    html = _asset("docs.html").replace("{{ document }}", content)
     return _page(html, "docs.css", "")
 
 
 PAGES: Mapping[str, Callable[[EmulatorState], ApiAnswer]] = {
     "/": lambda _: _dashboard(),
-    "/docs": lambda state: _documentation(state.assumed),
-    "/openapi.json": lambda state: answer_document(state.assumed),
+    "/docs": lambda state: _documentation(state.assumed, state.envelope),
+    "/openapi.json": lambda state: answer_document(state.assumed, state.envelope),
 }
 """What answers each page's path: the dashboard, the API's document as a page, and as JSON."""
 
@@ -64,12 +66,13 @@ def _digest(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def _parts(whole: Mapping[str, Any]) -> Iterator[str]:
+def _parts(whole: Mapping[str, Any], envelope: str) -> Iterator[str]:
     """Give the document's content as HTML."""
     yield f"<p>{_prose(whole['info']['description'])}</p>"
     for path, methods in whole["paths"].items():
         for method, operation in methods.items():
             yield from _operation(path, method, operation, whole["components"]["schemas"])
+    yield from _error(envelope)
 
 
 def _operation(
@@ -99,17 +102,19 @@ def _operation(
     yield from _answers(operation["responses"])
     yield '<h3 id="session">The session</h3>'
     yield _fields({**schemas["PaymentLinkSession"], "required": []}, "Fields of a session")
+
+
+def _error(envelope: str) -> Iterator[str]:
+    """Show a refusal as it is answered."""
+    problems: Problems = {"line_items": {"0": {"product": ["must be filled"]}}}
+    said = "The payment link session is not valid."
+    answer = enveloped(error_answer(422, "validation_error", said, problems), envelope)
     yield '<h3 id="errors">Errors</h3>'
-    yield "<p>Every refusal has the same form:</p>"
-    yield _code(
-        {
-            "error": {
-                "type": "validation_error",
-                "message": "The payment link session is not valid.",
-                "errors": {"line_items": {"0": {"product": ["must be filled"]}}},
-            }
-        }
-    )
+    yield f"<p>Every refusal has the same form, the <code>{escape(envelope)}</code> envelope:</p>"
+    if envelope == "text":
+        yield f'<pre tabindex="0"><code>{escape(answer.body.decode())}</code></pre>'
+    else:
+        yield _code(json.loads(answer.body))
 
 
 def _answers(responses: Mapping[str, Any]) -> Iterator[str]:

@@ -139,6 +139,7 @@ def _request(entry: LedgerEntry) -> dict[str, Any]:
 def _settings(state: EmulatorState) -> dict[str, Any]:
     return {
         "assumed": [name for name in ASSUMPTIONS if name in state.assumed],
+        "envelope": state.envelope,
         "latency": str(state.latency),
         "idempotency": state.idempotency is not None,
         "seed": state.randomness.seed,

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of the one call there is, made from the rules that judge it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -79,21 +79,35 @@ _PROBLEMS = {
     ],
 }
 
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["type", "message"],
-            "properties": {
-                "type": {"type": "string"},
-                "message": {"type": "string"},
-                "errors": {"$ref": "#/components/schemas/Problems"},
-            },
-        }
-    },
+_STRING = {"type": "string"}
+
+
+def _object(required: Sequence[str], **properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+_ERRORS: Mapping[str, Any] = {
+    "standard": _object(
+        ["error", "error_details"],
+        error=_STRING,
+        error_details=_object(["message"], message=_STRING)
+        | {"additionalProperties": {"$ref": "#/components/schemas/Problems"}},
+    ),
+    "cli": _object(
+        ["error"],
+        error=_object(
+            ["type", "message"],
+            type=_STRING,
+            message=_STRING,
+            errors={"$ref": "#/components/schemas/Problems"},
+        ),
+    ),
+    "node": _object(["code", "message"], code=_STRING, message=_STRING),
+    "php": _object(["error"], error=_object(["message", "code"], message=_STRING, code=_STRING)),
+    "ruby": _object(["error"], error=_STRING),
+    "text": _STRING,
 }
+"""Errors by the name of their envelope."""
 
 _REFUSALS: Mapping[str, str] = {
     "400": "The body is no JSON object, or the request no proper HTTP.",
@@ -102,21 +116,22 @@ _REFUSALS: Mapping[str, str] = {
     "409": "A request with this Idempotency-Key is still in progress (only with idempotency on).",
     "413": "The body is larger than 1 MiB.",
     "415": "The body is not sent as application/json, or compressed.",
-    "422": "The body breaks a rule: `errors` has every problem, by field.",
+    "422": "The body breaks a rule: the answer has every problem, by field.",
     "429": "More requests in the rolling window than this key may make.",
     "500": "The emulator failed, or a fault was asked for.",
 }
 
 
 @cache
-def answer_document(assumed: frozenset[str]) -> ApiAnswer:
+def answer_document(assumed: frozenset[str], envelope: str) -> ApiAnswer:
     """Answer with the document."""
-    return json_answer(200, document(assumed))
+    return json_answer(200, document(assumed, envelope))
 
 
 @cache
-def document(assumed: frozenset[str]) -> Mapping[str, Any]:
+def document(assumed: frozenset[str], envelope: str) -> Mapping[str, Any]:
     """Return the document; `assumed` has the names of what is assumed of events."""
+    media_type = "text/plain" if envelope == "text" else "application/json"
     return {
         "openapi": "3.1.0",
         "info": {
@@ -130,7 +145,7 @@ def document(assumed: frozenset[str]) -> Mapping[str, Any]:
         },
         "servers": [{"url": "/", "description": "This emulator"}],
         "security": [{"key": []}],
-        "paths": {_PATH: {"post": _operation()}},
+        "paths": {_PATH: {"post": _operation(media_type)}},
         "components": {
             "securitySchemes": {
                 "key": {
@@ -143,7 +158,7 @@ def document(assumed: frozenset[str]) -> Mapping[str, Any]:
                 "PaymentLinkSessionRequest": _request(),
                 "PaymentLinkSession": {**_SESSION, "required": list(_SESSION["properties"])},
                 "Problems": _PROBLEMS,
-                "Error": _ERROR,
+                "Error": _ERRORS[envelope],
             },
         },
     }
@@ -156,7 +171,7 @@ def _about_events(assumed: frozenset[str]) -> str:
     return f"Assumed of webhooks beyond what Frame publishes: {said}."
 
 
-def _operation() -> dict[str, Any]:
+def _operation(media_type: str) -> dict[str, Any]:
     return {
         "operationId": "createPaymentLinkSession",
         "summary": "Create a payment link session",
@@ -181,7 +196,10 @@ def _operation() -> dict[str, Any]:
                 }
             },
         },
-        "responses": {"201": _created(), **{code: _refusal(code) for code in _REFUSALS}},
+        "responses": {
+            "201": _created(),
+            **{code: _refusal(code, media_type) for code in _REFUSALS},
+        },
     }
 
 
@@ -218,7 +236,7 @@ def _created() -> dict[str, Any]:
     }
 
 
-def _refusal(code: str) -> dict[str, Any]:
+def _refusal(code: str, media_type: str) -> dict[str, Any]:
     headers = {"X-Request-Id": _header("Names this request.", {"type": "string"})}
     if code == "429":
         wait = "When to try again: seconds or an HTTP-date. It may be absent."
@@ -228,7 +246,7 @@ def _refusal(code: str) -> dict[str, Any]:
     return {
         "description": _REFUSALS[code],
         "headers": headers,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        "content": {media_type: {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
 
 

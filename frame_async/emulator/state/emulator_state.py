@@ -47,6 +47,8 @@ class EmulatorState:
     """What may go wrong."""
     assumed: frozenset[str] = frozenset()
     """Names of what is assumed of events."""
+    envelope: str = "standard"
+    """What errors come in."""
     webhooks: Webhooks | None = None
     """Sends events, where that is wanted."""
 
