@@ -4,17 +4,17 @@ import asyncio
 import logging
 import sys
 import webbrowser
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TextIO, TypeVar
+from typing import Any, Final, Literal, TextIO, TypeVar
 
 import segno
+from attrs import field, frozen
 
 from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import Layout, parse_pairs
 from frame_async.calls import Call
 from frame_async.cli.bulk_screen import Screen
-from frame_async.cli.create_command import Create
 from frame_async.cli.guard import check_mode, guarded
 from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
@@ -30,6 +30,27 @@ T = TypeVar("T")
 
 _WHAT: Final = "invalid session"
 _ONE_EACH: Final = "give one quantity for all products, or one for each"
+
+
+@frozen(kw_only=True)
+class Create:
+    """The options as they were given."""
+
+    products: Sequence[str]
+    quantities: Sequence[tuple[str, str]]
+    """The fewest and the most of each product, or of all."""
+    fields: Mapping[str, str | None] = field(repr=False)
+    """Other fields of the request that were given, each as text."""
+    sets: Sequence[str] = field(repr=False)
+    key: str | None
+    mode: Literal["sandbox", "live"] | None
+    on_emulator: bool
+    store: str | None = field(repr=False)
+    timeout: float
+    as_json: bool
+    as_code: bool
+    opens: bool
+    verbose: bool
 
 
 def run_create(command: Create) -> int:

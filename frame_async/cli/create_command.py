@@ -2,11 +2,10 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import click
-from attrs import field, frozen
 
 from frame_async.cli import options
 
@@ -20,27 +19,6 @@ _FIELDS: Final = (
     "expires_in",
 )
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
-
-
-@frozen(kw_only=True)
-class Create:
-    """The options as they were given."""
-
-    products: Sequence[str]
-    quantities: Sequence[tuple[str, str]]
-    """The fewest and the most of each product, or of all."""
-    fields: Mapping[str, str | None] = field(repr=False)
-    """Other fields of the request that were given, each as text."""
-    sets: Sequence[str] = field(repr=False)
-    key: str | None
-    mode: Literal["sandbox", "live"] | None
-    on_emulator: bool
-    store: str | None = field(repr=False)
-    timeout: float
-    as_json: bool
-    as_code: bool
-    opens: bool
-    verbose: bool
 
 
 def _quantity(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> list[tuple[str, str]]:
@@ -152,7 +130,7 @@ def create(**given: Any) -> None:
     Exit status: 0 created, 1 refused, 3 unknown (a session may exist), 2 usage,
     4 not created because of a condition (store, API key, network), 130 by Ctrl-C.
     """  # noqa: D301  # click wants the character itself
-    from frame_async.cli.create import run_create
+    from frame_async.cli.create import Create, run_create
 
     fields = {name: given.pop(name) for name in _FIELDS}
     sys.exit(run_create(Create(fields=fields, **given)))

@@ -124,8 +124,7 @@ class Emulator:
     on_request: Callable[[LedgerEntry], object] | None = field(default=None, repr=False)
     """Is called with each new entry of the ledger, for a log of requests."""
     allow_hosts: frozenset[str] = field(default=frozenset(), converter=own_names, repr=False)
-    """Further names that it is called by, such as ``emulator.internal``: requests with another
-    name in ``Host`` are refused. Names of containers, without a dot, need `allow_remote` alone."""
+    """Further names it goes by in ``Host``; those without a dot need `allow_remote` alone."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
