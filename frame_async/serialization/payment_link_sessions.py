@@ -48,11 +48,11 @@ def dump_fields(request: PaymentLinkSessionRequest) -> tuple[bytes, dict[str, by
 
     That is the text of a text, and the canonical JSON of everything else.
     """
-    given, told = _body(request), dict[str, bytes]()
+    given, parts = _body(request), dict[str, bytes]()
     for name, value in given.items():
         # The text of an enum is its value.
-        told[name] = str.__str__(value).encode() if isinstance(value, str) else encode(value)
-    return encode(given), told
+        parts[name] = str.__str__(value).encode() if isinstance(value, str) else encode(value)
+    return encode(given), parts
 
 
 def load_request(body: bytes) -> PaymentLinkSessionRequest:
