@@ -3,7 +3,7 @@
 import codecs
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -66,7 +66,7 @@ def _rows(lines: "_Lines", layout: Layout) -> Iterator[Row]:
             yield Row(line, "", None, (_TOO_LONG,), number)
         elif any(map(str.strip, cells)):
             number += 1
-            yield _row(line, number, header, cells, layout)
+            yield row_of(line, number, header, cells, layout)
 
 
 class _Lines:
@@ -126,13 +126,23 @@ def _skip_line(file: BinaryIO) -> None:
 
 def _header(lines: _Lines, layout: Layout) -> list[str]:
     names = _names(lines)
+    line = lines.number or 1
+    checked_header(names, layout, f"unusable CSV, line {line}")
+    return names
+
+
+def checked_header(names: list[str], layout: Layout, otherwise: str) -> None:
+    """See that a file has these columns.
+
+    Raises:
+        ValidationError: it can't be used; the message begins with `otherwise`.
+    """
     problems = layout.problems_of(names) if any(names) else [_NO_HEADER]
     if problems and any(name != _tidy(name) for name in names):
         problems.insert(0, Problem("", *NOT_UTF_8))
-    if not problems:
-        return names
     del names  # without a header, these are the cells of a row
-    raise _unusable(lines.number or 1, problems)
+    if problems:
+        raise ValidationError(otherwise, tuple(problems))
 
 
 def _names(lines: _Lines) -> list[str]:
@@ -160,13 +170,21 @@ def _unusable(line: int, problems: Iterable[Problem]) -> ValidationError:
     return ValidationError(f"unusable CSV, line {line}", tuple(problems))
 
 
-def _row(line: int, number: int, header: list[str], cells: list[str], layout: Layout) -> Row:
+def row_of(
+    line: int,
+    number: int,
+    header: list[str],
+    cells: list[str],
+    layout: Layout,
+    faults: Sequence[Problem] = (),
+) -> Row:
+    """The row that cells describe, unless there are faults."""
     cells = list(map(trimmed, cells))
     by_column = dict(zip(header, cells, strict=False))
     by_field = layout.fields_of(by_column)
     reference = _tidy(by_field.get("client_reference_id", ""))
     key = _tidy(by_column.get(layout.key, "")) if layout.key else ""
-    problems = _shape_problems(header, cells) or layout.key_problems(key)
+    problems = tuple(faults) or _shape_problems(header, cells) or layout.key_problems(key)
     if not problems:
         try:
             return Row(line, reference, build_request(by_field), (), number, key)

@@ -5,21 +5,22 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from frame_async.bulk.csv_rows import read_csv
 from frame_async.bulk.json_rows import read_jsonl, read_parquet
 from frame_async.bulk.layouts import Layout
 from frame_async.bulk.pinned import PinnedFile
 from frame_async.bulk.rows import Row
-from frame_async.bulk.unpacking import UTF_8, foreign, is_packed, unpacked
+from frame_async.bulk.unpacking import UTF_8, ZIP, foreign, is_packed, unpacked
+from frame_async.bulk.xlsx_rows import is_xlsx, read_xlsx
 from frame_async.errors import ConfigurationError
 
-Format = Literal["csv", "jsonl", "parquet"]
+Format = Literal["csv", "jsonl", "parquet", "xlsx"]
 
 _BY_SUFFIX: Final[Mapping[str, Format]] = {
     ".csv": "csv",
@@ -31,6 +32,8 @@ _BY_SUFFIX: Final[Mapping[str, Format]] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+_PARQUET: Final = b"PAR1"
+_WORKBOOKS: Final = (".xlsx", ".xlsm")
 _PACKED: Final = (".gz", ".zst")
 _HEAD: Final = 512
 
@@ -47,6 +50,8 @@ class Reading:
     """Between the cells of CSV; empty to find it in the header."""
     quote: str = '"'
     """Around cells of CSV; empty for none."""
+    sheet: str = ""
+    """Of a workbook; empty for the first that shows."""
 
 
 @frozen
@@ -68,10 +73,10 @@ class Input:
             OSError: it can't be read.
         """
         if self._format == "parquet":
-            if is_packed(self._file):
-                raise ConfigurationError("Parquet compresses itself: unpack the file first")
             self._file.seek(0)
             return read_parquet(self._file, self._layout)
+        if self._format == "xlsx":
+            return read_xlsx(self._file, self._layout, self._reading.sheet)
         file = unpacked(self._file, self._reading.encoding)
         if self._format == "jsonl":
             return read_jsonl(file, self._layout)
@@ -111,9 +116,11 @@ def open_input(
     if path is not None and path.is_dir():
         raise ConfigurationError(f"the input {path} is a folder: name one file")
     if path is not None and (path.is_file() or not path.exists()):
-        with PinnedFile(path) as pinned:
-            file = io.BufferedReader(pinned)
-            yield Input(file, _format(file, reading, path), reading, layout, pinned)
+        with (
+            PinnedFile(path) as pinned,
+            _opened(io.BufferedReader(pinned), path, reading, layout, folder) as opened,
+        ):
+            yield evolve(opened, pinned=pinned)
         return
     # For its owner only (mode 0600), as every temporary file.
     with tempfile.TemporaryFile(dir=folder) as spooled:
@@ -123,22 +130,43 @@ def open_input(
         else:
             with path.open("rb", buffering=0) as pipe:
                 shutil.copyfileobj(pipe, spooled)
-        yield Input(spooled, _format(spooled, reading, Path()), reading, layout)
+        with _opened(spooled, Path(), reading, layout, folder) as opened:
+            yield opened
 
 
-def _format(file: BinaryIO, reading: Reading, path: Path) -> Format:
-    if reading.format is not None:
-        return reading.format
-    head = unpacked(file, UTF_8).read(_HEAD)
+@contextmanager
+def _opened(
+    file: BinaryIO, path: Path, reading: Reading, layout: Layout, folder: Path | None
+) -> Generator[Input]:
+    with ExitStack() as stack:
+        if is_packed(file) and _head(file).startswith((_PARQUET, ZIP)):
+            # These are read from place to place, which nothing that is compressed can be.
+            plain = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            shutil.copyfileobj(unpacked(file, UTF_8), plain)
+            file = plain
+        found = reading.format or _format(file, path)
+        if reading.sheet and found != "xlsx":
+            raise ConfigurationError(f"--sheet is for workbooks (.xlsx), and {path} is none")
+        yield Input(file, found, reading, layout)
+
+
+def _head(file: BinaryIO) -> bytes:
+    return unpacked(file, UTF_8).read(_HEAD)
+
+
+def _format(file: BinaryIO, path: Path) -> Format:
+    head = _head(file)
+    suffix = Path(path.stem if path.suffix.lower() in _PACKED else path.name).suffix.lower()
+    if head.startswith(ZIP) and (suffix in _WORKBOOKS or is_xlsx(file)):
+        return "xlsx"
     what = foreign(head)
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     by_content: Format = "jsonl" if text.startswith((b"{", b"[")) else "csv"
-    parquet = head.startswith(b"PAR1")
+    parquet = head.startswith(_PARQUET)
     del head, text
     if what:
         raise ConfigurationError(
             f"the input {path} is {what}: export the table as CSV, or say --format csv if it "
             "is one all the same"
         )
-    suffix = Path(path.stem if path.suffix.lower() in _PACKED else path.name).suffix.lower()
     return "parquet" if parquet else _BY_SUFFIX.get(suffix, by_content)

@@ -4,6 +4,7 @@ import codecs
 import io
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from itertools import chain
 from typing import Any, BinaryIO, Final, cast
@@ -19,8 +20,11 @@ NOT_UTF_8: Final = (
     "save the file as UTF-8, or name its encoding, such as --encoding windows-1252",
 )
 """A rule and its fix."""
+ZIP: Final = b"PK\x03\x04"
 _PIECE: Final = 1 << 13
 """Bytes to unpack at a time: they may become a thousand times as many."""
+_ZSTD_PIECE: Final = 1 << 8
+"""The same of Zstandard, where they may become thirty thousand times as many."""
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _GZIP_ONLY: Final = 31
@@ -34,8 +38,8 @@ _FOREIGN: Final = (
     (b"RIFF", "an image or a recording"),
     (b"II*\x00", "an image"),
     (b"MM\x00*", "an image"),
-    (b"PK\x03\x04", "a spreadsheet (.xlsx, .ods) or another ZIP archive"),
-    (b"\xd0\xcf\x11\xe0", "an old spreadsheet (.xls)"),
+    (ZIP, "a ZIP archive, perhaps a spreadsheet of LibreOffice (.ods)"),
+    (b"\xd0\xcf\x11\xe0", "an old spreadsheet (.xls), or one with a password"),
     (b"SQLite format 3", "a database"),
     (b"<", "HTML or XML"),
 )
@@ -57,7 +61,7 @@ def unpacked(file: BinaryIO, encoding: str) -> BinaryIO:
     """The file from its beginning, unpacked if it is compressed, in UTF-8.
 
     Raises:
-        ConfigurationError: it needs the package zstandard.
+        ConfigurationError: it needs the extra ``zstd``.
         ValidationError: from every read: what is compressed is damaged or cut, or it isn't in
             that encoding.
     """
@@ -66,23 +70,29 @@ def unpacked(file: BinaryIO, encoding: str) -> BinaryIO:
     file.seek(0)
     pieces: Iterator[bytes] | None = None
     if head.startswith(_GZIP):
-        pieces = _unpacked(file, lambda: zlib.decompressobj(_GZIP_ONLY), zlib.error)
+        packed = _pieces(file, _PIECE)
+        pieces = _unpacked(packed, lambda: zlib.decompressobj(_GZIP_ONLY), zlib.error)
     elif head.startswith(_ZSTD):
-        zstd = _zstandard()
-        pieces = _unpacked(file, lambda: zstd.ZstdDecompressor().decompressobj(), zstd.ZstdError)
+        begin, damage = _zstandard()
+        pieces = _unpacked(_pieces(file, _ZSTD_PIECE), begin, damage)
     if encoding != UTF_8:
-        pieces = _decoded(pieces or _pieces(file), encoding)
+        pieces = _decoded(pieces or _pieces(file, _PIECE), encoding)
     # A reader of bytes is all that the readers of rows need.
     return file if pieces is None else cast("BinaryIO", io.BufferedReader(_Stream(pieces)))
 
 
-def _zstandard() -> Any:
+def _zstandard() -> tuple[Callable[[], Any], type[Exception]]:
+    """What begins to unpack, and what it raises: of Python itself from 3.14 on."""
+    with suppress(ImportError):
+        own: Any = import_module("compression.zstd")
+        return own.ZstdDecompressor, own.ZstdError
     try:
-        return import_module("zstandard")  # untyped here, as it is no dependency
+        zstd: Any = import_module("zstandard")
     except ImportError:
         raise ConfigurationError(
-            "reading .zst needs a package: pip install zstandard, or unpack the file first"
+            "reading .zst needs an extra: pip install 'frame-async[zstd]', or unpack the file first"
         ) from None
+    return lambda: zstd.ZstdDecompressor().decompressobj(), zstd.ZstdError
 
 
 class _Stream(io.RawIOBase):
@@ -107,15 +117,17 @@ class _Stream(io.RawIOBase):
         return size
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
+def _pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
+    while piece := file.read(size):
         yield piece
         del piece  # the next read may raise, and a traceback shows variables
 
 
-def _unpacked(file: BinaryIO, begin: Callable[[], Any], damage: type[Exception]) -> Iterator[bytes]:
+def _unpacked(
+    pieces: Iterator[bytes], begin: Callable[[], Any], damage: type[Exception]
+) -> Iterator[bytes]:
     unpacking = begin()
-    for piece in _pieces(file):
+    for piece in pieces:
         while piece:
             if unpacking.eof:  # another one follows, as after `cat a.gz b.gz`
                 unpacking = begin()

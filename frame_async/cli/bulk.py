@@ -29,12 +29,10 @@ from frame_async.cli.bulk_report import (
 )
 from frame_async.cli.bulk_resume import resuming
 from frame_async.cli.bulk_screen import Screen, watch
-from frame_async.cli.guard import guarded
+from frame_async.cli.guard import check_mode, guarded
 from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
-from frame_async.emulator import Emulator
 from frame_async.errors import FrameError, StoreError
-from frame_async.fleet.runs import FleetRun, queue_of
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.dispositions import ExitStatus
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
@@ -92,6 +90,7 @@ def _run(command: Command, screen: Screen) -> int:
 
 def _enqueue(command: Command, source: Input, client: FrameClient | None, screen: Screen) -> int:
     from frame_async.cli.fleet_enqueue import enqueue
+    from frame_async.fleet.runs import FleetRun, queue_of
 
     run = None
     if client is not None:
@@ -273,6 +272,8 @@ async def _frame(command: Command, state: RunState) -> AsyncGenerator[FrameClien
         async with _client(command, state) as client:
             yield client
         return
+    from frame_async.emulator import Emulator
+
     limit = SANDBOX.requests if command.limit is None else command.limit or None
     async with (
         Emulator(limit=limit, ledger_limit=1_000, session_limit=10_000) as emulator,
@@ -296,21 +297,12 @@ def _client(
         store=command.store or (state.store if state else None),
         remember=_YEAR,
     )
-    _check_mode(command, client.mode)
+    check_mode(command.mode, client.mode)
     return client
 
 
 def _given_limit(requests: int) -> RateLimit | None:
     return RateLimit(requests, _MINUTE) if requests else None
-
-
-def _check_mode(command: Command, mode: Mode) -> None:
-    if command.mode is None and mode is Mode.LIVE:
-        raise OptionsError("the API key is for live mode: say --mode live if that is meant")
-    if command.mode is None and mode is Mode.UNKNOWN:
-        raise OptionsError("the API key doesn't tell its mode: say --mode sandbox or --mode live")
-    if command.mode is not None and mode not in (Mode.UNKNOWN, Mode(command.mode)):
-        raise OptionsError(f"--mode {command.mode} was said, but the API key is for {mode} mode")
 
 
 def _limit(command: Command, mode: Mode) -> RateLimit | None:

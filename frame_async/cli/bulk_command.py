@@ -30,6 +30,7 @@ class Command:
     encoding: str
     delimiter: str
     quote: str
+    sheet: str = ""
     maps: tuple[str, ...]
     sets: tuple[str, ...] = field(repr=False)
     key_column: str
@@ -72,6 +73,7 @@ class Command:
             encoding=self.encoding,
             delimiter=self.delimiter,
             quote=self.quote,
+            sheet=self.sheet,
         )
 
     @property

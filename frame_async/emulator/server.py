@@ -1,7 +1,7 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
@@ -19,8 +19,10 @@ from .faults.latency import Setting, parse_latency
 from .faults.rules import Fault, Faults
 from .listening import Listening, lengthen_queues, url_of
 from .options import (
+    assumptions,
     delays,
     endpoints,
+    envelope,
     file_or_none,
     filled,
     host_names,
@@ -29,6 +31,7 @@ from .options import (
     not_negative,
     on_or_off,
     or_none,
+    own_names,
     positive,
     seconds,
     whole,
@@ -42,6 +45,7 @@ from .state.persistence import Persistence
 from .state.randomness import Randomness, Seed
 from .state.sessions import Session, Sessions
 from .state.windows import Usage, Windows
+from .webhooks.published import created_data
 from .webhooks.sending import BACKOFF, Webhooks
 from .webhooks.targets import Targets
 
@@ -78,6 +82,9 @@ class Emulator:
     """Whether refused requests take a place in the window. Frame does not say."""
     idempotency: bool = field(default=False, validator=on_or_off)
     """Whether ``Idempotency-Key`` is heeded, as the IETF draft has it. Frame V1 ignores it."""
+    envelope: str = field(default="standard", validator=envelope)
+    """What errors come in: ``"standard"``, or what Frame's clients read otherwise,
+    ``"cli"``, ``"node"``, ``"php"``, ``"ruby"``, or plain ``"text"``."""
     latency: Setting = field(default=0.0, validator=latency_setting)
     """By how much each answer is held back: seconds, a distribution such as
     ``"lognormal(median=180ms, p99=900ms)"``, ``"uniform(1ms, 5ms)"`` or ``"constant(20ms)"``,
@@ -93,6 +100,9 @@ class Emulator:
     """Endpoints to register: an address each, or an address and its secret."""
     allow_webhooks_to: frozenset[str] = field(default=frozenset(), converter=host_names, repr=False)
     """Names of hosts that webhooks may go to although they are not this machine."""
+    assume: frozenset[str] = field(default=frozenset(), converter=assumptions)
+    """What is assumed of events beyond what Frame publishes: ``"reference-in-metadata"``,
+    ``"client-reference-id-in-transfer"``, ``"session-events"``."""
     webhook_backoff: Sequence[float] = field(
         default=BACKOFF, converter=seconds, validator=delays, repr=False
     )
@@ -111,6 +121,10 @@ class Emulator:
     time, which is checked. Made with mode 0600 if it is not there."""
     allow_remote: bool = field(default=False, validator=on_or_off)
     """Whether `host` may be an address that others can reach."""
+    on_request: Callable[[LedgerEntry], object] | None = field(default=None, repr=False)
+    """Is called with each new entry of the ledger, for a log of requests."""
+    allow_hosts: frozenset[str] = field(default=frozenset(), converter=own_names, repr=False)
+    """Further names it goes by in ``Host``; those without a dot need `allow_remote` alone."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
@@ -152,6 +166,11 @@ class Emulator:
         return self._running().url
 
     @property
+    def own_hosts(self) -> frozenset[str]:
+        """The names that it answers to, beside those of this machine."""
+        return self.allow_hosts | {str(self.host).lower()}  # not checked yet when it is made
+
+    @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """The requests kept, oldest first, in the order in which answers were decided.
 
@@ -169,6 +188,11 @@ class Emulator:
     def webhooks(self) -> Webhooks:
         """The endpoints and the deliveries; register an endpoint here at any time."""
         return self._webhooks
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many requests came and how many sessions were made, those that are gone too."""
+        return self._state.ledger.count, self._state.sessions.count
 
     def created(self, reference: str | None = None) -> tuple[str, ...]:
         """Return the ids of all sessions kept, or of those with one ``client_reference_id``.
@@ -246,7 +270,7 @@ class Emulator:
         """
         if self._listening is not None:
             raise RuntimeError("the emulator is running already")
-        acceptor = Acceptor(self._app.handle)
+        acceptor = Acceptor(self._app.handle, self.envelope)
         host = "127.0.0.1" if self.host == "localhost" else self.host
         loop = asyncio.get_running_loop()
         if self._persistence is not None:
@@ -311,6 +335,8 @@ class Emulator:
             latency=parse_latency(self.latency),
             idempotency=Idempotency(self.session_limit) if self.idempotency else None,
             faults=Faults(randomness.faults),
+            assumed=self.assume,
+            envelope=self.envelope,
         )
 
     def _make_app(self) -> App:
@@ -326,9 +352,10 @@ class Emulator:
             },
             admin=AdminApi(state, self),
             is_admin_path=is_admin_path,
-            host=self.host,
+            own_hosts=self.own_hosts,
             allow_remote=self.allow_remote,
             state=state,
+            on_request=self.on_request,
         )
 
     def _make_creation(self) -> Creation:
@@ -352,13 +379,14 @@ class Emulator:
             clock=self._state.clock,
             bank_delay=self.bank_delay,
             announce=self._webhooks.emit,
+            assumed=self.assume,
         )
 
     def _announce(self, session: Session) -> None:
         if self._webhooks.wanted:  # most often there is nobody to tell
             url = self._page_url(session.id)
-            shown = session.as_json(self._state.clock())
-            self._webhooks.emit("payment_link.created", {**shown, "url": url})
+            data = created_data(session, self._state.clock(), url, self.assume)
+            self._webhooks.emit("payment_link.created", data)
 
     def _page_url(self, session_id: str) -> str:
         return f"{self.base_url}{PREFIX}{session_id}"

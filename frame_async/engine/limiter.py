@@ -7,14 +7,14 @@ wait, only one asks the store, and it asks when there is something to hear.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterator
-from contextlib import suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from attrs import define, field
 
-from frame_async.engine.cancellation import bounded
+from frame_async.engine.cancellation import bounded, let_go
+from frame_async.engine.naps import ClosingError, DismissedError, Naps, NoSlotError, doze
 from frame_async.errors import StoreError
 from frame_async.observers import logger
 from frame_async.protocol.clock import Clock
@@ -31,52 +31,6 @@ when a slot comes a little later than was thought, or attempts take a little lon
 _MOST_NEEDED: Final = 0.5
 """Share of its whole time that a call keeps for an attempt, at most: one whose time is short
 for this server may still try."""
-
-
-class NoSlotError(Exception):
-    """There is no slot before the deadline; its argument says in how many seconds there is."""
-
-    def __init__(self, fits_in: float) -> None:
-        super().__init__(fits_in)
-        self.fits_in = fits_in
-
-
-class DismissedError(NoSlotError):
-    """Whoever waited was sent away, because its run takes no more."""
-
-
-class ClosingError(NoSlotError):
-    """Whoever waited was sent away, because the client is being closed."""
-
-
-class Naps:
-    """Sleeps that end when nobody may wait any more."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.ended = False
-        self._clock = clock
-        self._sleeping: set[asyncio.Future[None]] = set()
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep on the clock, unless or until they are ended."""
-        if self.ended:
-            return
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        self._sleeping.add(sleeping)
-        try:
-            await asyncio.wait({sleeping})
-            if not sleeping.cancelled():
-                sleeping.result()
-        finally:
-            self._sleeping.discard(sleeping)
-            sleeping.cancel()
-
-    def end(self) -> None:
-        """Wake who sleeps; nobody sleeps any more."""
-        self.ended = True
-        for sleeping in self._sleeping:
-            if not sleeping.get_loop().is_closed():
-                sleeping.cancel()
 
 
 class Limiter(Protocol):
@@ -348,7 +302,7 @@ class RateLimiter:
             wait = await self._store.enter(self._window, token, lane, slot.hold, pace=paced)
         except asyncio.CancelledError:
             if self._store.shared:  # it may have been taken all the same
-                _let_go(waiting.loop, self._store.leave(self._window, token, sent=False))
+                let_go(self._store.leave(self._window, token, sent=False))
             raise
         now = slot.began = self._clock.monotonic()
         # A fleet's store gives each that asks its own time; the soonest is for all who wait here.
@@ -368,7 +322,7 @@ class RateLimiter:
             turn.cancel()  # as a rule it is: who waits for it is cancelled through it
             if not turn.cancelled() and turn.exception() is None:
                 # The slot came at the very moment of giving up.
-                _let_go(waiting.loop, self.release(slot, sent=False))
+                let_go(self.release(slot, sent=False))
             if isinstance(gave_up, asyncio.CancelledError):
                 raise
         else:
@@ -391,7 +345,7 @@ class RateLimiter:
                 most = min(2 * most, _MOST_AT_A_TIME) if more else 1
                 if not all(admitted):
                     await self._tell_late(waiting)
-                    await self._doze(waiting, waiting.next_at - self._clock.monotonic())
+                    await doze(self._clock, waiting.next_at - self._clock.monotonic(), waiting.news)
         except StoreError as error:
             for slot in list(waiting.living()):  # everyone hears it now, not one by one
                 slot.turn_away(StoreError(error.message))
@@ -443,28 +397,3 @@ class RateLimiter:
             await self._store.leave(self._window, slot.token, sent=False)
         else:
             slot.admit()
-
-    async def _doze(self, waiting: _Waiting, seconds: float) -> None:
-        """Sleep until a slot may be free, or until there is news."""
-        sleeping = asyncio.ensure_future(self._clock.sleep(max(0.0, seconds)))
-        news = asyncio.ensure_future(waiting.news.wait())
-        try:
-            await asyncio.wait({sleeping, news}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            news.cancel()
-
-
-_letting_go: set[asyncio.Task[None]] = set()
-
-
-def _let_go(loop: asyncio.AbstractEventLoop, leaving: object) -> None:
-    """Give a slot back in the background: whoever had it is being cancelled."""
-
-    async def leave() -> None:
-        with suppress(StoreError):
-            await leaving  # type: ignore[misc]
-
-    task = loop.create_task(leave())
-    _letting_go.add(task)
-    task.add_done_callback(_letting_go.discard)

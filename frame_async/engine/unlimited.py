@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from frame_async.engine.limiter import ClosingError, Naps, NoSlotError, Slot
+from frame_async.engine.limiter import Slot
+from frame_async.engine.naps import ClosingError, Naps, NoSlotError
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.pause import Pause
 

@@ -1,7 +1,7 @@
 """The client of an application: its options, passed on without ever showing them."""
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import aiohttp
@@ -40,6 +40,7 @@ class ClientOptions(TypedDict, total=False):
     clock: Clock | None
     rate_limits: Mapping[str, RateLimit | None] | None
     attempt_quantile: float
+    allow_http_to: Collection[str] | None
 
 
 def make_client(options: Secret[ClientOptions]) -> FrameClient:

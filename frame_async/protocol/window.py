@@ -355,7 +355,7 @@ class RollingWindow(WindowRules[dict[str, SlotState]]):
         """See `WindowRules.resize`."""
         if limit.per < self.limit.per:
             self._soonest = 0.0  # slots are free sooner than was thought
-        WindowRules.resize(self, limit)
+        super().resize(limit)
 
     def _forget(self, now: float) -> None:
         if now < self._soonest:

@@ -95,8 +95,8 @@ class SlotRows:
 class FileWindow(WindowRules[SlotRows]):
     """One window, inside one transaction, and so at one moment."""
 
-    _connection: sqlite3.Connection = field(kw_only=True)
-    _id: int = field(kw_only=True)
+    _connection: sqlite3.Connection = field(kw_only=True, alias="connection")
+    _id: int = field(kw_only=True, alias="id")
     _loaded: tuple[Any, ...] = field(init=False, default=())
 
     def write(self, now: float) -> None:
@@ -159,7 +159,7 @@ def load_window(connection: sqlite3.Connection, window: Window, now: float) -> F
             " paced_to, payers_until) VALUES (?, ?, ?, ?, 0, ?, 0.0, 0.0, 0.0, 0.0)",
             (name, now + WINDOW_KEEP, *asked, window.limit.requests),
         )
-        row = (added.lastrowid, *asked, 0, window.limit.requests, 0.0, 0.0, 0.0, 0.0)
+        row = (added.lastrowid or 0, *asked, 0, window.limit.requests, 0.0, 0.0, 0.0, 0.0)
     if tuple(map(type, row)) != _TYPES:
         raise FaultError(DAMAGED)
     number, requests, per, used, known, *times = row

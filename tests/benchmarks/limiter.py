@@ -6,6 +6,8 @@ Seeds are fixed, so that every run gives the same figures.
 
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from support.beside_bulk import Hasty, beside_bulk, percentile_99
@@ -28,14 +30,13 @@ def of_overload() -> None:
 
 def of_payers(minutes: int = 5) -> None:
     """Payers beside bulk: the 99th percentile of their wait in each minute."""
-    stores: dict[str, dict[str, Any]] = {"at once": {}, "paced": {}}
     for a_minute in (8, 16, 24, 48):
         rows: dict[str, int] = {}
-        for what in stores:
+        for what in ("at once", "paced"):
             towns = []
             for seed in SEEDS:
-                options = {"store": Hasty()} if what == "at once" else {}
-                towns.append(beside_bulk(seed, a_minute, minutes, **options))
+                options: dict[str, Any] = {"store": Hasty()} if what == "at once" else {}
+                towns.append(beside_bulk(seed, a_minute, minutes, None, **options))
             waits = [[w for t in towns for w in t.of_minute(m)] for m in range(minutes)]
             rows[what] = sum(town.rows for town in towns)
             if minutes <= 10:
@@ -44,7 +45,11 @@ def of_payers(minutes: int = 5) -> None:
         print(f"{a_minute:2} payers a minute: rows {rows['paced'] / rows['at once']:.1%}")
 
 
-PARTS = {"overload": of_overload, "payers": of_payers, "hour": lambda: of_payers(60)}
+PARTS: dict[str, Callable[[], None]] = {
+    "overload": of_overload,
+    "payers": of_payers,
+    "hour": partial(of_payers, 60),
+}
 
 if __name__ == "__main__":
     logging.disable()

@@ -20,7 +20,8 @@ from frame_async import (
     RetryPolicy,
 )
 from frame_async.emulator import Emulator
-from frame_async.engine.limiter import NoSlotError, RateLimiter
+from frame_async.engine.limiter import RateLimiter
+from frame_async.engine.naps import NoSlotError
 from frame_async.errors import (
     OutcomeUnknownError,
     RateLimitedError,
@@ -363,4 +364,4 @@ async def test_closing_ends_a_sleep_before_a_retry(
         ended = await sleeping
     assert type(ended) is expected
     assert "gave up because the client was closed" in str(ended)
-    assert len(ended.call.attempts) == 1  # type: ignore[union-attr]
+    assert len(ended.call.attempts) == 1

@@ -24,7 +24,8 @@ from support.stores import BACKENDS, store_url
 from frame_async import FrameClient, Lane, PaymentLinkSessionRequest, RateLimit
 from frame_async.emulator import Emulator
 from frame_async.engine.clock import SystemClock
-from frame_async.engine.limiter import NoSlotError, RateLimiter, Slot
+from frame_async.engine.limiter import RateLimiter, Slot
+from frame_async.engine.naps import NoSlotError
 from frame_async.errors import CallInFlightError, StoreError
 from frame_async.stores import Store, Window
 

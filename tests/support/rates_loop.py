@@ -13,7 +13,7 @@ from support.faults import session_body
 from support.rates import CountingServer, Delay
 
 from frame_async import FrameClient
-from frame_async.engine.exchange import Exchange, Head, Trail
+from frame_async.engine.exchange import Exchange
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.window import LIVE
 from frame_async.stores import MemoryStore
@@ -80,18 +80,18 @@ def simulated(
     usual = {"store": MemoryStore(now=clock.monotonic), "rate_limit": LIVE, "max_in_flight": 1000}
     client = FrameClient("sk_sandbox_simulated", clock=clock, **{**usual, **options})
 
-    async def send(_operation: Any, _course: Any, timeout: float, trail: Trail) -> Exchange:
-        trail.admitted = trail.handed = trail.sent = clock.monotonic()
+    async def send(_operation: Any, _course: Any, timeout: float, exchange: Exchange) -> Exchange:
+        exchange.admitted = exchange.handed = exchange.sent = clock.monotonic()
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.sleep(there())
                 status = 201 if server.admit(clock.monotonic()) else 429
                 await asyncio.sleep(back())
         except TimeoutError:
-            return trail.end(Ending.TIMED_OUT)
-        trail.answered = trail.read = clock.monotonic()
-        trail.head = Head(status)
-        return trail.end(Ending.COMPLETE, body=session_body("pls_1"))
+            return exchange.end(Ending.TIMED_OUT)
+        exchange.answered = exchange.read = clock.monotonic()
+        exchange.status, exchange.body = status, session_body("pls_1")
+        return exchange.end(Ending.COMPLETE)
 
     client._http.send = send  # type: ignore[assignment,method-assign]
     return client

@@ -10,6 +10,7 @@ from frame_async.emulator.state.emulator_state import EmulatorState
 from frame_async.emulator.state.ledger import LedgerEntry
 from frame_async.emulator.state.sessions import Session
 from frame_async.emulator.webhooks.deliveries import Delivery, Endpoint
+from frame_async.emulator.webhooks.published import ASSUMPTIONS
 from frame_async.emulator.webhooks.sending import Webhooks
 
 _SHOWN = 50
@@ -137,6 +138,8 @@ def _request(entry: LedgerEntry) -> dict[str, Any]:
 
 def _settings(state: EmulatorState) -> dict[str, Any]:
     return {
+        "assumed": [name for name in ASSUMPTIONS if name in state.assumed],
+        "envelope": state.envelope,
         "latency": str(state.latency),
         "idempotency": state.idempotency is not None,
         "seed": state.randomness.seed,

@@ -273,6 +273,8 @@ function showRun(snapshot) {
   }
   const said = [`Latency ${settings.latency}`, `idempotency keys ${settings.idempotency ? "heeded" : "ignored, as Frame does"}`];
   if (settings.seed !== null) said.push(`seed ${settings.seed}`);
+  said.push(`errors in the ${settings.envelope} envelope`);
+  said.push(`assumed of events: ${settings.assumed.join(", ") || "nothing beyond what Frame publishes"}`);
   put(byId("settings"), `${said.join(", ")}.`);
 }
 
