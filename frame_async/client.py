@@ -79,7 +79,8 @@ class FrameClient:
         on_store_error: what a call does when the store can't answer: ``"raise"`` sends
             nothing, ``"proceed"`` sends all the same, without key or place in the rate
             window, and admits it in ``call.store_error``.
-        claim_lease: seconds after which the claim of a process that died is found in doubt.
+        claim_lease: seconds after which the claim of a process that died is found in doubt; one
+            of the same host is found so at once in a file.
         remember: seconds that a key of your own is remembered at least; by default, as long
             as its session was asked to live, and an hour.
         tls: a TLS context of your own, for example with a private authority; by default
@@ -121,7 +122,7 @@ class FrameClient:
         rate_limit: RateLimit | Literal["mode"] | None = "mode",
         store: Store | str | None = None,
         on_store_error: Literal["raise", "proceed"] = "raise",
-        claim_lease: float = 30.0,
+        claim_lease: float = 10.0,
         remember: float = 0.0,
         tls: ssl.SSLContext | None = None,
         http: aiohttp.ClientSession | None = None,

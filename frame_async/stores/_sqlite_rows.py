@@ -8,13 +8,14 @@ import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final, TypeGuard, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from frame_async.protocol.window import Lane
 from frame_async.stores import _keys
 from frame_async.stores._keys import LAPSED_KEEP, Change, KeyRecord, State
+from frame_async.stores._processes import is_dead
 from frame_async.stores._sqlite_faults import DAMAGED, FaultError
 from frame_async.stores._sqlite_windows import FileWindow, blob, load_window
 from frame_async.stores.interface import Claim, Claimed, Window
@@ -38,7 +39,8 @@ CREATE TABLE keys (
     token TEXT NOT NULL,
     until REAL NOT NULL,
     doubts INTEGER NOT NULL,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    process TEXT NOT NULL
 );
 CREATE INDEX keys_until ON keys (until) WHERE state <> 'claimed';
 CREATE TABLE windows (
@@ -77,6 +79,8 @@ class Transaction:
 
     _connection: sqlite3.Connection
     _now: float
+    _process: str = field(alias="process")
+    """What this process is known by."""
     _doubtful: bool = field(default=False, alias="doubtful")
     """Whether keys that the file doesn't know may have been known to one before it."""
     _windows: dict[str, FileWindow] = field(init=False, factory=dict[str, FileWindow])
@@ -89,10 +93,18 @@ class Transaction:
             return Claimed(token)
         if self._doubtful and (found is None or found.expired(self._now)):
             found = KeyRecord(fingerprint, State.DOUBT, "", math.inf, 1)
+        if self._is_orphaned(found):
+            found = evolve(found, until=self._now)
         answer, record = _keys.claim(found, key, fingerprint, token, self._now, lease)
         if record is not None:
             self._write(key, record)
         return answer
+
+    def _is_orphaned(self, found: KeyRecord | None) -> TypeGuard[KeyRecord]:
+        """Whether a claim's process died, so that its lease needn't be waited for."""
+        if found is None or found.state is not State.CLAIMED or found.until <= self._now:
+            return False
+        return is_dead(found.process, self._process)
 
     def claim_all(self, claims: Sequence[tuple[str, str, str, float]]) -> bool:
         """Claim keys that nobody knows; False if one was known, and then some may be claimed.
@@ -103,7 +115,7 @@ class Transaction:
             return False
         values: list[object] = []
         for key, fingerprint, token, lease in claims:
-            values += (blob(key), fingerprint, token, self._now + lease)
+            values += (blob(key), fingerprint, token, self._now + lease, self._process)
         self._changes += len(claims)
         return self._connection.execute(_claiming(len(claims)), values).rowcount == len(claims)
 
@@ -139,7 +151,8 @@ class Transaction:
 
     def _find(self, key: str) -> KeyRecord | None:
         row = self._connection.execute(
-            "SELECT fingerprint, state, token, until, doubts, body FROM keys WHERE key = ?",
+            "SELECT fingerprint, state, token, until, doubts, body, process FROM keys"
+            " WHERE key = ?",
             (blob(key),),
         ).fetchone()
         return None if row is None else _record(*row)
@@ -147,11 +160,11 @@ class Transaction:
     def _write(self, key: str, record: KeyRecord) -> None:
         self._changes += 1
         self._connection.execute(
-            "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body, process)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
             " fingerprint = excluded.fingerprint, state = excluded.state,"
             " token = excluded.token, until = excluded.until, doubts = excluded.doubts,"
-            " body = excluded.body",
+            " body = excluded.body, process = excluded.process",
             (
                 blob(key),
                 record.fingerprint,
@@ -160,6 +173,7 @@ class Transaction:
                 record.until,
                 record.doubts,
                 record.body,
+                self._process,
             ),
         )
 
@@ -241,14 +255,14 @@ def forget_claims(connection: sqlite3.Connection, now: float) -> None:
     )
 
 
-_CLAIMED: Final = f"(?, ?, '{State.CLAIMED.value}', ?, ?, 1, x'')"
+_CLAIMED: Final = f"(?, ?, '{State.CLAIMED.value}', ?, ?, 1, x'', ?)"
 
 
 @cache
 def _claiming(count: int) -> str:
     """As few statements as there are texts: SQLite keeps each prepared."""
     return (
-        "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body)"  # noqa: S608
+        "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body, process)"  # noqa: S608
         f" VALUES {', '.join([_CLAIMED] * count)} ON CONFLICT (key) DO NOTHING"
     )
 
@@ -264,12 +278,24 @@ def _completing(count: int) -> str:
 
 
 def _record(
-    fingerprint: str, state: str, token: str, until: float, doubts: int, body: bytes
+    fingerprint: str,
+    state: str,
+    token: str,
+    until: float,
+    doubts: int,
+    body: bytes,
+    process: str,
 ) -> KeyRecord:
     try:
         known = State(state)
     except ValueError:
         raise FaultError(DAMAGED) from None
     return KeyRecord(
-        fingerprint=fingerprint, state=known, token=token, until=until, doubts=doubts, body=body
+        fingerprint=fingerprint,
+        state=known,
+        token=token,
+        until=until,
+        doubts=doubts,
+        body=body,
+        process=process,
     )
