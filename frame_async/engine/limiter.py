@@ -373,8 +373,10 @@ class RateLimiter:
     async def _tell_late(self, waiting: _Waiting) -> None:
         """Whoever is expected to come too late by now hears it now."""
         head = next(waiting.living(), None)
-        drift = waiting.next_at - head.due if head is not None and head.due else 0.0
-        if head is None or drift <= 0:
+        if head is None:
+            return
+        head.due = head.due or waiting.next_at
+        if (drift := waiting.next_at - head.due) <= 0:
             return
         for slot in [slot for slot in waiting.living(head.lane) if slot.due]:
             slot.due += drift
