@@ -288,16 +288,15 @@ class RateLimiter:
         rounds = ahead // limit.open_to(slot.lane)
         if now + (rounds + 2) * limit.per < self._latest(slot):
             return 0.0
-        wait = await self._store.opens_in(self._window, slot.lane, ahead, pace=self._paced(slot))
-        return now + wait
+        paced = self._paced(slot)
+        return now + await self._store.opens_in(self._window, slot.lane, ahead, pace=paced)
 
     async def _ask(self, waiting: _Waiting, slot: Slot) -> float:
         """Ask the store for a slot: 0.0 when it is there, else seconds until asking again.
 
         Whoever gives up meanwhile gives a slot back.
         """
-        token, lane = slot.token, slot.lane
-        paced = lane is Lane.BULK and self._paced(slot)
+        token, lane, paced = slot.token, slot.lane, slot.lane is Lane.BULK and self._paced(slot)
         try:
             wait = await self._store.enter(self._window, token, lane, slot.hold, pace=paced)
         except asyncio.CancelledError:
