@@ -38,8 +38,8 @@ from frame_async.resources.requests import ApiResponse, Requests
 from frame_async.secret import Secret, refuse_pickling
 from frame_async.settings import (
     boxed,
+    check_counts,
     check_limits,
-    check_max_in_flight,
     check_on_store_error,
     check_remember,
     check_seconds,
@@ -141,7 +141,7 @@ class FrameClient:
         require_sandbox(self._base_url, self._mode)
         check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
         check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
-        check_max_in_flight(max_in_flight)
+        check_counts(max_in_flight=max_in_flight)
         check_remember(remember)
         clock = SystemClock() if clock is None else clock
         if store_url is None and store is None and not isinstance(clock, SystemClock):
