@@ -108,9 +108,9 @@ class FrameClients:
 
     def _make(self, key: Secret[str]) -> FrameClient:
         session = self._http if self._opened is None else self._opened.session
-        return FrameClient(
-            key.reveal(), **{**self._options.reveal(), "store": self._store, "http": session}
-        )
+        shared = {"store": self._store, "http": session}
+        options: Secret[dict[str, Any]] = Secret({**self._options.reveal(), **shared})
+        return FrameClient(key.reveal(), **options.reveal())
 
     async def aclose(self) -> None:
         """Close all clients and connections, and the store if it was given as a URL.
