@@ -1,19 +1,18 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from json import dumps
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 
 from attrs import Factory, define, field, fields, setters
 
-from .admin import AdminApi, is_admin_path
-from .api.catalog import Catalog
-from .api.creation import PATH, Creation
 from .api.http import Acceptor
+from .api.validation import given_of, problems_of
 from .app import App
-from .checkout import PREFIX, Checkout
+from .checkout import PREFIX
 from .checkout.payments import Payments
 from .faults.latency import Setting, parse_latency
 from .faults.rules import Fault, Faults
@@ -37,11 +36,13 @@ from .options import (
     whole,
     whole_or_text,
 )
+from .routes import make_app
 from .state.clocks import Clock, MovableClock, steady_clock
 from .state.emulator_state import EmulatorState
 from .state.idempotency import Idempotency
 from .state.ledger import Ledger, LedgerEntry
 from .state.persistence import Persistence
+from .state.products import Shelf, shelf_of
 from .state.randomness import Randomness, Seed
 from .state.sessions import Session, Sessions
 from .state.windows import Usage, Windows
@@ -113,6 +114,10 @@ class Emulator:
     session_limit: int | None = field(default=None, validator=or_none(whole(1)))
     """Most sessions, and idempotency keys, that are kept, the newest; ``None`` sets no
     number. They take 64 MiB each at most in any case."""
+    products: Shelf = field(default=None, converter=shelf_of, repr=False)
+    """Names, prices and pictures of products: the path of a JSON file with a list of objects,
+    or such objects, each with ``id``, ``name``, ``price`` (in hundredths) and perhaps
+    ``currency`` (the same for all) and ``picture`` (an image file). They are made up otherwise."""
     seed: Seed = field(default=None, validator=whole_or_text)
     """Makes ids, latencies and faults the same for the same requests in the same order;
     ``None`` for a run that is never the same."""
@@ -258,6 +263,21 @@ class Emulator:
         """
         self._state.reset()
 
+    def create(self, bodies: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Make sessions of request bodies, without a request; return their ids.
+
+        It takes no place in a window and is in no ledger. Start the emulator before.
+
+        Raises:
+            ValueError: A body isn't valid, and then nothing is made; the message says which.
+        """
+        given = [dict(body) for body in bodies]
+        for number, body in enumerate(given, start=1):
+            if problems := problems_of(body):
+                raise ValueError(f"body {number} is not valid: {dumps(problems)}")
+        sessions, now = self._state.sessions, self._state.clock()
+        return tuple(sessions.create(given_of(body), now).id for body in given)
+
     async def start(self) -> None:
         """Begin to listen.
 
@@ -328,7 +348,12 @@ class Emulator:
         return EmulatorState(
             clock=MovableClock(self.clock),
             randomness=randomness,
-            sessions=Sessions(self.session_limit, randomness.session_ids, self._announce),
+            sessions=Sessions(
+                self.session_limit,
+                randomness.session_ids,
+                on_create=self._announce,
+                shelf=self.products,
+            ),
             ledger=Ledger(self.ledger_limit),
             windows=Windows(self.limit, self.period, self.count_refused),
             usage=Usage(self.period),
@@ -340,27 +365,7 @@ class Emulator:
         )
 
     def _make_app(self) -> App:
-        state = self._state
-        checkout = Checkout(
-            sessions=state.sessions, payments=self._payments, redirect_secret=self.redirect_secret
-        )
-        return App(
-            routes={PATH: {"POST": self._make_creation()}},
-            families={
-                **Catalog(state=state, retry_after=self.retry_after).families,
-                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit},
-            },
-            admin=AdminApi(state, self),
-            is_admin_path=is_admin_path,
-            own_hosts=self.own_hosts,
-            allow_remote=self.allow_remote,
-            state=state,
-            on_request=self.on_request,
-        )
-
-    def _make_creation(self) -> Creation:
-        state, page_url = self._state, self._page_url
-        return Creation(state=state, retry_after=self.retry_after, page_url=page_url)
+        return make_app(self, self._state, self._payments, self._page_url)
 
     def _make_webhooks(self) -> Webhooks:
         webhooks = Webhooks(
