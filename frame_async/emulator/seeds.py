@@ -1,12 +1,26 @@
 """Sessions that are there from the start: a file of requests."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
 from .api.checks import is_list, is_object
-from .api.validation import problems_of, unknown_fields_of
+from .api.validation import given_of, problems_of, unknown_fields_of
+from .state.emulator_state import EmulatorState
+
+
+def make_sessions(state: EmulatorState, bodies: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Make sessions of request bodies, all or none; return their ids.
+
+    Raises:
+        ValueError: A body isn't valid; the message says which.
+    """
+    given = [dict(body) for body in bodies]
+    for number, body in enumerate(given, start=1):
+        if problems := problems_of(body):
+            raise ValueError(f"body {number} is not valid: {dumps(problems)}")
+    return tuple(state.sessions.create(given_of(body), state.clock()).id for body in given)
 
 
 def read_seeds(path: Path) -> list[Mapping[str, Any]]:

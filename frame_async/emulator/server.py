@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from json import dumps
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +9,6 @@ from typing import Any, Self
 from attrs import Factory, define, field, fields, setters
 
 from .api.http import Acceptor
-from .api.validation import given_of, problems_of
 from .app import App
 from .checkout import PREFIX
 from .checkout.payments import Payments
@@ -37,6 +35,7 @@ from .options import (
     whole_or_text,
 )
 from .routes import make_app
+from .seeds import make_sessions
 from .state.clocks import Clock, MovableClock, steady_clock
 from .state.emulator_state import EmulatorState
 from .state.idempotency import Idempotency
@@ -65,7 +64,7 @@ class Emulator:
     Raises:
         ValueError: An option is out of its range, or `host` is not loopback.
         TypeError: An option has the wrong type.
-        OSError: A file of latencies can't be read.
+        OSError: A file of latencies or products can't be read.
     """
 
     host: str = field(default="127.0.0.1", validator=loopback_or_allowed)
@@ -271,12 +270,7 @@ class Emulator:
         Raises:
             ValueError: A body isn't valid, and then nothing is made; the message says which.
         """
-        given = [dict(body) for body in bodies]
-        for number, body in enumerate(given, start=1):
-            if problems := problems_of(body):
-                raise ValueError(f"body {number} is not valid: {dumps(problems)}")
-        sessions, now = self._state.sessions, self._state.clock()
-        return tuple(sessions.create(given_of(body), now).id for body in given)
+        return make_sessions(self._state, bodies)
 
     async def start(self) -> None:
         """Begin to listen.
