@@ -36,6 +36,7 @@ def _documentation(assumed: frozenset[str], envelope: str) -> ApiAnswer:
 
 PAGES: Mapping[str, Callable[[EmulatorState], ApiAnswer]] = {
     "/": lambda _: _dashboard(),
+    "/favicon.ico": lambda _: ApiAnswer(204, b"", {}),  # every page has an icon of its own
     "/health": lambda _: json_answer(200, {"status": "ok"}),
     "/docs": lambda state: _documentation(state.assumed, state.envelope),
     "/openapi.json": lambda state: answer_document(state.assumed, state.envelope),
