@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -172,9 +173,10 @@ def _add_webhooks(add: Callable[..., Any]) -> None:
     add(
         "--webhook-secret",
         type=_secret,
-        metavar="SECRET",
-        help="sign what goes there with this secret, which is the emulator's and not one of "
-        "Frame's; without it each address gets one by chance, which is shown at the start",
+        metavar="SECRET|@FILE",
+        help="sign what goes there with this secret, or the one in a file, which no list of "
+        "processes shows; it is the emulator's and not one of Frame's; without it each address "
+        "gets one by chance, which is shown at the start",
     )
     add(
         "--allow-webhooks-to",
@@ -222,6 +224,12 @@ def _limit(text: str) -> int | None:
 
 def _secret(text: str) -> str:
     """Take what receivers of webhooks take as a secret; the value is never shown."""
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text("utf-8").strip()
+        except (OSError, ValueError) as error:
+            why = _reason(error) if isinstance(error, OSError) else "it isn't text"
+            raise argparse.ArgumentTypeError(f"{text[1:]} can't be read: {why}") from None
     if not re.fullmatch(r"[!-~]{1,512}", text):
         raise argparse.ArgumentTypeError(
             "must be 1 to 512 visible ASCII characters, without whitespace"

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,8 @@ async def interrupted(
     """Send signals, one after the other, and wait for the end."""
     await asyncio.sleep(after)
     for number in signals:
-        process.send_signal(number)
+        with suppress(ProcessLookupError):  # the one before was enough
+            process.send_signal(number)
         await asyncio.sleep(0.1)
     return await ended(process)
 
