@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 
 from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import PLAIN, Layout
-from frame_async.bulk.meaning import trimmed
+from frame_async.bulk.meaning import on_one_line, trimmed
 from frame_async.bulk.rows import Row
 from frame_async.bulk.unpacking import NOT_UTF_8, UTF_16, WIDE_MARKS
 from frame_async.errors import Problem, ValidationError
@@ -160,7 +160,7 @@ def _names(lines: _Lines) -> list[str]:
     record = lines.records(chain([first], lines))
     del first
     try:
-        return [trimmed(name) for name in next(record, None) or ()]
+        return [on_one_line(name) for name in next(record, None) or ()]
     except csv.Error as error:
         problem = Problem("", f"is not CSV: {error}", "check its quotes")
     raise _unusable(lines.number, [problem])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
+from click.core import ParameterSource
 
 from frame_async._version import __version__
 from frame_async.cli import options
@@ -39,7 +40,8 @@ cli.add_command(worker)
 @click.argument("orders", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @options.count("--limit", 160, None, "Requests a minute that the emulator takes.")
 @options.count("--concurrency", 8, 100, "Requests in flight at a time.")
-def demo(orders: Path | None, limit: int, concurrency: int) -> None:
+@click.option("--all", "show_all", is_flag=True, help="Show every session, not the first ten.")
+def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> None:
     """Create a session for each order of a CSV file, on the emulator.
 
     Needs no account, no key and no network: the emulator runs inside this command, on a
@@ -48,7 +50,7 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     """
     from frame_async.cli.demo import run_demo
 
-    sys.exit(run_demo(orders, limit=limit, concurrency=concurrency))
+    sys.exit(run_demo(orders, limit=limit, concurrency=concurrency, show_all=show_all))
 
 
 @cli.command(short_help="Create a session for each row of a file.")
@@ -110,8 +112,8 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     "key_column",
     default="",
     metavar="COLUMN",
-    help="A column that tells the rows apart, so that they may move between runs. "
-    "[default: what they say]",
+    help="A column that tells the rows apart, whatever else changes in them; auto for that of "
+    "client_reference_id, if each row has its own. [default: what they say]",
 )
 @click.option(
     "--mode",
@@ -140,7 +142,7 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file that knows what is done. [default: OUTPUT.state]",
 )
-@click.option("--store", help="Store of keys and rate window, if shared with others: a URL.")
+@options.store("Store of keys and rate window, if shared with others")
 @click.option(
     "--raw-csv",
     is_flag=True,
@@ -164,9 +166,10 @@ def demo(orders: Path | None, limit: int, concurrency: int) -> None:
 @options.verbose
 @click.option(
     "--queue",
-    metavar="URL",
+    metavar="URL|@FILE",
+    callback=options.address,
     help="Send nothing, but enqueue the rows in this PostgreSQL database, for "
-    "`frame-async worker` on any number of hosts.",
+    "`frame-async worker` on any number of hosts; @ and a file with the URL is better.",
 )
 @click.option(
     "--run", metavar="NAME", help="With --queue: what this run is called. [default: the file]"
@@ -191,7 +194,15 @@ def bulk(**given: Any) -> None:
         sys.exit(130)
     if given["queue"] is not None:
         _refuse_unused()
+    _leave_store(given)
     sys.exit(run_bulk(Command(**given)))
+
+
+def _leave_store(given: dict[str, Any]) -> None:
+    """Forget a store that the environment names, where it isn't meant."""
+    source = click.get_current_context().get_parameter_source("store")
+    if source is ParameterSource.ENVIRONMENT and (given["queue"] or given["on_emulator"]):
+        given["store"] = None
 
 
 _UNUSED = ("concurrency", "grace", "patience", "every")
@@ -201,7 +212,7 @@ def _refuse_unused() -> None:
     """Options that say how rows are sent mean nothing where none are."""
     context = click.get_current_context()
     for name in _UNUSED:
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(
                 f"--{name} is for the worker: with --queue, nothing is sent here"
             )

@@ -336,7 +336,8 @@ def _pace(
     forecast = Forecast(began, limit, places)
     for ended_at, _ in reversed(moments):
         forecast.finished(ended_at)
-    rate = 60.0 * len(moments) / max(now - began, 1.0)
+    # What came in a burst says nothing of a minute: a period is the least that is measured.
+    rate = 60.0 * len(moments) / max(now - began, limit.per if limit else 1.0)
     used = None if limit is None else forecast.in_window(now) / places
     return rate, forecast.left(remaining, now), used
 

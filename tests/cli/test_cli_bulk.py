@@ -259,7 +259,7 @@ def test_a_check_of_10_000_rows_with_40_bad_ones(desk: Desk, server: Emulator) -
     desk.write(text.encode("utf-8", "surrogateescape"))
     ran = desk.run("--check", "--json")
     assert ran.status == 2
-    assert ran.summary == {"rows": 10_000, "invalid": 40, "exit_status": 2}
+    assert (ran.summary["rows"], ran.summary["invalid"]) == (10_000, 40)
     named = re.findall(r"^line (\d+)(?: \(.*?\))?: .+ \(.+\)$", ran.err, re.MULTILINE)
     assert {int(line) for line in named} == {2 + number * 250 for number in range(40)}
     assert not server.ledger
