@@ -126,7 +126,7 @@ def assumptions(value: Iterable[str]) -> frozenset[str]:
         TypeError: It is something else than names.
     """
     names = [] if isinstance(value, str) else list(value)
-    if isinstance(value, str) or not all(isinstance(name, str) for name in names):
+    if isinstance(value, str) or not all(isinstance(name, str) for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError("assume must be a set of names")
     for name in sorted(set(names) - set(ASSUMPTIONS)):
         raise ValueError(f"assume has no {name!r}: {_meant(name, ASSUMPTIONS)}")
