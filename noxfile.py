@@ -194,6 +194,7 @@ BENCHMARKS = {
     "evidence": "bench",
     "footprint": "test",
     "imports": "bench",
+    "merchants": "test",
     "scaling": "test",
     "store": "test",
     "watching": "test",

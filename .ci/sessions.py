@@ -21,9 +21,8 @@ SESSIONS = [
     *("lowest", "newest", "types", "wired-3.14", "wired-3.15", "wired-3.13", "wired-3.12"),
     *("bench -- --check", "docs", "queues(celery)", "queues(taskiq)", "queues(arq)", "lint"),
 ]
-# What others released today is to be known, and no fault of a change. The other Pythons and the
-# oldest versions report until their runs were seen to be steady.
-REPORTING = {"newest", "lowest", "wired-3.12", "wired-3.13", "wired-3.14", "wired-3.15"}
+# What others released today is to be known, and no fault of a change.
+REPORTING = {"newest"}
 
 SKIPPED = re.compile(
     r"^(?:SKIPPED \[\d+\]|\d+ skipped:) (?:\S+:\d+: )?(.+)$"  # of pytest

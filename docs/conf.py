@@ -23,6 +23,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(opentelemetry|prometheus_client)\..*"),
     # Shown, but not indexed: names such as `url` are meant of other classes elsewhere.
     ("py:.*", r"frame_async\.emulator\.webhooks\.deliveries\..*"),
+    ("py:.*", r"frame_async\.emulator\.state\.products\.Shelf"),
     ("py:.*", r"frame_async\.models\.(_).*"),
     ("py:.*", r"(Headers|Response|WerkzeugResponse)"),  # of Quart, which names them so
     ("py:.*", r"(aiohttp|contextlib|django|fastapi|litestar|procrastinate|quart|starlette)\..*"),

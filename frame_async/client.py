@@ -1,13 +1,10 @@
-"""The client: checks what it is given, puts the engine together, owns its lifetime."""
+"""The client: has what it is given checked, puts the engine together, owns its lifetime."""
 
-import os
 import random
-import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 import aiohttp
 from attrs import evolve
@@ -22,26 +19,36 @@ from frame_async.engine.observing import Observers
 from frame_async.engine.sessions import HttpSettings
 from frame_async.engine.unlimited import Unlimited
 from frame_async.errors import ConfigurationError
-from frame_async.observers import Observer
-from frame_async.protocol.addresses import check_headers, find_proxy
+from frame_async.observers import CREATE_SESSION, Observer
+from frame_async.protocol.addresses import (
+    check_headers,
+    find_base_url,
+    find_http_hosts,
+    find_proxy,
+)
 from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import (
-    BASE_URL_VARIABLE,
-    DEFAULT_BASE_URL,
-    KEY_VARIABLE,
     Mode,
-    check_api_key,
-    normal_base_url,
+    require_sandbox,
 )
 from frame_async.protocol.retry import RetryBudget, RetryPolicy, check_retry
-from frame_async.protocol.window import ENDPOINTS, LIVE, SANDBOX, RateLimit
+from frame_async.protocol.window import RateLimit
 from frame_async.resources.payment_link_sessions import PaymentLinkSessions
 from frame_async.resources.requests import ApiResponse, Requests
 from frame_async.secret import Secret, refuse_pickling
-from frame_async.shapes import is_mapping
-from frame_async.stores import MemoryStore, Store, Window, default_store, open_store
-
-_ENDPOINT: Final = re.compile("(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^/?#\\s]+)+")
+from frame_async.settings import (
+    boxed,
+    check_counts,
+    check_limits,
+    check_on_store_error,
+    check_remember,
+    check_seconds,
+    find_key,
+    find_store,
+    limit_of,
+    scope_of,
+)
+from frame_async.stores import MemoryStore, Store, Window
 
 
 class FrameClient:
@@ -54,7 +61,7 @@ class FrameClient:
         api_key: secret key; by default, ``FRAME_SECRET_KEY`` from the environment.
         base_url: with or without a trailing ``/v1``; by default ``FRAME_API_BASE_URL``
             from the environment, else Frame's production host. Plain HTTP is accepted
-            for loopback only.
+            for loopback, and for ``allow_http_to``.
         timeout: seconds that one call may take in all: waiting, attempts, sleeps.
         attempt_timeout: seconds that one attempt may take, at most.
         connect_timeout: seconds that opening one connection may take, at most.
@@ -89,6 +96,9 @@ class FrameClient:
         rate_limits: rate windows of other endpoints, such as
             ``{"POST /v1/charge_intents": RateLimit(3000)}``, with ``{id}`` for ids; by default
             what Frame publishes for each (Frame rate limits page).
+        allow_http_to: hosts beyond loopback to which plain HTTP is accepted, with sandbox keys
+            only: an emulator in another container, ``("emulator",)``. By default
+            ``FRAME_ALLOW_HTTP_TO`` from the environment, separated by commas.
 
     Raises:
         ConfigurationError: an argument or environment variable can't be used. The
@@ -117,24 +127,27 @@ class FrameClient:
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         rate_limits: Mapping[str, RateLimit | None] | None = None,
+        allow_http_to: Collection[str] | None = None,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
         secret, api_key = Secret(api_key), None
         address, base_url = Secret(base_url), None
         through, proxy = Secret[object](proxy), None
         own_headers, headers = Secret[Any](headers), None
-        store_url, store = _boxed(store)
-        key, self._mode = _key(secret)
-        self._base_url = _base_url(address)
-        _check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
-        _check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
-        _check_limit(max_in_flight)
-        _check_remember(remember)
+        store_url, store = boxed(store)
+        key, self._mode = find_key(secret)
+        http_to = find_http_hosts(allow_http_to)
+        self._base_url = find_base_url(address, http_to)
+        require_sandbox(self._base_url, self._mode)
+        check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
+        check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
+        check_counts(max_in_flight=max_in_flight)
+        check_remember(remember)
         clock = SystemClock() if clock is None else clock
         if store_url is None and store is None and not isinstance(clock, SystemClock):
             store = MemoryStore(now=clock.monotonic)  # another time than that of the others
-        self._store, self._owns_store = _store(store_url, store)
-        self._scope = _scope(key, self._base_url)
+        self._store, self._owns_store = find_store(store_url, store)
+        self._scope = scope_of(key, self._base_url)
         policy = RetryPolicy() if retry is None else check_retry(retry)
         if http is not None and tls is not None:
             raise ConfigurationError("tls can't be given with http: its connector has its own")
@@ -150,23 +163,21 @@ class FrameClient:
                 headers=check_headers(own_headers),
             )
         )
-        observing = Observers([observer.bind(self._base_url) for observer in observers])
-        limit = _limit(rate_limit, self._mode)
+        self._observers = observers
+        limit = limit_of(rate_limit, self._mode)
         self._unlimited = Unlimited(clock, policy.jitter, random.random)
         self._limiter: Limiter = self._unlimited
         if limit is not None:
             self._limiter = RateLimiter(self._store, Window(self._scope, limit), clock)
-        proceed = _check_on_store_error(on_store_error) == "proceed"
+        proceed = check_on_store_error(on_store_error) == "proceed"
         engine = Engine(
-            http=self._http,
-            limiter=self._limiter,
             attempts=Attempts(
                 http=self._http,
                 clock=clock,
                 random=random.random,
                 budget=RetryBudget(),
                 limiter=self._limiter,
-                observers=observing,
+                observers=self._observing(CREATE_SESSION),
                 timeout=attempt_timeout,
                 proceed=proceed,
             ),
@@ -178,11 +189,9 @@ class FrameClient:
                 keep=float(remember),
                 proceed=proceed,
             ),
-            observers=observing,
-            clock=clock,
             api_key=key,
         )
-        self._payment_link_sessions = PaymentLinkSessions(engine, timeout, policy)
+        self._payment_link_sessions = PaymentLinkSessions(engine, timeout, policy, http_to)
         self._engine, self._clock = engine, clock
         self._limits = check_limits(rate_limits, limit, self._mode)
         self._engines: dict[str, Engine] = {}
@@ -258,9 +267,13 @@ class FrameClient:
             if limit is not None:
                 window = Window(f"{self._scope}:{endpoint}", limit)
                 limiter = RateLimiter(self._store, window, self._clock)
-            attempts = evolve(self._engine.attempts, limiter=limiter)
-            self._engines[endpoint] = evolve(self._engine, attempts=attempts, limiter=limiter)
+            observers = self._observing(endpoint)
+            attempts = evolve(self._engine.attempts, limiter=limiter, observers=observers)
+            self._engines[endpoint] = evolve(self._engine, attempts=attempts)
         return self._engines[endpoint]
+
+    def _observing(self, endpoint: str) -> Observers:
+        return Observers([observer.bind(self._base_url, endpoint) for observer in self._observers])
 
     @property
     def mode(self) -> Mode:
@@ -285,7 +298,7 @@ class FrameClient:
     async def aclose(self) -> None:
         """Close all connections, and the store if it was given as a URL; once is enough."""
         for each in (self._engine, *self._engines.values()):
-            each.limiter.close()
+            each.attempts.limiter.close()
         await self._http.aclose()
         if self._owns_store:
             await self._store.aclose()
@@ -309,92 +322,3 @@ class FrameClient:
 
     def __reduce__(self) -> str:
         refuse_pickling("a FrameClient")
-
-
-def _key(given: Secret[str | None]) -> tuple[Secret[str], Mode]:
-    source = "api_key"
-    if given.reveal() is None:
-        given, source = Secret(os.environ.get(KEY_VARIABLE)), KEY_VARIABLE
-    mode = check_api_key(given, source)
-    return Secret(str.__str__(given.reveal() or "")), mode  # an enum's own text is another
-
-
-def _boxed(store: Store | str | None) -> tuple[Secret[str] | None, Store | None]:
-    """A store's URL may hold a password."""
-    return (Secret(store), None) if isinstance(store, str) else (None, store)
-
-
-def _store(url: Secret[str] | None, given: Store | None) -> tuple[Store, bool]:
-    """The store, and whether it is the client's to close."""
-    if url is not None:
-        return open_store(url), True
-    if given is not None and not hasattr(given, "claim"):
-        raise ConfigurationError("store must be a URL such as sqlite:///path, or a Store")
-    return (default_store() if given is None else given), False
-
-
-def _scope(key: Secret[str], base_url: str) -> str:
-    """Stands for the key and the address in stores; neither can be read from it."""
-    return sha256(f"{key.reveal()}|{base_url}".encode()).hexdigest()[:24]
-
-
-def _limit(given: object, mode: Mode) -> RateLimit | None:
-    if given == "mode":
-        return LIVE if mode is Mode.LIVE else SANDBOX
-    if given is None or isinstance(given, RateLimit):
-        return given
-    raise ConfigurationError('rate_limit must be a RateLimit, "mode" or None')
-
-
-def check_limits(
-    given: object, default: RateLimit | None, mode: Mode
-) -> Callable[[str], RateLimit | None]:
-    """What gives the rate limit of an endpoint, by its method and path.
-
-    Raises:
-        ConfigurationError: not a mapping of endpoints to limits.
-    """
-    own: object = {} if given is None else given
-    if not is_mapping(own) or not all(
-        isinstance(name, str) and _ENDPOINT.fullmatch(name) and isinstance(each, RateLimit | None)
-        for name, each in own.items()
-    ):
-        raise ConfigurationError(
-            "rate_limits must map endpoints to a RateLimit or None, such as "
-            '{"POST /v1/charge_intents": RateLimit(3000)}'
-        )
-    published = ENDPOINTS if mode is Mode.LIVE and default is LIVE else {}
-    limits: dict[str, RateLimit | None] = {**published, **own}
-    return lambda endpoint: limits.get(endpoint, default)
-
-
-def _check_on_store_error(given: object) -> str:
-    if given not in ("raise", "proceed"):
-        raise ConfigurationError('on_store_error must be "raise" or "proceed"')
-    return str(given)
-
-
-def _base_url(given: Secret[str | None]) -> str:
-    """The address, checked; what is refused may hold a password, hence the box."""
-    if given.reveal() is not None:
-        return normal_base_url(given.reveal())
-    if os.environ.get(BASE_URL_VARIABLE) == "":
-        raise ConfigurationError(f"{BASE_URL_VARIABLE} is set but empty; give it a URL or unset it")
-    return normal_base_url(os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL), BASE_URL_VARIABLE)
-
-
-def _check_seconds(**values: object) -> None:
-    for name, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < 1e9:  # type: ignore[operator]  # a number by now
-            raise ConfigurationError(f"{name} must be a number of seconds above 0")
-
-
-def _check_remember(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise ConfigurationError("remember must be a number of seconds, 0 or more")
-
-
-def _check_limit(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError("max_in_flight must be an integer, 1 or more")

@@ -5,10 +5,14 @@ Each call is described in the log ``frame_async``: at INFO if it was retried, el
 
 import logging
 from collections.abc import Mapping
+from typing import Final
 
 from frame_async.calls import Attempt, Call
 
 logger = logging.getLogger("frame_async")
+
+CREATE_SESSION: Final = "POST /v1/payment_link_sessions"
+"""The endpoint of payment link sessions, as `Observer.bind` hears it."""
 
 
 class Observer:
@@ -19,11 +23,12 @@ class Observer:
     changes it. Nothing that they are given holds a secret.
     """
 
-    def bind(self, base_url: str) -> "Observer":  # noqa: ARG002  # for those who need it
-        """A client of that address is being made: what is returned here watches its calls.
+    def bind(self, base_url: str, endpoint: str) -> "Observer":  # noqa: ARG002  # for some
+        """What is returned here watches the calls of an endpoint of a client of that address.
 
-        Itself by default; a copy that knows the address where several clients share one
-        observer. Unlike the others, it may raise, which ends the making of the client.
+        ``endpoint`` is such as ``POST /v1/payment_link_sessions`` or ``GET /v1/products/{id}``.
+        Itself by default; a copy that knows them where figures are told apart. Unlike the
+        others, it may raise, which ends the making of the client, or the first call there.
         """
         return self
 

@@ -41,7 +41,7 @@ def test_bad_keys_are_refused_by_name(key: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("http://api.framepayments.com", "loopback only"),
+        ("http://api.framepayments.com", "http:// is for loopback"),
         ("https://user:pass@api.framepayments.com", "user information"),
         ("https://api.framepayments.com/?x=1", "query"),
         ("https://api.framepayments.com/v1#top", "fragment"),

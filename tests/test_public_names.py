@@ -18,6 +18,7 @@ ROOT = {
     "CallError",
     "Card",
     "FrameClient",
+    "FrameClients",
     "FrameError",
     "IdempotencyConflictError",
     "IdempotencyKey",
@@ -89,7 +90,7 @@ def public_callables(name: str) -> Iterator[tuple[str, Any]]:
         "", ".models", ".errors", ".observers", ".stores", ".stores.sqlite", ".stores.redis",
         ".stores.postgres", ".webhooks", ".bulk", ".testing", ".emulator", ".fleet",
         ".integrations.starlette", ".integrations.fastapi", ".integrations.litestar",
-        ".integrations.django", ".integrations.aiohttp_web",
+        ".integrations.django", ".integrations.aiohttp_web", ".integrations.quart",
         ".integrations.opentelemetry", ".integrations.prometheus",
     ],
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """Run an example shop with an emulator of Frame beside it: ``python run_shop.py fastapi``."""
 
+import argparse
 import os
 import secrets
-import sys
 from importlib import import_module
 
 import uvicorn
@@ -11,9 +11,18 @@ from aiohttp import web
 from frame_async.testing import EmulatorThread
 
 
-def main(framework: str = "fastapi", port: str = "8000") -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("framework", nargs="?", default="fastapi")
+    parser.add_argument("port", nargs="?", type=int, default=8000)
+    parser.add_argument("--assume", action="append", default=[], help="as the emulator has it")
+    run(**vars(parser.parse_args()))
+
+
+def run(framework: str, port: int, assume: list[str]) -> None:
     home, secret = f"http://127.0.0.1:{port}", secrets.token_hex(16)
-    with EmulatorThread(webhooks=[(f"{home}/webhooks/frame", secret)]) as emulator:
+    hooks = [(f"{home}/webhooks/frame", secret)]
+    with EmulatorThread(webhooks=hooks, assume=assume) as emulator:
         os.environ |= {
             "FRAME_SECRET_KEY": emulator.api_key,
             "FRAME_API_BASE_URL": emulator.base_url,
@@ -24,12 +33,10 @@ def main(framework: str = "fastapi", port: str = "8000") -> None:
         print(f"The shop is at {home}, the emulator at {emulator.base_url}", flush=True)
         app = import_module(f"shop_{framework}.shop").app
         if framework == "aiohttp":  # a server of its own, and no ASGI
-            web.run_app(
-                app, host="127.0.0.1", port=int(port), handler_cancellation=True, print=None
-            )
+            web.run_app(app, host="127.0.0.1", port=port, handler_cancellation=True, print=None)
         else:
-            uvicorn.run(app, port=int(port), log_level="warning", ws="none")
+            uvicorn.run(app, port=port, log_level="warning", ws="none")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -86,10 +86,16 @@ def products_page(hidden: str = "") -> str:
 def order_page(number: str, product: str, status: str, hidden: str = "") -> str:
     """An order, with a button while it is to be paid; `hidden` goes into its form."""
     name, price, _ = PRODUCTS[product]
-    paid = status == "paid"
-    pay = f"""<form method="post" action="/orders/{escape(number)}/pay">{hidden}
-<button>Pay {price}</button>
-</form>"""
+    shown, after = {
+        "paid": (
+            '<span class="paid">Paid</span>',
+            '<p class="quiet">Thank you! It is on its way to you.</p>',
+        ),
+        "returned": (
+            "Being confirmed",
+            '<p class="quiet">Thank you! We will write to you once the payment is here.</p>',
+        ),
+    }.get(status, ("To be paid", _pay_form(number, price, hidden)))
     return page(
         "Your order",
         f"""<div class="card narrow">
@@ -97,23 +103,18 @@ def order_page(number: str, product: str, status: str, hidden: str = "") -> str:
 <dt>Order</dt><dd>{escape(number)}</dd>
 <dt>Item</dt><dd>{name}</dd>
 <dt>Price</dt><dd>{price}</dd>
-<dt>Status</dt><dd>{'<span class="paid">Paid</span>' if paid else "To be paid"}</dd>
+<dt>Status</dt><dd>{shown}</dd>
 </dl>
-{'<p class="quiet">Thank you! It is on its way to you.</p>' if paid else pay}
+{after}
 </div>""",
+        again=5 if status == "returned" else 0,
     )
 
 
-def waiting_page(number: str) -> str:
-    """The payer is back before the word of the payment: it looks again by itself."""
-    return page(
-        "Thank you",
-        f"""<div class="card narrow">
-<p>Your payment is being confirmed. This page looks again by itself.</p>
-<p class="quiet"><a href="/orders/{escape(number)}">Order {escape(number)}</a></p>
-</div>""",
-        again=1,
-    )
+def _pay_form(number: str, price: str, hidden: str) -> str:
+    return f"""<form method="post" action="/orders/{escape(number)}/pay">{hidden}
+<button>Pay {price}</button>
+</form>"""
 
 
 def message_page(title: str, text: str, onward: str = "/") -> str:

@@ -27,7 +27,7 @@ from frame_async.cli.bulk_command import CHANGED, STDIN, Command, OptionsError
 from frame_async.cli.bulk_report import Report, print_checked, print_report
 from frame_async.cli.bulk_resume import resuming
 from frame_async.cli.bulk_screen import Screen, watch
-from frame_async.cli.guard import guarded
+from frame_async.cli.guard import check_mode, guarded
 from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.errors import FrameError, StoreError
@@ -303,21 +303,12 @@ def _client(
         store=store,
         remember=_YEAR,
     )
-    _check_mode(command, client.mode)
+    check_mode(command.mode, client.mode)
     return client
 
 
 def _given_limit(requests: int) -> RateLimit | None:
     return RateLimit(requests, _MINUTE) if requests else None
-
-
-def _check_mode(command: Command, mode: Mode) -> None:
-    if command.mode is None and mode is Mode.LIVE:
-        raise OptionsError("the API key is for live mode: say --mode live if that is meant")
-    if command.mode is None and mode is Mode.UNKNOWN:
-        raise OptionsError("the API key doesn't tell its mode: say --mode sandbox or --mode live")
-    if command.mode is not None and mode not in (Mode.UNKNOWN, Mode(command.mode)):
-        raise OptionsError(f"--mode {command.mode} was said, but the API key is for {mode} mode")
 
 
 def _limit(command: Command, mode: Mode) -> RateLimit | None:

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from frame_async._version import __version__
 from frame_async.cli import options
+from frame_async.cli.create_command import create
 from frame_async.cli.fleet_commands import bulk_status, worker
 
 
@@ -30,6 +31,7 @@ def cli() -> None:
     """Create Frame Payments payment link sessions."""
 
 
+cli.add_command(create)
 cli.add_command(bulk_status)
 cli.add_command(worker)
 
@@ -217,22 +219,32 @@ def _refuse_unused() -> None:
             )
 
 
-@cli.command(
-    short_help="Run the local stand-in for the Frame API.",
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def emulator(arguments: tuple[str, ...]) -> None:
-    """Run the local stand-in for the Frame API; see `frame-async emulator --help`."""
-    from frame_async.emulator.__main__ import main
+class _Emulator(click.Command):
+    """The emulator's command, which is loaded when more than its name is asked for."""
 
-    sys.exit(main(list(arguments), "frame-async emulator"))
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        from frame_async.emulator.command import emulator
+
+        return emulator.make_context(info_name, args, parent, **extra)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from frame_async.emulator.command import emulator
+
+        return emulator.get_params(ctx)
+
+
+cli.add_command(_Emulator("emulator", short_help="Run the local stand-in for the Frame API."))
 
 
 @cli.group()
 def webhook() -> None:
-    """Verify webhooks, or listen for them."""
+    """Verify webhooks, listen for them, or send one."""
 
 
 def _secrets(command: Callable[..., None]) -> Callable[..., None]:
@@ -293,3 +305,43 @@ def listen(
     from frame_async.cli.webhooks import run_listen
 
     sys.exit(run_listen(forward_to, port, secret_file, secret_env, allow_remote=allow_remote))
+
+
+@webhook.command()
+@click.argument("event_type", metavar="EVENT")
+@click.option("--to", metavar="URL", help="Where it goes; without it, the webhook is printed.")
+@click.option("--reference", metavar="TEXT", help="The field data.reference, such as order-42.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Any field of the event, by its path, such as data.amount=1900: JSON, or else text. "
+    "May be repeated.",
+)
+@click.option(
+    "--tamper",
+    type=click.Choice(["body", "secret", "unsigned", "malformed", "not-json"]),
+    help="Send a bad one, to see it refused: a body changed after it was signed, a signature "
+    "under another secret, none, one of another form, a body that is no JSON.",
+)
+@click.option("--allow-remote", is_flag=True, help="Let URL be on another machine.")
+@_secrets
+def send(event_type: str, secret_file: Path | None, secret_env: str, **given: Any) -> None:
+    """Send a webhook as Frame would, to try the code that receives it.
+
+    \b
+    frame-async webhook send transfer.succeeded --reference order-42 \\
+        --to http://127.0.0.1:8000/webhooks
+
+    EVENT is a type such as transfer.succeeded, transfer.failed, charge_intent.succeeded or
+    payment_link.created; the fields are those that Frame publishes. Which of them carries
+    your order isn't published: set the one that your code reads.
+
+    \b
+    Exit status: 0 taken (2xx), or refused (4xx) if it was bad on purpose; 1 the other
+    way round; 2 usage; 4 no answer.
+    """  # noqa: D301  # click wants the character itself
+    from frame_async.cli.webhooks import Send, run_send
+
+    sys.exit(run_send(Send(kind=event_type, **given), secret_file, secret_env))

@@ -1,15 +1,16 @@
-"""What the commands of a fleet share."""
+"""What commands that send something share."""
 
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Literal, TextIO
 
 from frame_async.bulk.pinned import RunFileError
 from frame_async.cli.bulk_command import OptionsError
 from frame_async.cli.bulk_report import mistakes, print_failure
 from frame_async.cli.bulk_screen import Screen
 from frame_async.errors import ConfigurationError, FrameError, ValidationError
+from frame_async.protocol.credentials import Mode
 from frame_async.protocol.dispositions import ExitStatus, exit_status_of
 
 
@@ -45,6 +46,20 @@ def guarded(
     if json is not None:
         print_failure(why, status, json)
     return status
+
+
+def check_mode(said: Literal["sandbox", "live"] | None, mode: Mode) -> None:
+    """Check that the API key is for the mode that was said; live has to be.
+
+    Raises:
+        OptionsError: it isn't, or nothing was said and it has to be.
+    """
+    if said is None and mode is Mode.LIVE:
+        raise OptionsError("the API key is for live mode: say --mode live if that is meant")
+    if said is None and mode is Mode.UNKNOWN:
+        raise OptionsError("the API key doesn't tell its mode: say --mode sandbox or --mode live")
+    if said is not None and mode not in (Mode.UNKNOWN, Mode(said)):
+        raise OptionsError(f"--mode {said} was said, but the API key is for {mode} mode")
 
 
 def _said(name: str, error: BaseException, interrupted: str) -> str:

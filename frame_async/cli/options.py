@@ -1,15 +1,37 @@
-"""Options that several commands have."""
+"""Options that several commands have, and how ``--help`` lists them."""
 
 import codecs
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 C = TypeVar("C", bound=Callable[..., Any])
+
+
+class GroupedCommand(click.Command):
+    """A command whose ``--help`` lists its options under headings."""
+
+    def __init__(self, *args: Any, groups: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.groups = {heading: names.split() for heading, names in groups.items()}
+        """The long names of options, by heading; the others come last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, heading by heading."""
+        rows = {
+            parameter.opts[-1]: record
+            for parameter in self.get_params(ctx)
+            if (record := parameter.get_help_record(ctx)) is not None
+        }
+        for heading, names in self.groups.items():
+            with formatter.section(heading):
+                formatter.write_dl([rows.pop(name) for name in names if name in rows])
+        with formatter.section("Other options"):
+            formatter.write_dl(list(rows.values()))
 
 
 def seconds(

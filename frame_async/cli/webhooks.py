@@ -1,17 +1,43 @@
-"""``frame-async webhook``: verify one that you have, or listen for those that come."""
+"""``frame-async webhook``: verify one that you have, listen for those that come, or send one."""
 
 import asyncio
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
+from attrs import frozen
 from rich.console import Console
 
-from frame_async.errors import ConfigurationError, FrameError, WebhookError
-from frame_async.protocol.dispositions import exit_status_of
+from frame_async.bulk.layouts import parse_pairs
+from frame_async.errors import (
+    ConfigurationError,
+    FrameError,
+    Problem,
+    ValidationError,
+    WebhookError,
+)
+from frame_async.protocol.dispositions import ExitStatus, exit_status_of
+from frame_async.protocol.signatures import check_secrets
+from frame_async.secret import Secret
+from frame_async.serialization import load_json
 from frame_async.webhooks import LARGEST_BODY, WebhookReceiver
 from frame_async.webhooks.listen import Arrival, Listener, check_target, stop_requested
+from frame_async.webhooks.send import TAMPERINGS, example_event, sign_event
+from frame_async.webhooks.send import send as post
+
+
+@frozen(kw_only=True)
+class Send:
+    """What is to be sent, and where to."""
+
+    kind: str
+    """Type of the event."""
+    to: str | None
+    reference: str | None
+    sets: tuple[str, ...]
+    tamper: str | None
+    allow_remote: bool
 
 
 def run_verify(body: BinaryIO, signature: str, secret_file: Path | None, secret_env: str) -> int:
@@ -69,15 +95,88 @@ def _described(arrival: Arrival) -> str:
     return f"{at:%H:%M:%S}  {what}  -> {answer}{why}"
 
 
+def run_send(send: Send, secret_file: Path | None, secret_env: str) -> int:
+    """Make a webhook, sign it and deliver it; without an address, print it.
+
+    Returns:
+        The exit status: 0 when it was answered as it should be, 1 when not, 2 when it can't
+        be made, 4 when nobody answers.
+    """
+    out, notes = _consoles()
+    try:
+        secrets = check_secrets(Secret(_given(secret_file, secret_env)), secret_env)
+        if send.to is not None:
+            check_target(send.to, allow_remote=send.allow_remote)
+        webhook = sign_event(_event(send), secrets)
+    except (FrameError, OSError) as error:
+        return _say(notes, str(error), exit_status_of(error))
+    except UnicodeError:  # bytes that are no text in the shell's encoding
+        return _say(notes, "the event and its fields must be text", ExitStatus.USAGE)
+    if send.tamper is not None:
+        webhook = TAMPERINGS[send.tamper](webhook, secrets)
+    if send.to is None:
+        for name, value in webhook.headers.items():
+            _say(notes, f"{name}: {value}", 0)
+        return _say(out, webhook.body.decode(), 0)
+    try:
+        answer = asyncio.run(post(send.to, webhook))
+    except OSError as error:
+        return _say(notes, str(error), ExitStatus.STOPPED)
+    spoilt = f" (spoilt: {send.tamper})" if send.tamper else ""
+    said = f"{send.kind}{spoilt} -> {answer.status} in {answer.seconds * 1000:.0f} ms"
+    wrong = _misjudged(answer.status, send)
+    return _say(out, f"{said}{wrong}", ExitStatus.SOME_REFUSED if wrong else ExitStatus.DONE)
+
+
+def _misjudged(status: int, send: Send) -> str:
+    """What is wrong with an answer; empty when it is as it should be."""
+    if send.tamper is None:
+        return "" if 200 <= status < 300 else ": refused; Frame would deliver it again"
+    if 200 <= status < 300:
+        return ": taken, although it must not be"
+    return "" if 400 <= status < 500 else ": neither taken nor refused (400)"
+
+
+def _event(send: Send) -> dict[str, Any]:
+    """The event with the fields that were given."""
+    event = example_event(send.kind, send.reference)
+    for path, text in parse_pairs("--set", send.sets).items():
+        *above, last = path.split(".")
+        place: dict[str, Any] = event
+        for name in above:
+            below: Any = place.setdefault(name, {})
+            if not isinstance(below, dict):
+                raise ValidationError("invalid event", [_no_object(path, name)])
+            place = cast("dict[str, Any]", below)
+        place[last] = _value(text)
+    return event
+
+
+def _no_object(path: str, name: str) -> Problem:
+    return Problem(path, f"can't be set: {name} is no object", "give another path")
+
+
+def _value(text: str) -> Any:
+    """What a text stands for: JSON where it is, else itself."""
+    try:
+        return load_json(text.encode(), "value")
+    except (FrameError, UnicodeError):
+        return text
+
+
 def _receiver(secret_file: Path | None, secret_env: str) -> WebhookReceiver:
     """A receiver with the secrets of a file, one a line, or of the environment."""
+    return WebhookReceiver(_given(secret_file, secret_env))
+
+
+def _given(secret_file: Path | None, secret_env: str) -> str | list[str]:
     if secret_file is not None:
-        return WebhookReceiver(_lines(secret_file))
+        return _lines(secret_file)
     if secret_env not in os.environ:
         raise ConfigurationError(
             f"no webhook secret: set {secret_env}, or name a file with --secret-file"
         )
-    return WebhookReceiver(os.environ[secret_env])
+    return os.environ[secret_env]
 
 
 def _lines(file: Path) -> list[str]:

@@ -14,10 +14,12 @@ from attrs import define, field
 
 from .api.answers import ApiAnswer, RefusedError, bad_request
 from .api.context import RequestContext
+from .api.envelopes import enveloped
 from .api.hosts import require_own_host
 from .api.http import usual_response
 from .faults.wire import USUAL, finish
 from .state.emulator_state import EmulatorState
+from .state.ledger import LedgerEntry
 
 Handle: TypeAlias = Callable[[RequestContext], Awaitable[ApiAnswer]]
 """Decides the answer to one request; may raise `RefusedError`."""
@@ -41,12 +43,14 @@ class App:
     """Answers what is at the paths that `is_admin_path` names, outside of the ledger."""
     is_admin_path: Callable[[str], bool]
     """Tells whether a path is none of the API's."""
-    host: str
-    """Where it was told to listen."""
+    own_hosts: frozenset[str]
+    """The names that it answers to, beside those of this machine."""
     allow_remote: bool
     """Whether other machines may reach it."""
     state: EmulatorState
     """Clock, ledger, latency and the ids of requests."""
+    on_request: Callable[[LedgerEntry], object] | None = None
+    """Is called with each entry of the ledger."""
     _busy: set[asyncio.Transport] = field(init=False, factory=set[asyncio.Transport])
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -82,15 +86,19 @@ class App:
             context.latency = self.state.latency(self.state.randomness.latency)
         finally:
             ledger = self.state.ledger
-            ledger.append(context.entry(ledger.next_sequence()))
+            entry = context.entry(ledger.next_sequence())
+            ledger.append(entry)
+            if self.on_request is not None:
+                self.on_request(entry)
         return answer
 
     async def _answer(self, context: RequestContext) -> ApiAnswer:
         try:
-            require_own_host(context.request, self.host, remote=self.allow_remote)
-            return await self._route(context.request)(context)
+            require_own_host(context.request, self.own_hosts, remote=self.allow_remote)
+            answer = await self._route(context.request)(context)
         except RefusedError as refused:
-            return refused.answer
+            answer = refused.answer
+        return enveloped(answer, self.state.envelope)
 
     def _route(self, request: web.BaseRequest) -> Handle:
         methods = self.routes.get(request.path) or self._family(request.path)

@@ -1,6 +1,8 @@
 """Checks for the emulator's options."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from ipaddress import ip_address
 from math import inf, isfinite
 from os import PathLike, fspath
@@ -10,7 +12,9 @@ from typing import Any, TypeAlias, cast
 from attrs import Attribute
 
 from .api import checks
+from .api.envelopes import ENVELOPES
 from .faults.latency import parse_latency
+from .webhooks.published import ASSUMPTIONS
 
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
 """What attrs calls with an object, one of its attributes and the value for it."""
@@ -112,6 +116,47 @@ def host_names(value: Iterable[str]) -> frozenset[str]:
     if isinstance(value, str):
         raise TypeError("allow_webhooks_to must be a set of host names")
     return frozenset(name.lower() for name in value)
+
+
+def assumptions(value: Iterable[str]) -> frozenset[str]:
+    """Take names of what is assumed of events.
+
+    Raises:
+        ValueError: There is no such assumption; the message names those that come near it.
+        TypeError: It is something else than names.
+    """
+    names: list[object] = [] if isinstance(value, str) else list(value)
+    if isinstance(value, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError("assume must be a set of names")
+    for name in sorted(set(map(str, names)) - set(ASSUMPTIONS)):
+        raise ValueError(f"assume has no {name!r}: {_meant(name, ASSUMPTIONS)}")
+    return frozenset(map(str, names))
+
+
+def envelope(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for the name of an envelope."""
+    if not isinstance(value, str):
+        raise TypeError(f"{attribute.name} must be a name")
+    if value not in ENVELOPES:
+        raise ValueError(f"{attribute.name} has no {value!r}: {_meant(value, ENVELOPES)}")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, known, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+
+
+def own_names(value: Iterable[str]) -> frozenset[str]:
+    """Take names that the emulator is called by: no URL, no port."""
+    if isinstance(value, str):
+        raise TypeError("allow_hosts must be a set of host names")
+    names = frozenset(name.lower().removesuffix(".") for name in value)
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise ValueError("allow_hosts must be names of hosts, such as emulator.internal")
+    return names
+
+
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 def loopback_or_allowed(emulator: Any, attribute: "Attribute[Any]", value: object) -> None:

@@ -1,26 +1,25 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 
 from attrs import Factory, define, field, fields, setters
 
-from .admin import AdminApi, is_admin_path
-from .api.catalog import Catalog
-from .api.creation import PATH, Creation
 from .api.http import Acceptor
 from .app import App
-from .checkout import PREFIX, Checkout
+from .checkout import PREFIX
 from .checkout.payments import Payments
 from .faults.latency import Setting, parse_latency
 from .faults.rules import Fault, Faults
 from .listening import Listening, lengthen_queues, url_of
 from .options import (
+    assumptions,
     delays,
     endpoints,
+    envelope,
     file_or_none,
     filled,
     host_names,
@@ -29,19 +28,24 @@ from .options import (
     not_negative,
     on_or_off,
     or_none,
+    own_names,
     positive,
     seconds,
     whole,
     whole_or_text,
 )
+from .routes import make_app
+from .seeds import make_sessions
 from .state.clocks import Clock, MovableClock, steady_clock
 from .state.emulator_state import EmulatorState
 from .state.idempotency import Idempotency
 from .state.ledger import Ledger, LedgerEntry
 from .state.persistence import Persistence
+from .state.products import Shelf, shelf_of
 from .state.randomness import Randomness, Seed
 from .state.sessions import Session, Sessions
 from .state.windows import Usage, Windows
+from .webhooks.published import created_data
 from .webhooks.sending import BACKOFF, Webhooks
 from .webhooks.targets import Targets
 
@@ -60,7 +64,7 @@ class Emulator:
     Raises:
         ValueError: An option is out of its range, or `host` is not loopback.
         TypeError: An option has the wrong type.
-        OSError: A file of latencies can't be read.
+        OSError: A file of latencies or products can't be read.
     """
 
     host: str = field(default="127.0.0.1", validator=loopback_or_allowed)
@@ -78,6 +82,9 @@ class Emulator:
     """Whether refused requests take a place in the window. Frame does not say."""
     idempotency: bool = field(default=False, validator=on_or_off)
     """Whether ``Idempotency-Key`` is heeded, as the IETF draft has it. Frame V1 ignores it."""
+    envelope: str = field(default="standard", validator=envelope)
+    """What errors come in: ``"standard"``, or what Frame's clients read otherwise,
+    ``"cli"``, ``"node"``, ``"php"``, ``"ruby"``, or plain ``"text"``."""
     latency: Setting = field(default=0.0, validator=latency_setting)
     """By how much each answer is held back: seconds, a distribution such as
     ``"lognormal(median=180ms, p99=900ms)"``, ``"uniform(1ms, 5ms)"`` or ``"constant(20ms)"``,
@@ -93,6 +100,9 @@ class Emulator:
     """Endpoints to register: an address each, or an address and its secret."""
     allow_webhooks_to: frozenset[str] = field(default=frozenset(), converter=host_names, repr=False)
     """Names of hosts that webhooks may go to although they are not this machine."""
+    assume: frozenset[str] = field(default=frozenset(), converter=assumptions)
+    """What is assumed of events beyond what Frame publishes: ``"reference-in-metadata"``,
+    ``"client-reference-id-in-transfer"``, ``"session-events"``."""
     webhook_backoff: Sequence[float] = field(
         default=BACKOFF, converter=seconds, validator=delays, repr=False
     )
@@ -103,6 +113,10 @@ class Emulator:
     session_limit: int | None = field(default=None, validator=or_none(whole(1)))
     """Most sessions, and idempotency keys, that are kept, the newest; ``None`` sets no
     number. They take 64 MiB each at most in any case."""
+    products: Shelf = field(default=None, converter=shelf_of, repr=False)
+    """Names, prices and pictures of products: the path of a JSON file with a list of objects,
+    or such objects, each with ``id``, ``name``, ``price`` (in hundredths) and perhaps
+    ``currency`` (the same for all) and ``picture`` (an image file). They are made up otherwise."""
     seed: Seed = field(default=None, validator=whole_or_text)
     """Makes ids, latencies and faults the same for the same requests in the same order;
     ``None`` for a run that is never the same."""
@@ -111,6 +125,10 @@ class Emulator:
     time, which is checked. Made with mode 0600 if it is not there."""
     allow_remote: bool = field(default=False, validator=on_or_off)
     """Whether `host` may be an address that others can reach."""
+    on_request: Callable[[LedgerEntry], object] | None = field(default=None, repr=False)
+    """Is called with each new entry of the ledger, for a log of requests."""
+    allow_hosts: frozenset[str] = field(default=frozenset(), converter=own_names, repr=False)
+    """Further names it goes by in ``Host``; those without a dot need `allow_remote` alone."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
@@ -152,6 +170,11 @@ class Emulator:
         return self._running().url
 
     @property
+    def own_hosts(self) -> frozenset[str]:
+        """The names that it answers to, beside those of this machine."""
+        return self.allow_hosts | {str(self.host).lower()}  # not checked yet when it is made
+
+    @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """The requests kept, oldest first, in the order in which answers were decided.
 
@@ -169,6 +192,11 @@ class Emulator:
     def webhooks(self) -> Webhooks:
         """The endpoints and the deliveries; register an endpoint here at any time."""
         return self._webhooks
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many requests came and how many sessions were made, those that are gone too."""
+        return self._state.ledger.count, self._state.sessions.count
 
     def created(self, reference: str | None = None) -> tuple[str, ...]:
         """Return the ids of all sessions kept, or of those with one ``client_reference_id``.
@@ -234,6 +262,16 @@ class Emulator:
         """
         self._state.reset()
 
+    def create(self, bodies: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Make sessions of request bodies, without a request; return their ids.
+
+        It takes no place in a window and is in no ledger. Start the emulator before.
+
+        Raises:
+            ValueError: A body isn't valid, and then nothing is made; the message says which.
+        """
+        return make_sessions(self._state, bodies)
+
     async def start(self) -> None:
         """Begin to listen.
 
@@ -246,7 +284,7 @@ class Emulator:
         """
         if self._listening is not None:
             raise RuntimeError("the emulator is running already")
-        acceptor = Acceptor(self._app.handle)
+        acceptor = Acceptor(self._app.handle, self.envelope)
         host = "127.0.0.1" if self.host == "localhost" else self.host
         loop = asyncio.get_running_loop()
         if self._persistence is not None:
@@ -304,36 +342,24 @@ class Emulator:
         return EmulatorState(
             clock=MovableClock(self.clock),
             randomness=randomness,
-            sessions=Sessions(self.session_limit, randomness.session_ids, self._announce),
+            sessions=Sessions(
+                self.session_limit,
+                randomness.session_ids,
+                on_create=self._announce,
+                shelf=self.products,
+            ),
             ledger=Ledger(self.ledger_limit),
             windows=Windows(self.limit, self.period, self.count_refused),
             usage=Usage(self.period),
             latency=parse_latency(self.latency),
             idempotency=Idempotency(self.session_limit) if self.idempotency else None,
             faults=Faults(randomness.faults),
+            assumed=self.assume,
+            envelope=self.envelope,
         )
 
     def _make_app(self) -> App:
-        state = self._state
-        checkout = Checkout(
-            sessions=state.sessions, payments=self._payments, redirect_secret=self.redirect_secret
-        )
-        return App(
-            routes={PATH: {"POST": self._make_creation()}},
-            families={
-                **Catalog(state=state, retry_after=self.retry_after).families,
-                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit},
-            },
-            admin=AdminApi(state, self),
-            is_admin_path=is_admin_path,
-            host=self.host,
-            allow_remote=self.allow_remote,
-            state=state,
-        )
-
-    def _make_creation(self) -> Creation:
-        state, page_url = self._state, self._page_url
-        return Creation(state=state, retry_after=self.retry_after, page_url=page_url)
+        return make_app(self, self._state, self._payments, self._page_url)
 
     def _make_webhooks(self) -> Webhooks:
         webhooks = Webhooks(
@@ -352,13 +378,14 @@ class Emulator:
             clock=self._state.clock,
             bank_delay=self.bank_delay,
             announce=self._webhooks.emit,
+            assumed=self.assume,
         )
 
     def _announce(self, session: Session) -> None:
         if self._webhooks.wanted:  # most often there is nobody to tell
             url = self._page_url(session.id)
-            shown = session.as_json(self._state.clock())
-            self._webhooks.emit("payment_link.created", {**shown, "url": url})
+            data = created_data(session, self._state.clock(), url, self.assume)
+            self._webhooks.emit("payment_link.created", data)
 
     def _page_url(self, session_id: str) -> str:
         return f"{self.base_url}{PREFIX}{session_id}"

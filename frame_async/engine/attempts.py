@@ -13,7 +13,7 @@ import tenacity as _t
 from attrs import frozen
 
 from frame_async.calls import Outcome
-from frame_async.engine.exchange import Course, Ended, Exchange, Trail
+from frame_async.engine.exchange import Course, Ended, Exchange
 from frame_async.engine.http import Http
 from frame_async.engine.limiter import DismissedError, Limiter, NoSlotError, Slot
 from frame_async.engine.observing import Observers
@@ -104,25 +104,26 @@ class Attempts:
     ) -> Exchange:
         """One exchange, noted in the course of its call, and its slot settled."""
         at = datetime.fromtimestamp(self.clock.time(), UTC)
-        trail = Trail(self.clock.monotonic, self.clock.monotonic())
+        exchange = Exchange(self.clock.monotonic, self.clock.monotonic())
         if self.observers.observers:
-            trail.headers = self.observers.trace_headers(course.key)
+            exchange.trace = self.observers.trace_headers(course.key)
         if course.first_at is None:
-            course.first_at = trail.began
-        timeout = min(self.timeout, max(0.0, course.deadline - trail.began))
+            course.first_at = exchange.began
+        timeout = min(self.timeout, max(0.0, course.deadline - exchange.began))
         try:
-            exchange = await self.http.send(operation, course, timeout, trail)
+            await self.http.send(operation, course, timeout, exchange)
         except asyncio.CancelledError:
-            self._note(course, slot, trail.end(Ending.CANCELLED), at, trail.began - began)
+            exchange.end(Ending.CANCELLED)
             raise
-        self._note(course, slot, exchange, at, trail.began - began)
+        finally:
+            self._note(course, slot, exchange, at, exchange.began - began)
         return exchange
 
     def _note(
         self, course: Course, slot: Slot | None, exchange: Exchange, at: datetime, waited: float
     ) -> None:
         course.last = exchange
-        course.extra_sends += max(0, exchange.trail.times_handed - 1)
+        course.extra_sends += max(0, exchange.times_handed - 1)
         attempt = exchange.describe(at, waited, course.slept, course.slept_for)
         course.slept, course.slept_for = 0.0, ""
         course.attempts.append(attempt)
@@ -136,7 +137,7 @@ class Attempts:
     def _settle(self, slot: Slot, course: Course, exchange: Exchange) -> None:
         """How the slot of a request that created nothing is to be released."""
         policy = course.options.policy
-        if exchange.outcome is Outcome.UNKNOWN and exchange.head is None:
+        if exchange.outcome is Outcome.UNKNOWN and exchange.status is None:
             slot.sent = None
         elif exchange.outcome is Outcome.NOT_SENT:
             slot.sent = False
@@ -145,16 +146,12 @@ class Attempts:
 
     def asked_to_wait(self, exchange: Exchange) -> float | None:
         """Seconds that the server asked to wait."""
-        head = exchange.head
-        if head is None:
-            return None
-        return seconds_to_wait(head.retry_after, head.date, self.clock.time())
+        return seconds_to_wait(exchange.retry_after, exchange.date, self.clock.time())
 
     def _unsent(self, ending: Ending, detail: str = "", fits_in: float | None = None) -> Exchange:
         """An exchange that never began."""
-        return Trail(self.clock.monotonic, self.clock.monotonic()).end(
-            ending, detail, fits_in=fits_in
-        )
+        exchange = Exchange(self.clock.monotonic, self.clock.monotonic(), fits_in=fits_in)
+        return exchange.end(ending, detail)
 
 
 class _Retries:

@@ -10,13 +10,9 @@ from frame_async.calls import Outcome
 from frame_async.engine import results
 from frame_async.engine.attempts import Attempts
 from frame_async.engine.exchange import Course, Ended
-from frame_async.engine.http import Http
-from frame_async.engine.idempotency import KeyLeases
-from frame_async.engine.limiter import Limiter
-from frame_async.engine.observing import Observers
+from frame_async.engine.idempotency import KeyLeases, Lease
 from frame_async.engine.operation import CallOptions, Operation
 from frame_async.errors import UnreadableError
-from frame_async.protocol.clock import Clock
 from frame_async.protocol.fingerprints import make_fingerprint
 from frame_async.secret import Secret
 
@@ -28,12 +24,8 @@ T = TypeVar("T")
 class Engine:
     """Runs operations for one client: not twice, not too fast, and true about what happened."""
 
-    http: Http
-    limiter: Limiter
     attempts: Attempts
     idempotency: KeyLeases
-    observers: Observers
-    clock: Clock
     api_key: Secret[str]
 
     async def run(self, operation: Operation[R, T], request: R, options: CallOptions) -> T:
@@ -45,21 +37,23 @@ class Engine:
             IdempotencyConflictError: the key stands for another request.
             CallError: it ended without something to hand over.
         """
-        self.http.open()
-        now = self.clock.monotonic()
+        attempts = self.attempts
+        attempts.http.open()
+        now = attempts.clock.monotonic()
         course = Course(options=options, started=now, deadline=now + options.timeout)
         try:
             if options.key is None:
                 course.key = course.token = str(uuid4())
                 course.body = operation.dump(request)
-                ended = await self.attempts.run(operation, course, None)
+                ended = await attempts.run(operation, course, None)
             else:
                 ended = await self._keyed(operation, request, course, options.key)
         except asyncio.CancelledError:
-            self.observers.call_ended(course.record(self.clock.monotonic(), cancelled=True))
+            ended_at = attempts.clock.monotonic()
+            attempts.observers.call_ended(course.record(ended_at, cancelled=True))
             raise
         if not ended.call.replayed:
-            self.observers.call_ended(ended.call)
+            attempts.observers.call_ended(ended.call)
         if ended.call.outcome is not Outcome.CREATED:
             secrets = Secret((*operation.secrets(request), self.api_key.reveal()))
             raise results.error_of(operation, ended, secrets)
@@ -77,8 +71,14 @@ class Engine:
         course.body, fields = operation.dump_fields(request)
         fingerprint = make_fingerprint(fields)
         del fields  # a traceback shows local variables
-        secrets = Secret(operation.secrets(request))
-        lease = self.idempotency.lease(course, fingerprint, operation.lifetime(request), secrets)
+        lease = Lease(
+            self.idempotency,
+            course,
+            fingerprint,
+            operation.lifetime(request),
+            operation.if_unknown,
+            Secret(operation.secrets(request)),
+        )
         async with lease:
             if lease.replay is not None:
                 return lease.replay

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from itertools import pairwise
+from typing import Self
 
 from attrs import define, evolve, field, frozen
 
@@ -12,29 +12,19 @@ from frame_async.protocol.outcomes import Ending, Evidence, Phase, judge, sum_up
 
 
 @define(eq=False, repr=False)
-class Head:
-    """The head of an answer, as far as a call needs it."""
-
-    status: int
-    retry_after: tuple[str, ...] = ()
-    date: str | None = None
-    request_id: str | None = None
-    encoding: str = ""
-
-
-@define(eq=False, repr=False)
-class Trail:
-    """When an exchange reached which phase; monotonic seconds, None for not reached.
+class Exchange:
+    """One HTTP exchange: how far it came, the answer as far as it came, and what that proves.
 
     It is handed down with the request, and whoever moves the request on writes here, so
-    that the evidence is there however the exchange ends, cancellation included.
+    that the evidence is there however it ends, cancellation included. Times are monotonic
+    seconds, None for not reached.
     """
 
     now: Callable[[], float]
     """The clock that all times are taken from."""
     began: float
-    headers: Mapping[str, str] = field(factory=dict[str, str])
-    """What the request says of its trace."""
+    trace: Mapping[str, str] = field(factory=dict[str, str])
+    """Headers that say which trace the request belongs to."""
     admitted: float | None = None
     """One of the client's own connection slots was free."""
     handed: float | None = None
@@ -51,85 +41,64 @@ class Trail:
     """The body of the answer was read to its end."""
     reused: bool | None = None
     """Whether the connection had served an earlier request; None if that can't be seen."""
-    head: Head | None = None
-    """The head of the answer."""
-    body: bytearray = field(factory=bytearray)
-    """The body of the answer, as far as it was read; it may echo what was sent."""
-
-    def end(
-        self, ending: Ending, detail: str = "", body: bytes = b"", fits_in: float | None = None
-    ) -> "Exchange":
-        """The exchange is over, now and like this."""
-        if self.unwritten and self.head is None and self.times_handed == 1:
-            ending, detail = Ending.NEVER_WRITTEN, ""
-        phase = Phase.GATE if self.admitted is None else Phase.CONNECT
-        phase = phase if self.handed is None else Phase.SEND
-        if self.head is not None:
-            phase = Phase.ANSWER if self.read is None else Phase.DONE
-        evidence = Evidence(phase, ending, self.head.status if self.head else None)
-        return Exchange(
-            trail=self,
-            head=self.head,
-            ended=self.now(),
-            evidence=evidence,
-            outcome=judge(evidence),
-            reason=f"{ending}: {detail}" if detail else str(ending),
-            fits_in=fits_in,
-            body=body,
-        )
-
-
-def remembered(body: bytes) -> "Exchange":
-    """The exchange behind an answer that the store remembers."""
-    trail = Trail(now=lambda: 0.0, began=0.0)
-    return trail.end(Ending.COMPLETE, body=body)
-
-
-@define(eq=False, repr=False)
-class Exchange:
-    """One HTTP exchange: what was observed, and the answer as far as it came."""
-
-    trail: Trail
-    head: Head | None
-    """The head of the answer, if one was read."""
-    ended: float
-    """Monotonic time at which it was over."""
-    evidence: Evidence
+    status: int | None = None
+    """Of the head of the answer, if one was read; with it, the next four."""
+    retry_after: tuple[str, ...] = ()
+    date: str | None = None
+    request_id: str | None = None
+    encoding: str = ""
+    received: bytearray = field(factory=bytearray)
+    """The body of the answer as it came, as far as it was read."""
+    body: bytes = b""
+    """The body of the answer, decompressed; it may echo what was sent."""
+    ended: float = 0.0
+    """When it was over; what follows is known then."""
+    evidence: Evidence = field(default=Evidence(Phase.GATE))
     """The facts that its outcome is judged by."""
-    outcome: Outcome
+    outcome: Outcome = Outcome.NOT_SENT
     """What they prove."""
     reason: str = ""
     """Why it ended without a usable answer, in a few words; empty otherwise."""
     fits_in: float | None = None
     """Seconds after which there would be a slot in the rate window, if that was missing."""
-    body: bytes = b""
-    """The body of the answer, as far as it was read; it may echo what was sent."""
 
-    def describe(self, began: datetime, window: float, slept: float, slept_for: str) -> Attempt:
+    def end(self, ending: Ending, detail: str = "") -> Self:
+        """It is over, now and like this."""
+        if self.unwritten and self.status is None and self.times_handed == 1:
+            ending, detail = Ending.NEVER_WRITTEN, ""
+        phase = Phase.GATE if self.admitted is None else Phase.CONNECT
+        phase = phase if self.handed is None else Phase.SEND
+        if self.status is not None:
+            phase = Phase.ANSWER if self.read is None else Phase.DONE
+        self.ended = self.now()
+        self.evidence = Evidence(phase, ending, self.status)
+        self.outcome = judge(self.evidence)
+        self.reason = f"{ending}: {detail}" if detail else str(ending)
+        return self
+
+    def describe(self, started: datetime, window: float, slept: float, slept_for: str) -> Attempt:
         """The record of this exchange; `window` seconds were waited for the rate window."""
-        trail, head = self.trail, self.head
-        times = trail.began, trail.admitted, trail.handed, trail.sent, trail.answered, trail.read
-        steps: list[float | None] = []
-        for one, other in pairwise(times):
-            steps.append(None if one is None or other is None else other - one)
-        gate, connect, send, wait, read = steps
         return Attempt(
             outcome=self.outcome,
-            status=head.status if head else None,
+            status=self.status,
             reason=self.reason,
-            started=began,
-            duration=self.ended - trail.began,
+            started=started,
+            duration=self.ended - self.began,
             window=window,
-            gate=gate,
-            connect=connect,
-            send=send,
-            wait=wait,
-            read=read,
-            reused=trail.reused if trail.handed is not None else None,
+            gate=_between(self.began, self.admitted),
+            connect=_between(self.admitted, self.handed),
+            send=_between(self.handed, self.sent),
+            wait=_between(self.sent, self.answered),
+            read=_between(self.answered, self.read),
+            reused=self.reused if self.handed is not None else None,
             slept=slept,
             slept_for=slept_for,
-            request_id=head.request_id if head else None,
+            request_id=self.request_id,
         )
+
+
+def _between(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else other - one
 
 
 @define(kw_only=True, eq=False, repr=False)

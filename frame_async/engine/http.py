@@ -20,14 +20,13 @@ from frame_async.engine import guards
 from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, decompress
 from frame_async.engine.cancellation import was_asked_to_cancel
 from frame_async.engine.endings import ending_of
-from frame_async.engine.exchange import Course, Exchange, Head, Trail
+from frame_async.engine.exchange import Course, Exchange
 from frame_async.engine.opened import Opened, leave_behind
 from frame_async.engine.operation import Operation
 from frame_async.engine.sessions import EXACT, HttpSettings
 from frame_async.errors import ClientClosedError
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.redaction import clean_request_id
-from frame_async.secret import Secret
 
 IDLE_SECONDS: Final = 50.0
 """How long an idle connection is kept: longer than aiohttp's 15 s, since callers may be
@@ -102,26 +101,26 @@ class Http:
         self._opened = None
 
     async def send(
-        self, operation: Operation[Any, Any], course: Course, timeout: float, trail: Trail
+        self, operation: Operation[Any, Any], course: Course, timeout: float, exchange: Exchange
     ) -> Exchange:
-        """One exchange of at most `timeout` seconds; never raises for what the network does.
+        """Make one exchange of at most `timeout` seconds; never raises for the network's faults.
 
-        `trail` is written to on the way, so that it tells how far the request came even when
-        cancellation passes through.
+        `exchange` is written to on the way, so that it tells how far the request came even
+        when cancellation passes through.
         """
         opened = self._opened
         if opened is None:
-            return trail.end(Ending.SESSION_CLOSED)
-        body = RequestBody(course, trail)
+            return exchange.end(Ending.SESSION_CLOSED)
+        body = RequestBody(course, exchange)
         try:
             # Not aiohttp's own limit, which swallows a cancellation that meets it.
             async with asyncio.timeout(timeout):
                 await opened.gate.acquire()
-                trail.admitted = trail.now()
-                if trail.admitted - trail.began >= timeout:
-                    return trail.end(Ending.TIMED_OUT, _NO_SLOT if timeout > 0 else "")
-                answer = await self._converse(opened.session, operation, course, body)
-                return trail.end(Ending.COMPLETE, body=answer)
+                exchange.admitted = exchange.now()
+                if exchange.admitted - exchange.began >= timeout:
+                    return exchange.end(Ending.TIMED_OUT, _NO_SLOT if timeout > 0 else "")
+                await self._converse(opened.session, operation, course, body)
+                return exchange.end(Ending.COMPLETE)
         except asyncio.CancelledError as cancelled:
             if was_asked_to_cancel():
                 # A traceback shows variables: without the frames below, which hold what
@@ -132,13 +131,14 @@ class Http:
             ending, detail = ending_of(error)
             if ending is Ending.NO_CONNECTION:
                 detail = "; ".join(filter(None, (detail, self._settings.hint())))
-            detail = detail if trail.admitted is not None else _NO_SLOT
+            detail = detail if exchange.admitted is not None else _NO_SLOT
         finally:
-            if trail.admitted is not None:
+            if exchange.admitted is not None:
                 opened.gate.release()
             body.abort()
         ending = Ending.SESSION_CLOSED if self.closed else ending
-        return trail.end(ending, detail, bytes(trail.body))
+        exchange.body = bytes(exchange.received)
+        return exchange.end(ending, detail)
 
     async def _converse(
         self,
@@ -146,33 +146,43 @@ class Http:
         operation: Operation[Any, Any],
         course: Course,
         body: "RequestBody",
-    ) -> bytes:
-        """Send one request, and read its answer to the end; the body, decompressed."""
-        trail = body.trail
+    ) -> None:
+        """Send one request, and read its answer to the end."""
+        exchange = body.exchange
         response = await session.request(
             operation.method,
             _url(self._base_url, operation.path),
             data=body,
-            headers={**self._headers, "Idempotency-Key": course.key, **trail.headers},
+            headers={**self._headers, "Idempotency-Key": course.key, **exchange.trace},
             **self._options,
         )
-        content = response.content
+        content, received = response.content, exchange.received
         try:
-            trail.answered = trail.now()
-            trail.head = _head(response, self._key)
+            exchange.answered = exchange.now()
+            self._read_head(response, exchange)
             while not content.at_eof():
-                trail.body += await content.read(LARGEST_BODY + 1 - len(trail.body))
-                if len(trail.body) > LARGEST_BODY:
+                received += await content.read(LARGEST_BODY + 1 - len(received))
+                if len(received) > LARGEST_BODY:
                     raise UnusableBodyError("it is larger than 1 MiB")  # noqa: TRY301
-            trail.read = trail.now()
+            exchange.read = exchange.now()
         except BaseException:
             response.close()
             raise
-        if trail.sent is None:
+        if exchange.sent is None:
             # Answered before it was asked in full: the rest would go before the next request.
             response.close()
-        encoding = trail.head.encoding
-        return decompress(bytes(trail.body), encoding) if encoding else bytes(trail.body)
+        encoding = exchange.encoding
+        exchange.body = decompress(bytes(received), encoding) if encoding else bytes(received)
+
+    def _read_head(self, response: aiohttp.ClientResponse, exchange: Exchange) -> None:
+        headers = response.headers
+        exchange.status = response.status
+        exchange.retry_after = tuple(headers.getall("Retry-After", ()))
+        exchange.date = headers.get("Date")
+        exchange.encoding = headers.get("Content-Encoding", "")
+        for name in _REQUEST_ID_HEADERS:
+            if name in headers and not exchange.request_id:
+                exchange.request_id = clean_request_id(headers[name], self._key.reveal())
 
 
 class RequestBody(aiohttp.Payload):
@@ -182,10 +192,10 @@ class RequestBody(aiohttp.Payload):
     the request has left.
     """
 
-    def __init__(self, course: Course, trail: Trail) -> None:
+    def __init__(self, course: Course, exchange: Exchange) -> None:
         super().__init__(course, content_type="application/json")
         self._course = course
-        self.trail = trail
+        self.exchange = exchange
         self.transport: Any = None
         """What it goes over; noted by our `Connector`."""
 
@@ -209,16 +219,16 @@ class RequestBody(aiohttp.Payload):
 
     async def write(self, writer: Any) -> None:
         """Write all of it, and note that the request may arrive from now on."""
-        trail, body = self.trail, self._course.body
-        trail.handed = trail.now()
-        trail.times_handed += 1
+        exchange, body = self.exchange, self._course.body
+        exchange.handed = exchange.now()
+        exchange.times_handed += 1
         try:
             await writer.write(body)
         except aiohttp.ClientConnectionResetError:
             # Raised before the connection takes a byte, unless it had to be waited for.
-            trail.unwritten = len(body) <= _ONE_WRITE
+            exchange.unwritten = len(body) <= _ONE_WRITE
             raise
-        trail.sent = trail.now()
+        exchange.sent = exchange.now()
 
     def abort(self) -> None:
         """Send no more of it: even a connection that was closed would send what it buffers.
@@ -239,9 +249,9 @@ class Connector(aiohttp.TCPConnector):
     the last request, whose rest would then go before the next one.
     """
 
-    def __init__(self, tls: ssl.SSLContext | bool) -> None:
+    def __init__(self, tls: ssl.SSLContext | bool, limit: int = 0) -> None:
         super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its options' is
-            limit=0, ssl=tls, keepalive_timeout=IDLE_SECONDS, timeout_ceil_threshold=EXACT
+            limit=limit, ssl=tls, keepalive_timeout=IDLE_SECONDS, timeout_ceil_threshold=EXACT
         )
         self._used: WeakSet[Any] = WeakSet()
         """The protocols of connections that had a request; uvloop's transports can't be here."""
@@ -260,7 +270,7 @@ class Connector(aiohttp.TCPConnector):
         if not reused:
             self._used.add(protocol)
         if isinstance(req.body, RequestBody):
-            req.body.transport, req.body.trail.reused = transport, reused
+            req.body.transport, req.body.exchange.reused = transport, reused
         return connection
 
 
@@ -280,21 +290,13 @@ def _is_usable(connection: Any) -> bool:
     return poll.poll(0) == [(socket.fileno(), select.POLLOUT)]
 
 
+def make_shared_session(tls: ssl.SSLContext | bool, limit: int) -> aiohttp.ClientSession:
+    """A session for many clients, each of which brings its own headers; so many connections."""
+    return aiohttp.ClientSession(
+        connector=Connector(tls, limit), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+    )
+
+
 @lru_cache(maxsize=256)
 def _url(base_url: str, path: str) -> URL:
     return URL(base_url + path, encoded=True)
-
-
-def _head(response: aiohttp.ClientResponse, key: Secret[str]) -> Head:
-    headers = response.headers
-    request_id = None
-    for name in _REQUEST_ID_HEADERS:
-        if name in headers:
-            request_id = request_id or clean_request_id(headers[name], key.reveal())
-    return Head(
-        response.status,
-        retry_after=tuple(headers.getall("Retry-After", ())),
-        date=headers.get("Date"),
-        request_id=request_id,
-        encoding=headers.get("Content-Encoding", ""),
-    )

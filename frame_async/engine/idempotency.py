@@ -9,6 +9,7 @@ import copy
 from itertools import compress
 from operator import not_
 from secrets import token_hex
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,7 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from frame_async.calls import Call, Outcome
 from frame_async.engine.cancellation import bounded
-from frame_async.engine.exchange import Course, Ended, remembered
+from frame_async.engine.exchange import Course, Ended, Exchange
 from frame_async.errors import (
     CallInFlightError,
     FrameError,
@@ -46,17 +47,13 @@ class _Flight:
     """A call for a key, and those who came meanwhile."""
 
     fingerprint: str
-    _landing: "asyncio.Future[Ended | FrameError | None] | None" = field(init=False, default=None)
+    landing: "asyncio.Future[Ended | FrameError | None] | None" = None
     """How it ended, None if its caller was cancelled; made when somebody waits for it."""
 
-    def landing(self) -> "asyncio.Future[Ended | FrameError | None]":
-        if self._landing is None:
-            self._landing = asyncio.get_running_loop().create_future()
-        return self._landing
-
-    def land(self, ended: Ended | FrameError | None) -> None:
-        if self._landing is not None and not self._landing.done():
-            self._landing.set_result(ended)
+    def wait(self) -> "asyncio.Future[Ended | FrameError | None]":
+        if self.landing is None:
+            self.landing = asyncio.get_running_loop().create_future()
+        return self.landing
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -79,42 +76,30 @@ class KeyLeases:
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "renewer", Renewer(self.clock, self.lease_seconds / 3))
 
-    def lease(
-        self, course: Course, fingerprint: str, lifetime: float, secrets: Secret[tuple[str, ...]]
-    ) -> "Lease":
-        """The key of one call, as ``async with``; what it creates lives `lifetime` seconds.
 
-        No answer is remembered with `secrets` in it.
-        """
-        return Lease(self, course, fingerprint, lifetime, secrets)
-
-
+@define(eq=False, repr=False)
 class Lease:
-    """An idempotency key that this call has to itself, renewed while it lives.
+    """An idempotency key that one call has to itself, renewed while it lives.
 
     Entering waits for whoever has the key; `replay` then says how an earlier call with it
     ended, if it did. Leaving remembers how this one ended.
     """
 
-    def __init__(
-        self,
-        shared: KeyLeases,
-        course: Course,
-        fingerprint: str,
-        lifetime: float,
-        secrets: Secret[tuple[str, ...]],
-    ) -> None:
-        self._shared = shared
-        self._course = course
-        self._fingerprint = fingerprint
-        self._lifetime = lifetime
-        self._secrets = secrets
-        self._claim: Claim | None = None
-        self._ended: Ended | FrameError | None = None
-        self._settled = False
-        self._fresh = True
-        """Whether the first attempt is counted already, by the claim itself."""
-        self.replay: Ended | None = None
+    _shared: KeyLeases
+    _course: Course
+    _fingerprint: str
+    _lifetime: float
+    """Seconds that what the call creates lives."""
+    _if_unknown: str
+    """An error's first words when nobody knows what an earlier call did."""
+    _secrets: Secret[tuple[str, ...]]
+    """No answer is remembered with these in it."""
+    replay: Ended | None = field(init=False, default=None)
+    _claim: "Claim | None" = field(init=False, default=None)
+    _ended: Ended | FrameError | None = field(init=False, default=None)
+    _settled: bool = field(init=False, default=False)
+    _fresh: bool = field(init=False, default=True)
+    """Whether the first attempt is counted already, by the claim itself."""
 
     async def __aenter__(self) -> Self:
         """Have the key, or hear how it ended.
@@ -191,37 +176,37 @@ class Lease:
 
     async def _remember(self, claim: "Claim", call: Call, body: bytes) -> str:
         """Why the store won't remember it; empty when it will."""
-        self._shared.renewer.stop(claim)
+        store, keep, doubts = self._shared.store, self._shared.keep, call.possible_duplicates
+        if store.shared:
+            self._shared.renewer.stop(claim)
         try:
-            mine = await self._write(claim, call, body)
+            if call.outcome is Outcome.CREATED:
+                kept = without(self._secrets.reveal(), body) if self._secrets.reveal() else body
+                packed = b"%d %b" % (doubts, kept)  # what must be admitted for ever comes first
+                seconds = max(self._lifetime + _MARGIN, keep)
+                mine = await store.complete(claim.name, claim.token, packed, seconds)
+            elif call.outcome is Outcome.UNKNOWN:
+                seconds = max(DOUBT_SECONDS, keep)
+                mine = await store.doubt(claim.name, claim.token, doubts, seconds)
+            else:
+                mine = await store.release(claim.name, claim.token)
         except StoreError as error:
             logger.error("%s: not remembered: %s", call.idempotency_key, error)
             return error.message
         return "" if mine else "another call had taken the idempotency key over"
 
-    async def _write(self, claim: "Claim", call: Call, body: bytes) -> bool:
-        store, keep = self._shared.store, self._shared.keep
-        if call.outcome is Outcome.CREATED:
-            kept = without(self._secrets.reveal(), body)
-            packed = _packed(call.possible_duplicates, kept)
-            seconds = max(self._lifetime + _MARGIN, keep)
-            return await store.complete(claim.name, claim.token, packed, seconds)
-        if call.outcome is Outcome.UNKNOWN:
-            seconds = max(DOUBT_SECONDS, keep)
-            return await store.doubt(claim.name, claim.token, call.possible_duplicates, seconds)
-        return await store.release(claim.name, claim.token)
-
     def _land(self, ended: Ended | FrameError | None) -> None:
         """Those who waited for this call hear how it ended."""
-        flight = self._shared.flights.pop(self._course.key)
-        flight.land(copy.copy(ended) if isinstance(ended, FrameError) else ended)
+        landing = self._shared.flights.pop(self._course.key).landing
+        if landing is not None and not landing.done():
+            landing.set_result(copy.copy(ended) if isinstance(ended, FrameError) else ended)
 
     async def _follow(self, flight: _Flight) -> Ended | FrameError | None:
         """Wait for the flight of another caller in this process."""
         left = self._course.deadline - self._shared.clock.monotonic()
         try:
             async with asyncio.timeout(left):
-                return await asyncio.shield(flight.landing())
+                return await asyncio.shield(flight.wait())
         except TimeoutError:
             pass
         raise _in_flight(self._course.key)
@@ -253,7 +238,11 @@ class Lease:
         if doubts and course.options.policy.on_unknown == "raise":
             seconds = max(DOUBT_SECONDS, shared.keep)
             await shared.store.doubt(name, claim.token, doubts, seconds)
-            raise _in_doubt(course.key, doubts)
+            call = Call(
+                idempotency_key=course.key, outcome=Outcome.UNKNOWN, possible_duplicates=doubts
+            )
+            words = f"an earlier call with the idempotency key {course.key} ended in doubt"
+            raise OutcomeUnknownError(f"{self._if_unknown}: {words}", call)
         course.token, course.earlier = claim.token, doubts
         self._claim = Claim(shared.store, name, claim.token, shared.lease_seconds, doubts + 1)
         if shared.store.shared:  # other processes could take it
@@ -350,19 +339,8 @@ def _in_flight(key: str) -> CallInFlightError:
     )
 
 
-def _in_doubt(key: str, doubts: int) -> OutcomeUnknownError:
-    return OutcomeUnknownError(
-        f"a session may exist: an earlier call with the idempotency key {key} ended in doubt",
-        Call(idempotency_key=key, outcome=Outcome.UNKNOWN, possible_duplicates=doubts),
-    )
-
-
-def _packed(possible_duplicates: int, body: bytes) -> bytes:
-    """What is remembered of a session: what must be admitted for ever, and the answer."""
-    return b"%d %b" % (possible_duplicates, body)
-
-
 def _unpacked(packed: bytes, key: str) -> Ended:
+    """How an earlier call ended, of what was remembered of it."""
     possible_duplicates, _, body = packed.partition(b" ")
     call = Call(
         idempotency_key=key,
@@ -370,4 +348,4 @@ def _unpacked(packed: bytes, key: str) -> Ended:
         possible_duplicates=int(possible_duplicates),
         replayed=True,
     )
-    return Ended(call, remembered(body))
+    return Ended(call, Exchange(monotonic, 0.0, body=body))

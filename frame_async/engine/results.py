@@ -84,11 +84,11 @@ def _not_sent(message: str, call: Call, exchange: Exchange) -> NotSentError:
 
 
 def _answer(exchange: Exchange, secrets: Secret[tuple[str, ...]]) -> ServerAnswer | None:
-    head = exchange.head
-    if head is None:
+    status = exchange.status
+    if status is None:
         return None
     tidy = partial(clean, secrets=secrets.reveal())
-    return load_error(head.status, exchange.body, head.request_id, tidy)
+    return load_error(status, exchange.body, exchange.request_id, tidy)
 
 
 def _history(ended: Ended, exchange: Exchange, answer: ServerAnswer | None) -> str:

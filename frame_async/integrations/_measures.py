@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from frame_async.calls import Attempt, Call, Outcome
-from frame_async.observers import Observer
+from frame_async.observers import CREATE_SESSION, Observer
 from frame_async.protocol.credentials import DEFAULT_BASE_URL, normal_base_url
 from frame_async.protocol.outcomes import Ending
 
@@ -47,6 +47,7 @@ REQUESTS: Final = Instrument(
         "http.request.method",
         "server.address",
         "server.port",
+        "url.template",
         "network.protocol.version",
         "http.response.status_code",
         "error.type",
@@ -75,23 +76,33 @@ WINDOW_WAIT: Final = Instrument(
 class MeasuredEndpoint:
     """Where a client's requests go."""
 
-    url: str
-    template: str
-    """The path, which has no parameters."""
+    name: str
+    """Such as ``GET /v1/products/{id}``."""
+    method: str
+    url: str | None
+    """None where ids are in it, which only the request itself knows."""
     attributes: Attributes
 
+    @property
+    def span(self) -> str:
+        """What the span of a request is called."""
+        return f"{self.method} {self.attributes['url.template']}"
+
     @classmethod
-    def of(cls, base_url: str) -> Self:
-        """The endpoint below a client's address."""
-        url = f"{base_url}/payment_link_sessions"
+    def of(cls, base_url: str, endpoint: str) -> Self:
+        """An endpoint below a client's address."""
+        method, path = endpoint.split(" ")
+        url = base_url + path.removeprefix("/v1")
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         attributes: Attributes = {
-            "http.request.method": "POST",
+            "http.request.method": method,
             "server.address": parts.hostname or "",
             "server.port": port,
+            "url.template": parts.path,
         }
-        return cls(url, parts.path, attributes)
+        known = None if "{" in url else url
+        return cls(endpoint, method, known, attributes)
 
     def about(self, attempt: Attempt) -> dict[str, str | int]:
         """The attributes of one request, fit for metrics."""
@@ -105,28 +116,30 @@ class MeasuredEndpoint:
         return found
 
 
-FRAME: Final = MeasuredEndpoint.of(normal_base_url(DEFAULT_BASE_URL))
+SESSIONS: Final = MeasuredEndpoint.of(normal_base_url(DEFAULT_BASE_URL), CREATE_SESSION)
 
 
 class Measuring(Observer):
     """Tells instruments what it hears; whoever makes them decides where figures go."""
 
     def __init__(self, make: Callable[[Instrument], Record]) -> None:
-        self.endpoint = FRAME
+        self.endpoint = SESSIONS
         """Where the calls go that it hears of."""
         self._requests, self._calls = make(REQUESTS), make(CALLS)
         self._retries, self._duplicates = make(RETRIES), make(DUPLICATES)
         self._waits = make(WINDOW_WAIT)
 
-    def bind(self, base_url: str) -> Self:
-        """The same instruments, for a client of that address."""
+    def bind(self, base_url: str, endpoint: str) -> Self:
+        """The same instruments, for an endpoint of a client of that address."""
         bound = copy(self)
-        bound.endpoint = MeasuredEndpoint.of(base_url)
+        bound.endpoint = MeasuredEndpoint.of(base_url, endpoint)
         return bound
 
     def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:  # noqa: ARG002
         """Measure the request, and how long it had waited for the window."""
         self._requests(attempt.duration, self.endpoint.about(attempt))
+        if self.endpoint.name != CREATE_SESSION:
+            return
         self._waits(attempt.window or 0.0, {})
         if number > 1:
             self._retries(1, {})
@@ -134,7 +147,9 @@ class Measuring(Observer):
             self._duplicates(1, {})
 
     def call_ended(self, call: Call) -> None:
-        """Count the call by its outcome."""
+        """Count the call by its outcome, if it is one that creates a session."""
+        if self.endpoint.name != CREATE_SESSION:
+            return
         attributes: dict[str, str | int] = {"frame.outcome": call.outcome.value}
         if error := fault_of(call):
             attributes["error.type"] = error

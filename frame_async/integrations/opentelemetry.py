@@ -18,6 +18,7 @@ from frame_async.integrations._measures import (
     error_of,
     fault_of,
 )
+from frame_async.observers import CREATE_SESSION
 
 try:
     from opentelemetry import context, metrics, trace
@@ -32,6 +33,7 @@ except ImportError:
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.30.0"
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _CALL: Final = "payment_link_sessions.create"
+_OTHER_CALL: Final = "request"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -75,8 +77,9 @@ class OpenTelemetryObserver(Measuring):
         """Count the call, and make its spans."""
         super().call_ended(call)
         current, (start, end) = context.get_current(), _times(call)
+        name = _CALL if self.endpoint.name == CREATE_SESSION else _OTHER_CALL
         span = self._tracer.start_span(
-            _CALL, current, attributes=_described(call), start_time=start, kind=SpanKind.INTERNAL
+            name, current, attributes=_described(call), start_time=start, kind=SpanKind.INTERNAL
         )
         if not span.is_recording():
             return
@@ -93,12 +96,11 @@ class OpenTelemetryObserver(Measuring):
         start, end = _bounds(attempt)
         attributes = {
             **self.endpoint.about(attempt),
-            "url.full": self.endpoint.url,
-            "url.template": self.endpoint.template,
+            **({"url.full": self.endpoint.url} if self.endpoint.url else {}),
             **_described_attempt(attempt, resends),
         }
         span = self._tracer.start_span(
-            f"POST {self.endpoint.template}",
+            self.endpoint.span,
             below,
             attributes=attributes,
             start_time=start,

@@ -33,7 +33,6 @@ from frame_async.webhooks import RedirectSigner, WebhookReceiver
 
 try:
     from quart import Quart, Response, current_app, request
-    from quart.typing import ResponseReturnValue
 except ModuleNotFoundError as error:
     raise ImportError(
         "frame_async.integrations.quart needs Quart: pip install 'frame-async[quart]'"
@@ -69,8 +68,8 @@ class QuartFrame:
 
     Args:
         app: the application, if there is one yet.
-        respond: an async function that makes the response to an error, for instance a
-            page; by default problem details (RFC 9457) are answered. Keep
+        respond: an async function that makes the response to an error, or what Quart makes
+            one of, for instance a page; by default problem details (RFC 9457) are answered. Keep
             ``answer.status`` and ``answer.headers``.
         options: those of `FrameClient`.
 
@@ -82,7 +81,7 @@ class QuartFrame:
     def __init__(
         self,
         app: Quart | None = None,
-        respond: Callable[[Answer], Awaitable[ResponseReturnValue]] | None = None,
+        respond: Callable[[Answer], Awaitable[Any]] | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
         # A traceback shows local variables, so what may be secret is boxed first.
@@ -105,7 +104,7 @@ class QuartFrame:
         app.after_serving(end)
         app.register_error_handler(FrameError, self._answered)
 
-    async def _answered(self, error: FrameError) -> ResponseReturnValue:
+    async def _answered(self, error: FrameError) -> Any:
         answer = answer_of(error)
         return response_of(answer) if self._respond is None else await self._respond(answer)
 

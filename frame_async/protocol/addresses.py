@@ -1,4 +1,4 @@
-"""Proxies and headers that a client is given: what is accepted, and what is refused by name."""
+"""Addresses, proxies and headers that a client is given, or finds in the environment."""
 
 import os
 import re
@@ -8,6 +8,13 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from frame_async.errors import ConfigurationError
+from frame_async.protocol.credentials import (
+    BASE_URL_VARIABLE,
+    DEFAULT_BASE_URL,
+    HTTP_VARIABLE,
+    check_http_hosts,
+    normal_base_url,
+)
 from frame_async.secret import Secret
 from frame_async.shapes import is_mapping
 
@@ -25,6 +32,33 @@ _OURS: Final = frozenset(
     }
 )
 """Lower case; what the library sets, or what would change the request or its framing."""
+
+
+def find_http_hosts(given: object) -> frozenset[str]:
+    """Hosts that may be reached by plain HTTP: those given, or those that the environment names.
+
+    Raises:
+        ConfigurationError: they are no hosts.
+    """
+    if given is not None:
+        return check_http_hosts(given)
+    named = os.environ.get(HTTP_VARIABLE, "").split(",")
+    return check_http_hosts([name.strip() for name in named if name.strip()], HTTP_VARIABLE)
+
+
+def find_base_url(given: Secret[str | None], http_to: Collection[str]) -> str:
+    """The address of the API, checked: what was given, or the environment's, or Frame's.
+
+    Raises:
+        ConfigurationError: it can't be one; the message never shows it.
+    """
+    # What is refused may hold a password, hence the box.
+    if given.reveal() is not None:
+        return normal_base_url(given.reveal(), http_to=http_to)
+    if os.environ.get(BASE_URL_VARIABLE) == "":
+        raise ConfigurationError(f"{BASE_URL_VARIABLE} is set but empty; give it a URL or unset it")
+    named = os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
+    return normal_base_url(named, BASE_URL_VARIABLE, http_to)
 
 
 def find_proxy(given: Secret[object], base_url: str) -> Secret[str] | None:

@@ -5,9 +5,10 @@ restricted keys exist, HTTPS only) and of hosts (every path under ``/v1``).
 """
 
 import re
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
-from typing import Final
+from typing import Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 from frame_async.errors import ConfigurationError
@@ -18,6 +19,8 @@ DEFAULT_BASE_URL: Final = "https://api.framepayments.com"
 
 KEY_VARIABLE: Final = "FRAME_SECRET_KEY"
 BASE_URL_VARIABLE: Final = "FRAME_API_BASE_URL"
+HTTP_VARIABLE: Final = "FRAME_ALLOW_HTTP_TO"
+HTTP_HOSTS: Final = f"allow_http_to or {HTTP_VARIABLE}"
 
 _KEY: Final = re.compile(r"[!-~]{1,512}")
 _LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
@@ -80,19 +83,19 @@ def _never(key: str) -> str | None:
     return next((prefix for prefix in _NEVER_KEYS if key.startswith(prefix)), None)
 
 
-def normal_base_url(url: object, source: str = "base_url") -> str:
+def normal_base_url(url: object, source: str = "base_url", http_to: Collection[str] = ()) -> str:
     """The base URL with exactly one ``/v1`` at its end and no slash behind it.
 
     Raises:
-        ConfigurationError: not HTTPS (HTTP is for loopback only), or with user
-            information, query, fragment or anything else that doesn't belong.
+        ConfigurationError: not HTTPS (HTTP is for loopback and the hosts in `http_to`), or
+            with user information, query, fragment or anything else that doesn't belong.
     """
     if not isinstance(url, str):
         found = type(url).__name__
         url = ""  # it may hold a password, and a traceback shows local variables
         raise ConfigurationError(f"{source} must be a string, not {found}")
     parts = _split(url)
-    fault = "is not a URL" if parts is None else _fault(parts, url)
+    fault = "is not a URL" if parts is None else _fault(parts, url, http_to)
     if parts is None or fault:
         url = ""  # for the same reason
         parts = None
@@ -112,7 +115,7 @@ def _split(url: str) -> SplitResult | None:
     return parts if usable else None
 
 
-def _fault(parts: SplitResult, url: str) -> str:
+def _fault(parts: SplitResult, url: str, http_to: Collection[str]) -> str:
     """What is wrong with a base URL in one phrase; empty when nothing is."""
     host = parts.hostname or ""
     faults = {
@@ -123,8 +126,8 @@ def _fault(parts: SplitResult, url: str) -> str:
         "must name a host, or host:port": not _HOST.fullmatch(parts.netloc)
         or (":" in host and not _is_ip(host)),
         "must have a plain path": not _PATH.fullmatch(parts.path),
-        "must use https:// (http:// is for loopback only)": (
-            parts.scheme == "http" and not is_loopback(host)
+        f"must use https:// (http:// is for loopback, and for hosts in {HTTP_HOSTS})": (
+            parts.scheme == "http" and not is_loopback(host) and host not in http_to
         ),
     }
     return next((fault for fault, found in faults.items() if found), "")
@@ -138,8 +141,44 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def is_safe_page(url: str) -> bool:
-    """Whether a payer may be sent there: HTTPS, or HTTP on this very machine (the emulator)."""
+def check_http_hosts(given: object, source: str = "allow_http_to") -> frozenset[str]:
+    """Hosts that may be reached by plain HTTP, in lower case; an emulator elsewhere, say.
+
+    Raises:
+        ConfigurationError: they are no names or addresses of hosts, or one is Frame's own.
+    """
+    plain = isinstance(given, Iterable) and not isinstance(given, str)
+    names = list(cast("Iterable[object]", given)) if plain else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise ConfigurationError(f'{source} must be a list of hosts, such as ("emulator",)')
+    hosts = frozenset(str(name).lower() for name in names)
+    for host in sorted(hosts):
+        if not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", host) and not _is_ip(host):
+            raise ConfigurationError(
+                f"{source} must name hosts alone, such as emulator, without a scheme or port"
+            )
+        if f".{host}".endswith(".framepayments.com"):
+            raise ConfigurationError(f"{source} can't name a host of Frame's: it needs https://")
+    return hosts
+
+
+def require_sandbox(base_url: str, mode: Mode, source: str = "base_url") -> None:
+    """Let a key cross a network in clear only if it is worth nothing.
+
+    Raises:
+        ConfigurationError: plain HTTP beyond loopback, and not a sandbox key.
+    """
+    parts = urlsplit(base_url)
+    beyond = parts.scheme == "http" and not is_loopback(parts.hostname or "")
+    if beyond and mode is not Mode.SANDBOX:
+        raise ConfigurationError(
+            f"{source} is http:// beyond loopback, where only a key of the sandbox "
+            "(sk_sandbox_...) may be sent in clear"
+        )
+
+
+def is_safe_page(url: str, http_to: Collection[str] = ()) -> bool:
+    """Whether a payer may be sent there: HTTPS, or HTTP on this machine or to `http_to`."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -149,7 +188,8 @@ def is_safe_page(url: str) -> bool:
     if not plain or not host:
         return False
     if parts.scheme == "http":  # the name alone: not http://x[::1]
-        return bool(_HOST.fullmatch(parts.netloc)) and is_loopback(host)
+        known = is_loopback(host) or host in http_to
+        return bool(_HOST.fullmatch(parts.netloc)) and known
     return parts.scheme == "https"
 
 

@@ -11,20 +11,20 @@ from typing import Final
 from zlib import crc32
 
 _DIGITS: Final = 8
-_HARDLY_TOLD: Final = "payment_method_data"
+_IN_FEW_BITS: Final = "payment_method_data"
 _NEVER_IN_UTF_8: Final = b"\xff"
 """Between values, so that nothing can move from one to the next."""
 
 
 def make_fingerprint(fields: Mapping[str, bytes]) -> str:
     """A fingerprint of what stands for each field, in UTF-8: a digest, names, checksums."""
-    told = {name: fields[name] for name in sorted(fields)}
-    if _HARDLY_TOLD in told:
-        few_bits = blake2b(told[_HARDLY_TOLD], digest_size=2).hexdigest()
-        told[_HARDLY_TOLD] = few_bits.encode()
-    digest = blake2b(_NEVER_IN_UTF_8.join(told.values()), digest_size=16).hexdigest()
-    checksums = "".join(f"{crc32(value):08x}" for value in told.values())
-    return f"{digest}:{' '.join(told)}:{checksums}"
+    parts = dict(sorted(fields.items()))
+    if _IN_FEW_BITS in parts:
+        few_bits = blake2b(parts[_IN_FEW_BITS], digest_size=2).hexdigest()
+        parts[_IN_FEW_BITS] = few_bits.encode()
+    digest = blake2b(_NEVER_IN_UTF_8.join(parts.values()), digest_size=16).hexdigest()
+    checksums = "".join(map("{:08x}".format, map(crc32, parts.values())))
+    return f"{digest}:{' '.join(parts)}:{checksums}"
 
 
 def differing_fields(one: str, other: str) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def differing_fields(one: str, other: str) -> tuple[str, ...]:
 
 def _parsed(fingerprint: str) -> dict[str, str]:
     """The checksum of each field."""
-    _, _, told = fingerprint.partition(":")
-    names, _, digits = told.partition(":")
+    _, _, parts = fingerprint.partition(":")
+    names, _, digits = parts.partition(":")
     sums = (digits[at : at + _DIGITS] for at in range(0, len(digits), _DIGITS))
     return dict(zip(names.split(), sums, strict=True))

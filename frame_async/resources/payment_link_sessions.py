@@ -1,7 +1,8 @@
 """Payment link sessions: ``POST /v1/payment_link_sessions``, once or many times."""
 
 import logging
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncIterable, Collection, Iterable, Iterator
+from functools import partial
 from typing import Any, Final, Literal, Unpack, overload
 
 from attrs import evolve, fields
@@ -39,11 +40,12 @@ Inputs = (
 _logger = logging.getLogger("frame_async")
 
 
-def load(body: bytes, call: Call) -> PaymentLinkSession:
+def load(body: bytes, call: Call, http_to: Collection[str] = ()) -> PaymentLinkSession:
     """The session in an answer.
 
     What can't be read of it is logged once: the paths of the fields, never a value. An address
-    that isn't an https page is withheld from payers, and stands nowhere in the session.
+    that isn't an https page is withheld from payers, and stands nowhere in the session; plain
+    HTTP is for this machine and the hosts in `http_to`.
 
     Raises:
         UnreadableError: there is none in it.
@@ -56,7 +58,7 @@ def load(body: bytes, call: Call) -> PaymentLinkSession:
             clean(session.id),
             ", ".join(session.unread),
         )
-    if session.url is None or is_safe_page(session.url):
+    if session.url is None or is_safe_page(session.url, http_to):
         return session
     _logger.warning(
         "%s: the address of session %s is not an https page and was withheld",
@@ -75,6 +77,8 @@ def lifetime(request: PaymentLinkSessionRequest) -> float:
 def secrets_of(request: PaymentLinkSessionRequest) -> tuple[str, ...]:
     """Values that an answer may echo and a message must not: payment method data."""
     data: object = request.payment_method_data
+    if data is None:
+        return ()
     if isinstance(data, Card | BankAccount):
         data = {a.name: getattr(data, a.name) for a in fields(type(data))}
     if not is_mapping(data):
@@ -110,7 +114,14 @@ CREATE: Final = Operation[PaymentLinkSessionRequest, PaymentLinkSession](
 class PaymentLinkSessions:
     """Creates payment link sessions; reached as ``client.payment_link_sessions``."""
 
-    def __init__(self, engine: Engine, timeout: float, policy: RetryPolicy) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        timeout: float,
+        policy: RetryPolicy,
+        http_to: Collection[str] = (),
+    ) -> None:
+        self._operation = evolve(CREATE, load=partial(load, http_to=http_to)) if http_to else CREATE
         self._engine = engine
         self._timeout = timeout
         self._policy = policy
@@ -177,13 +188,12 @@ class PaymentLinkSessions:
             CallInFlightError: another process is working on the same key.
             OutcomeUnknownError: a session may exist that can't be handed over.
         """
-        given = Secret[object](request)
-        del request  # whatever it is: a traceback shows local variables
-        if fields:
-            fields = shield(fields)  # the same
-            given = Secret(request_of(given, fields))
+        if fields or not isinstance(request, PaymentLinkSessionRequest):
+            given, fields = Secret[object](request), shield(fields)
+            del request  # whatever it is: a traceback shows local variables
+            request = request_of(given, fields)
         options = self._options(timeout, retry, lane, idempotency_key)
-        return await self._engine.run(CREATE, check_request(given), options)
+        return await self._engine.run(self._operation, request, options)
 
     def create_many(
         self,
@@ -232,7 +242,7 @@ class PaymentLinkSessions:
         async def create(item: BulkItem[Any]) -> PaymentLinkSession:
             check_request(Secret(item.request))
             key = None if item.idempotency_key is None else check_key(item.idempotency_key)
-            return await self._engine.run(CREATE, item.request, evolve(options, key=key))
+            return await self._engine.run(self._operation, item.request, evolve(options, key=key))
 
         return BulkResults(
             CallPool(
@@ -240,7 +250,7 @@ class PaymentLinkSessions:
                 create=create,
                 workers=check_count(max_in_flight),
                 ordered=ordered,
-                dismiss=lambda: self._engine.limiter.dismiss(source),
+                dismiss=lambda: self._engine.attempts.limiter.dismiss(source),
                 livemode=check_mode(mode),
             )
         )
@@ -302,11 +312,13 @@ def check_mode(mode: object) -> bool | None:
 
 
 def request_of(given: Secret[object], fields: dict[str, Any]) -> PaymentLinkSessionRequest:
-    """The request that the fields make.
+    """The request that is given, or that the fields make.
 
     Raises:
-        ValidationError: something in them is wrong, or there is a request beside them.
+        ValidationError: it is none, something in them is wrong, or both are given.
     """
+    if not fields:
+        return check_request(given)
     if given.reveal() is None:
         return PaymentLinkSessionRequest.from_dict(fields)
     names = ", ".join(map(name_of, fields))

@@ -91,18 +91,21 @@ class Requests:
         self, path: str, params: Mapping[str, Any] | None, options: Mapping[str, Any]
     ) -> AsyncIterator[Any]:
         """See `FrameClient.pages`."""
-        page = 1
+        page, before = 1, None
         while True:
             answer = await self.request("GET", path, {**(params or {}), "page": page}, **options)
             data = answer.data.get("data") if is_mapping(answer.data) else None
             if not is_listing(data):
                 raise UnreadableError(f"GET {path}", [Problem("data", "is no list", "use request")])
+            if data and data == before:  # it would never end
+                rule = f"is the same on page {page} as on the page before"
+                raise UnreadableError(f"GET {path}", [Problem("data", rule, "use request")])
             for item in data:
                 yield item
             meta = answer.data.get("meta")
             if not data or not is_mapping(meta) or meta.get("has_more") is not True:
                 return
-            page += 1
+            page, before = page + 1, data
 
 
 def endpoint(path: str) -> str:

@@ -10,8 +10,13 @@ from frame_async.serialization._json import decode as load_json
 from frame_async.serialization._json import dump_json
 from frame_async.serialization.answers import load_error
 from frame_async.serialization.echoes import without
-from frame_async.serialization.requests import dump, dump_fields, load_request
-from frame_async.serialization.sessions import load_session, salvage_id
+from frame_async.serialization.payment_link_sessions import (
+    dump,
+    dump_fields,
+    load_request,
+    load_session,
+    salvage_id,
+)
 
 __all__ = [
     "dump",

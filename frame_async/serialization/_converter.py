@@ -4,8 +4,9 @@ Everything is built when this room is imported, and that is when a client is mad
 finds anything left to build, on its way into an error neither.
 """
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, cast, get_args
 
@@ -19,11 +20,17 @@ from frame_async.calls import Call
 from frame_async.errors import Problem, UnreadableError
 from frame_async.models.payment_methods import BankAccount, Card, PaymentMethodData
 from frame_async.models.requests import LineItem, PaymentLinkSessionRequest
-from frame_async.serialization._values import MismatchError, moment
 
 T = TypeVar("T")
 
+_ISO_8601: Final = re.compile(
+    r"(?a)\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?"
+)
 _SCALARS: Final = frozenset((str, int, bool, NoneType))
+
+
+class MismatchError(Exception):
+    """A value of another type than expected; its text says so, for a `Problem`."""
 
 
 def make() -> Converter:
@@ -57,9 +64,11 @@ def make() -> Converter:
     return converter
 
 
-def _exactly(expected: type[T]) -> Callable[[object, object], T]:
-    def hook(value: object, _: object) -> T:
-        if type(value) is not expected:
+def _exactly(expected: type, *others: type) -> Callable[[object, object], Any]:
+    allowed = (expected, *others)
+
+    def hook(value: object, _: object) -> Any:
+        if type(value) not in allowed:
             raise MismatchError(f"must be {expected.__name__}, not {type(value).__name__}")
         return value
 
@@ -68,8 +77,34 @@ def _exactly(expected: type[T]) -> Callable[[object, object], T]:
 
 def _or_none(annotation: Any, converter: Converter) -> Callable[[object, object], Any]:
     (expected,) = {*get_args(annotation)} - {NoneType}
+    if expected in _SCALARS:
+        return _exactly(expected, NoneType)
     read = converter.get_structure_hook(expected)
     return lambda value, _: None if value is None else read(value, expected)
+
+
+def moment(value: object, _: object = None) -> datetime:
+    """Epoch seconds or ISO 8601 to an aware datetime in UTC; no offset means UTC.
+
+    Raises:
+        MismatchError: it is neither, or no time that exists.
+    """
+    if type(value) is int or type(value) is float:
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (ValueError, OverflowError, OSError):
+            raise MismatchError("must be a time between the years 1 and 9999") from None
+    if type(value) is str and _ISO_8601.fullmatch(value):
+        return _from_iso(value)
+    raise MismatchError(f"must be epoch seconds or an ISO 8601 time, not {type(value).__name__}")
+
+
+def _from_iso(value: str) -> datetime:
+    try:
+        read = datetime.fromisoformat(value)
+        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise MismatchError("must be a time that exists") from None
 
 
 def _as_it_is(value: object, _: object) -> Any:
@@ -108,21 +143,20 @@ def writer(cls: type[T]) -> Callable[[T], dict[str, Any]]:
     return _converter.get_unstructure_hook(cls)
 
 
-def reader(cls: type[T], what: str) -> Callable[..., T]:
+def reader(cls: type[T], what: str, ours: Collection[str] = ()) -> Callable[..., T]:
     """A function that builds an instance out of a decoded JSON object.
 
-    Unknown fields go to ``extra``; keyword arguments are fields of our own, which JSON
-    can't set. The function raises `UnreadableError`, named after `what`, with every value
+    Unknown fields go to ``extra``; those in `ours` are keyword arguments, which JSON can't
+    set. The function raises `UnreadableError`, named after `what`, with every value
     that is missing or of a wrong type, and its path.
     """
     build: Callable[[object, type[T]], T] = _converter.get_structure_hook(cls)
-    names = {a.name for a in fields(cast("type[AttrsInstance]", cls))}
+    known = {a.name for a in fields(cast("type[AttrsInstance]", cls))} - {"extra", *ours}
 
-    def read(decoded: Mapping[str, Any], **ours: object) -> T:
-        wire = names - {"extra", *ours}
-        extra = {name: value for name, value in decoded.items() if name not in wire}
+    def read(decoded: Mapping[str, Any], **given: object) -> T:
+        extra = {name: value for name, value in decoded.items() if name not in known}
         try:
-            return build({**decoded, "extra": extra, **ours}, cls)
+            return build({**decoded, "extra": extra, **given}, cls)
         except ClassValidationError as error:
             problems = _problems_of(error)
         raise UnreadableError(what, problems)

@@ -18,19 +18,15 @@ def _plain(value: object) -> object:
     raise TypeError(f"not a JSON value: {type(value).__name__}")
 
 
-_plain_encoder: Final = msgspec.json.Encoder(enc_hook=_plain)
-_encoder: Final = msgspec.json.Encoder(order="sorted", enc_hook=_plain)
 _decoder: Final = msgspec.json.Decoder()
 
-
-def encode(value: object) -> bytes:
-    """Encode in the canonical form: names sorted, no spaces, UTF-8."""
-    return _encoder.encode(value)
-
-
-def dump_json(value: object) -> bytes:
-    """Encode in the order given, compact, in UTF-8."""
-    return _plain_encoder.encode(value)
+encode: Final = msgspec.json.Encoder(order="sorted", enc_hook=_plain).encode
+"""Encodes in the canonical form: names sorted, no spaces, UTF-8."""
+dump_json: Final = msgspec.json.Encoder(enc_hook=_plain).encode
+"""Encodes in the order given, compact, in UTF-8."""
+decode_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
+"""Decodes one JSON object strictly; raises `NOT_AN_OBJECT`."""
+NOT_AN_OBJECT: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def decode(data: bytes, what: str, decoder: msgspec.json.Decoder[Any] = _decoder) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from frame_async.errors import UnreadableError
 from frame_async.serialization._json import dump_json
 from frame_async.serialization._lenient import Raw, decode_answer
-from frame_async.serialization.sessions import salvage_id
+from frame_async.serialization.payment_link_sessions import salvage_id
 from frame_async.shapes import is_listing, is_mapping
 
 _HIDDEN: Final = "[hidden]"

@@ -15,6 +15,9 @@ from frame_async.stores.interface import Claim, Window
 class MemoryStore:
     """Remembers within one process; the default. Safe to share between clients and threads."""
 
+    shared: bool = False
+    """No other process can see it."""
+
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
         self._keys: dict[str, KeyRecord] = {}
@@ -22,11 +25,6 @@ class MemoryStore:
         self._windows: dict[str, RollingWindow] = {}
         self._tokens = map(str, count(1))  # nobody else can see them
         self._lock = Lock()
-
-    @property
-    def shared(self) -> bool:
-        """False: no other process can see it."""
-        return False
 
     async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
         """See `Store.claim`."""

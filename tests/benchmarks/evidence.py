@@ -30,7 +30,7 @@ from support.measuring import (
 )
 from support.work import BODY, HEADERS, PATH, base_url
 
-from frame_async.engine.exchange import Course, Trail
+from frame_async.engine.exchange import Course, Exchange
 from frame_async.engine.http import Http
 from frame_async.engine.operation import CallOptions
 from frame_async.engine.sessions import HttpSettings
@@ -52,7 +52,8 @@ async def raw(session: aiohttp.ClientSession, url: str) -> None:
 async def with_trail(ours: Http) -> None:
     options = CallOptions(timeout=15.0, policy=RetryPolicy())
     course = Course(options=options, started=0.0, deadline=15.0, body=BODY, key="k")
-    exchange = await ours.send(CREATE, course, 15.0, Trail(time.monotonic, time.monotonic()))
+    exchange = Exchange(time.monotonic, time.monotonic())
+    await ours.send(CREATE, course, 15.0, exchange)
     assert exchange.body, exchange
 
 

@@ -99,7 +99,7 @@ class Shop(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.bodies.append((body, dict(self.headers)))  # type: ignore[attr-defined]
-        self.send_response(202)
+        self.send_response(getattr(self.server, "status", 202))
         self.end_headers()
 
     def log_message(self, *arguments: object) -> None:
@@ -217,6 +217,94 @@ def test_listening_where_somebody_does() -> None:
     assert ran.exit_code == 2
     assert "address already in use" in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
+
+
+def send(*arguments: str) -> tuple[int, str, str]:
+    """Run ``frame-async webhook send`` in this process: exit status, output, complaints."""
+    environment = {"FRAME_WEBHOOK_SECRET": SECRET}
+    ran = CliRunner().invoke(cli, ["webhook", "send", *arguments], env=environment)
+    assert SECRET not in ran.output
+    assert isinstance(ran.exception, SystemExit | None), ran.exception
+    return ran.exit_code, ran.stdout, ran.stderr
+
+
+def test_sending_to_a_shop(shop: HTTPServer) -> None:
+    """A shop gets what Frame would send: published fields, those that were set, a signature."""
+    target = f"http://127.0.0.1:{shop.server_port}/hooks"
+    status, out, err = send(
+        *("transfer.succeeded", "--to", target, "--reference", "order-42", "--set", "id=evt_1"),
+        *("--set", "data.metadata.order=42", "--set", 'data.metadata.text="42"'),
+        *("--set", "data.amount=null"),
+    )
+    assert (status, err) == (0, "")
+    assert re.fullmatch(r"transfer\.succeeded -> 202 in \d+ ms\n", out)
+    ((body, headers),) = shop.bodies  # type: ignore[attr-defined]
+    assert headers["X-Frame-Signature"] == signature(body)
+    assert headers["X-Frame-Event"] == "transfer.succeeded"
+    assert headers["User-Agent"] == "Frame-Robot v1.0.0"
+    event = json.loads(body)
+    assert (event["id"], event["type"]) == ("evt_1", "transfer.succeeded")
+    data = event["data"]
+    assert (data["object"], data["status"]) == ("transfer", "succeeded")
+    assert (data["reference"], data["amount"]) == ("order-42", None)
+    assert data["metadata"] == {"order": 42, "text": "42"}
+    published = {"charge_intent", "account", "account_id", "failure_reason"}
+    assert published <= data.keys()
+    assert not {"client_reference_id", "payment_link_session", "failure_code"} & data.keys()
+
+
+@pytest.mark.parametrize("how", ["body", "secret", "unsigned", "malformed", "not-json"])
+def test_a_spoilt_webhook_is_refused(how: str, shop: HTTPServer) -> None:
+    """A webhook that is bad on purpose is refused by our receiver; a shop that takes it is told."""
+    with listening("--secret-env", "MY_SECRET") as (_, url):
+        status, out, _ = send("transfer.failed", "--to", url, "--tamper", how)
+        assert (status, f"(spoilt: {how}) -> 400" in out) == (0, True)
+        assert send("transfer.failed", "--to", url)[0] == 0
+    careless = f"http://127.0.0.1:{shop.server_port}/"
+    status, out, _ = send("transfer.failed", "--to", careless, "--tamper", how)
+    assert (status, "taken, although it must not be" in out) == (1, True)
+
+
+def test_printing_a_webhook() -> None:
+    """Without an address, the body is printed as it would be signed, ready for verify or curl."""
+    status, out, err = send("charge_intent.succeeded")
+    assert status == 0
+    header = re.search(r"X-Frame-Signature: (sha256=[0-9a-f]{64})", err)
+    assert header
+    body = out.removesuffix("\n").encode()
+    assert header[1] == signature(body)
+    assert verify("--signature", header[1], body=body, FRAME_WEBHOOK_SECRET=SECRET)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--to", "http://shop.example/"], 2, "must be on this machine"),
+        (["--to", "nowhere"], 2, "must be a URL"),
+        (["--to", "http://127.0.0.1:9/"], 4, "no answer: "),
+        (["--to", "http://shop.invalid/", "--allow-remote"], 4, "no answer: "),
+        (["--set", "id.x=1"], 2, "id is no object"),
+        (["--set", "nothing"], 2, "must have the form name=value"),
+        (["--set", "data.x=\udcff"], 2, "must be text"),
+        (["--secret-env", "NO_SECRET"], 2, "set NO_SECRET"),
+        (["--tamper", "everything"], 2, "not one of"),
+    ],
+)
+def test_sending_that_fails(arguments: list[str], status: int, says: str) -> None:
+    """A mistake ends with 2 and nobody's answer with 4, each with its reason."""
+    ended, out, err = send("transfer.succeeded", *arguments)
+    assert (ended, out) == (status, "")
+    assert says in err
+
+
+def test_a_shop_that_fails(shop: HTTPServer) -> None:
+    """Anything but 2xx for a good webhook ends with 1; a 500 for a bad one, too."""
+    target = f"http://127.0.0.1:{shop.server_port}/"
+    shop.status = 500  # type: ignore[attr-defined]
+    assert send("transfer.succeeded", "--to", target)[0] == 1
+    assert send("transfer.succeeded", "--to", target, "--tamper", "secret")[0] == 1
+    shop.status = 302  # type: ignore[attr-defined]
+    assert send("transfer.succeeded", "--to", target)[0] == 1
 
 
 def test_help_needs_no_library() -> None:

@@ -24,6 +24,7 @@ PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")} - {TUTORIAL}
 def server() -> Iterator[str]:
     """The address of an emulator in a process of its own."""
     command = [sys.executable, "-m", "frame_async.emulator", "--port", "0", "--limit", "none"]
+    command += ["--log", "off"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())

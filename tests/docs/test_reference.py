@@ -1,6 +1,5 @@
 """The reference leaves nothing out: every public name, every option of every command."""
 
-import argparse
 import importlib
 import re
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import click
 import pytest
 
 from frame_async.cli.commands import cli
-from frame_async.emulator.__main__ import _make_parser
+from frame_async.emulator.command import emulator
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 DIRECTIVE = re.compile(r"\.\. (?:auto(?:class|function|data)|py:data):: ([\w.]+)")
@@ -65,11 +64,7 @@ def test_every_option() -> None:
     """Each option of each command is in the table of its command."""
     page = (REFERENCE / "command-line.md").read_text()
     sections = {part.split("`")[1]: part for part in page.split("\n## ")[1:]}
-    wanted = list(options(cli, "frame-async"))
-    emulator = "frame-async emulator"
-    for action in _make_parser()._actions:
-        if not isinstance(action, argparse._HelpAction):
-            wanted += [(emulator, flag) for flag in action.option_strings]
+    wanted = [*options(cli, "frame-async"), *options(emulator, "frame-async emulator")]
     missing = [
         (path, flag)
         for path, flag in wanted

@@ -63,8 +63,11 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def emulator(clock: Clock) -> AsyncIterator[Emulator]:
-    """An emulator without a rate limit, whose time stands still."""
-    async with Emulator(limit=None, clock=clock) as running:
+    """An emulator without a rate limit, whose time stands still.
+
+    Its errors come in the envelope of Frame's CLI, which says most.
+    """
+    async with Emulator(limit=None, clock=clock, envelope="cli") as running:
         yield running
 
 

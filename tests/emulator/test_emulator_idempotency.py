@@ -18,7 +18,7 @@ KEY = {"Idempotency-Key": "key-1"}
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
     """An emulator that heeds idempotency keys."""
-    async with Emulator(limit=None, idempotency=True) as running:
+    async with Emulator(limit=None, idempotency=True, envelope="cli") as running:
         yield running
 
 
@@ -62,7 +62,8 @@ async def test_key_in_progress_is_refused(
     connect: Connect, order: dict[str, Any], until: Until
 ) -> None:
     """While the first request waits for its answer, a second gets 409; later the answer."""
-    async with Emulator(idempotency=True, latency=0.5) as emulator, connect(emulator) as http:
+    options: dict[str, Any] = {"idempotency": True, "envelope": "cli"}
+    async with Emulator(latency=0.5, **options) as emulator, connect(emulator) as http:
         first = asyncio.create_task(http.post(PATH, json=order, headers=KEY))
         await until(emulator.created)
         second = await http.post(PATH, json=order, headers=KEY)

@@ -136,7 +136,7 @@ async def test_loaded_payment_goes_on(dumped: dict[str, Any], clock: Any, until:
             await emulator.webhooks.settled()
         event = json.loads(shop.deliveries[0][1])
     assert (event["type"], event["data"]["id"]) == ("transfer.failed", "t-1")
-    assert event["data"]["failure_code"] == "account_closed"
+    assert event["data"]["failure_reason"] == "account_closed"
     assert emulator.created("order-1") == (dumped["id"],)
 
 

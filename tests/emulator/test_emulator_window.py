@@ -110,10 +110,8 @@ async def test_over_the_limit_is_429_with_retry_after(
         assert answer.status == 429
         assert answer.headers["Retry-After"] == "60"
         assert await answer.json() == {
-            "error": {
-                "type": "rate_limit_error",
-                "message": "More than 2 requests in 60 s with this key.",
-            }
+            "error": "Too Many Requests",
+            "error_details": {"message": "More than 2 requests in 60 s with this key."},
         }
         assert len(emulator.created()) == 2
 

@@ -199,7 +199,7 @@ async def test_broken_chunks_are_refused(
 async def test_broken_chunks_are_400_without_extensions() -> None:
     """With aiohttp's parser in Python they get 400, and no log repeats them."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "frame_async.emulator", "--port", "0"),
+        *(sys.executable, "-m", "frame_async.emulator", "--port", "0", "--log", "off"),
         env=os.environ | {"AIOHTTP_NO_EXTENSIONS": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import trustme
 from support.clients import Connect
 from support.clock import FastClock
 from support.faults import FaultServer
@@ -33,3 +34,9 @@ async def connect(clock: FastClock) -> AsyncIterator[Connect]:
     yield make
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """A certificate authority of the tests."""
+    return trustme.CA()

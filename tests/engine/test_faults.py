@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import cast
 
 import pytest
 import trustme
+from support.certificates import presenting, trusting
 from support.clients import Connect, assert_true, attempt
 from support.clock import FastClock
 from support.faults import (
@@ -779,23 +779,6 @@ async def test_waiting_at_the_gate_is_never_doubt(
 
 
 # TLS --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(context)
-    return context
-
-
-def presenting(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
 
 
 async def test_over_tls(

@@ -102,10 +102,10 @@ async def test_observers_are_told_the_same(
 class Bound(Notes):
     """Wants to know whose calls it watches, and leaves them to another."""
 
-    def bind(self, base_url: str) -> Notes:
+    def bind(self, base_url: str, endpoint: str) -> Notes:
         if base_url.startswith("https"):
             raise ValueError("loopback only")
-        self.told.append((base_url,))
+        self.told.append((base_url, endpoint))
         self.other = Notes()
         return self.other
 
@@ -113,13 +113,13 @@ class Bound(Notes):
 async def test_an_observer_hears_which_client_it_watches(
     connect: Connect, order: PaymentLinkSessionRequest
 ) -> None:
-    """It is told the address once, before any call; what it returns is told of the calls."""
+    """It is told address and endpoint before any call; what it returns is told of the calls."""
     bound = Bound()
     async with FaultServer.playing(serve) as server:
         client = connect(server, observers=[bound])
         for key in ("one", "two"):
             await attempt(client, order, key)
-    assert bound.told == [(client.base_url,)]
+    assert bound.told == [(client.base_url, "POST /v1/payment_link_sessions")]
     assert [told[0] for told in bound.other.told] == ["attempt", "call"] * 2
     with pytest.raises(ValueError, match="loopback only"):
         FrameClient("sk_sandbox_x", observers=[bound])

@@ -1,10 +1,10 @@
 """Through a proxy, over real sockets and real TLS."""
 
-import ssl
 import traceback
 
 import pytest
 import trustme
+from support.certificates import presenting, trusting
 from support.clients import Connect, attempt
 from support.faults import FaultServer, serve
 from support.proxies import Proxy
@@ -23,30 +23,12 @@ LOGIN = "payer:p4ss-w0rd"
 pytestmark = pytest.mark.frame_network
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """A certificate authority of the tests."""
-    return trustme.CA()
-
-
-def presenting(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    return context
-
-
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(context)
-    return context
-
-
 @pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
 async def test_through_a_proxy(
     connect: Connect, order: PaymentLinkSessionRequest, authority: trustme.CA, secured: bool
 ) -> None:
     """Calls go through an HTTP or HTTPS proxy that knows the password, and reuse the tunnel."""
-    tls = presenting(authority)
+    tls = presenting(authority.issue_cert("localhost"))
     async with (
         Proxy(credentials=LOGIN, tls=tls if secured else None) as proxy,
         FaultServer.playing(serve, tls=tls) as server,
@@ -81,7 +63,7 @@ async def test_a_proxy_that_refuses(
     """What a proxy answers to CONNECT is said, nothing was sent, and only a 5xx is tried again."""
     async with (
         Proxy(status=status) as proxy,
-        FaultServer.playing(serve, tls=presenting(authority)) as server,
+        FaultServer.playing(serve, tls=presenting(authority.issue_cert("localhost"))) as server,
     ):
         client = connect(
             server, tls=trusting(authority), proxy=proxy.url, retry=RetryPolicy(max_retries=2)
@@ -128,7 +110,7 @@ async def test_of_the_environment(
     """``"environment"`` means HTTPS_PROXY as it is when the client is made; NO_PROXY counts."""
     async with (
         Proxy() as proxy,
-        FaultServer.playing(serve, tls=presenting(authority)) as server,
+        FaultServer.playing(serve, tls=presenting(authority.issue_cert("localhost"))) as server,
     ):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         client = connect(server, tls=trusting(authority), proxy="environment")
@@ -151,7 +133,7 @@ async def test_of_a_variable_of_our_own(
     """FRAME_PROXY names the proxy where no argument does."""
     async with (
         Proxy() as proxy,
-        FaultServer.playing(serve, tls=presenting(authority)) as server,
+        FaultServer.playing(serve, tls=presenting(authority.issue_cert("localhost"))) as server,
     ):
         monkeypatch.setenv("FRAME_PROXY", proxy.url)
         client = connect(server, tls=trusting(authority))

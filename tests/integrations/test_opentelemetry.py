@@ -373,6 +373,7 @@ async def test_request_durations_follow_the_convention(
         "http.request.method": "POST",
         "server.address": "127.0.0.1",
         "server.port": int(bench.emulator.base_url.rpartition(":")[2]),
+        "url.template": "/v1/payment_link_sessions",
         "network.protocol.version": "1.1",
     }
     failed, good = sorted(points, key=lambda p: -p.attributes["http.response.status_code"])
@@ -414,11 +415,28 @@ def test_the_server_is_told_from_the_address(
     base_url: str, server: str, port: int, path: str
 ) -> None:
     """Host, port (also where the scheme implies it) and path come from the client's address."""
-    endpoint = OpenTelemetryObserver().bind(base_url).endpoint
+    endpoint = OpenTelemetryObserver().bind(base_url, "POST /v1/payment_link_sessions").endpoint
     assert endpoint.url == f"{base_url}/payment_link_sessions"
-    assert endpoint.template == f"{path}/payment_link_sessions"
+    assert endpoint.attributes["url.template"] == f"{path}/payment_link_sessions"
     assert endpoint.attributes["server.address"] == server
     assert endpoint.attributes["server.port"] == port
+
+
+async def test_another_endpoint_is_told_apart(bench: Bench) -> None:
+    """A call of `frame.request` has spans and durations of its own, and counts as no session."""
+    async with bench.client() as frame:
+        await frame.request("GET", "/v1/products")
+        with pytest.raises(CallError):
+            await frame.request("GET", "/v1/products/prod_9")
+    assert [span.name for span in bench.spans] == [
+        *("GET /v1/products", "request", "GET /v1/products/{id}", "request"),
+    ]
+    first, _, second, _ = map(told, bench.spans)
+    assert first["url.full"] == f"{bench.emulator.base_url}/v1/products"
+    assert (second["url.template"], "url.full" in second) == ("/v1/products/{id}", False)
+    templates = [p.attributes["url.template"] for p in bench.points("http.client.request.duration")]
+    assert templates == ["/v1/products", "/v1/products/{id}"]
+    assert not bench.points("frame.client.calls")
 
 
 class BrokenExporter(SpanExporter):

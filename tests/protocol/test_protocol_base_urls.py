@@ -26,7 +26,10 @@ QUERY = "must not have a query"
 FRAGMENT = "must not have a fragment"
 HOST = "must name a host, or host:port"
 PATH = "must have a plain path"
-REMOTE = "must use https:// (http:// is for loopback only)"
+REMOTE = (
+    "must use https:// (http:// is for loopback, and for hosts in allow_http_to or "
+    "FRAME_ALLOW_HTTP_TO)"
+)
 NO_URL = "is not a URL"
 
 

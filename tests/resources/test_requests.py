@@ -22,6 +22,7 @@ from frame_async.errors import (
     IdempotencyConflictError,
     NotFoundError,
     SessionUnreadableError,
+    UnreadableError,
     WindowFullError,
 )
 from frame_async.stores import MemoryStore
@@ -62,6 +63,17 @@ async def test_pages(frame: FrameClient) -> None:
     names = [each["name"] async for each in frame.pages("/v1/customers", params={"per_page": 3})]
     assert names == [f"n{number}" for number in reversed(range(7))]
     assert [each async for each in frame.pages("/v1/products")] == []
+
+
+async def test_pages_that_never_end() -> None:
+    """A server that always has more, and answers the same, ends the pages by an error."""
+    page = framed(b'{"data": [{"id": "a"}], "meta": {"has_more": true}}')
+    seen: list[str] = []
+    async with FaultServer.playing(answer(page, page)) as server, connect(server) as frame:
+        with pytest.raises(UnreadableError, match="is the same on page 2 as on the page before"):
+            async for each in frame.pages("/v1/products"):
+                seen.append(each["id"])  # noqa: PERF401  # what came before the error counts
+    assert seen == ["a"]
 
 
 async def test_what_is_not_there(frame: FrameClient) -> None:

@@ -13,7 +13,7 @@ from support.faults import session_body
 from support.rates import CountingServer, Delay
 
 from frame_async import FrameClient
-from frame_async.engine.exchange import Exchange, Head, Trail
+from frame_async.engine.exchange import Exchange
 from frame_async.protocol.outcomes import Ending
 from frame_async.protocol.window import LIVE
 from frame_async.stores import MemoryStore
@@ -80,14 +80,14 @@ def simulated(
     )
 
     async def send(*arguments: Any) -> Exchange:
-        trail: Trail = arguments[-1]
-        trail.admitted = trail.handed = trail.sent = clock.monotonic()
+        exchange: Exchange = arguments[-1]
+        exchange.admitted = exchange.handed = exchange.sent = clock.monotonic()
         await asyncio.sleep(there())
         status = 201 if server.admit(clock.monotonic()) else 429
         await asyncio.sleep(back())
-        trail.answered = trail.read = clock.monotonic()
-        trail.head = Head(status)
-        return trail.end(Ending.COMPLETE, body=session_body("pls_1"))
+        exchange.answered = exchange.read = clock.monotonic()
+        exchange.status, exchange.body = status, session_body("pls_1")
+        return exchange.end(Ending.COMPLETE)
 
     client._http.send = send  # type: ignore[assignment,method-assign]
     return client

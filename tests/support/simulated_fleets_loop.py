@@ -24,15 +24,13 @@ T = TypeVar("T")
 class DistantStore(AppointingStore):
     """A store that everyone shares and that takes its time."""
 
+    shared = True
+
     def __init__(self, tally: Tally, chance: random.Random) -> None:
         super().__init__(now=lambda: self._served)
         self._tally = tally
         self._chance = chance
         self._busy = self._served = 0.0
-
-    @property
-    def shared(self) -> bool:
-        return True
 
     async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
         work = partial(AppointingStore.enter, self, window, token, lane, hold)

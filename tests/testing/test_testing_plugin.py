@@ -55,7 +55,7 @@ def test_the_shop_of_the_documentation() -> None:
     """The small shop's tests pass, side by side in two workers where there is pytest-xdist."""
     beside = find_spec("xdist") is not None
     plugins = (*PLUGINS[:2], "xdist.plugin") if beside else PLUGINS[:2]
-    assert "7 passed" in run(SHOP, *(("-n", "2") if beside else ()), plugins=plugins)
+    assert "10 passed" in run(SHOP, *(("-n", "2") if beside else ()), plugins=plugins)
 
 
 ORDERS = """

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 from shop_orders import Order, Orders
-from shop_pages import PRODUCTS, message_page, order_page, products_page, waiting_page
+from shop_pages import PRODUCTS, message_page, order_page, products_page
 
 from frame_async import LineItem, PaymentLinkSessionRequest
 from frame_async.integrations.aiohttp_web import (
@@ -67,7 +67,7 @@ async def show(request: web.Request) -> web.Response:
 @routes.post("/orders/{number}/pay")
 async def pay(request: web.Request) -> web.Response:
     order = found(request.match_info["number"])
-    if order.status == "paid":
+    if order.status != "open":
         raise web.HTTPSeeOther(f"/orders/{order.number}")
     asked = PaymentLinkSessionRequest(
         client_reference_id=order.number,
@@ -84,18 +84,16 @@ async def pay(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(session.url)
 
 
-# Where the payer comes back to. A redirect is a hint for what the page says, and no more.
+# Where the payer comes back to. A redirect makes an order returned, and never paid.
 
 
 @routes.get("/thanks")
 async def thanks(request: web.Request) -> web.Response:
     back = redirect_of(request, redirects)
-    if back is None or back.client_reference_id is None:
+    if back is None or back.client_reference_id is None or back.result == RedirectResult.CANCELED:
         return html(message_page("Thank you", "We will write to you once the payment is here."))
-    order = found(back.client_reference_id)
-    if order.status == "paid":
-        raise web.HTTPSeeOther(f"/orders/{order.number}")
-    return html(waiting_page(order.number))
+    orders.returned(found(back.client_reference_id).number)
+    raise web.HTTPSeeOther(f"/orders/{back.client_reference_id}")
 
 
 @routes.get("/cancelled")
@@ -107,14 +105,12 @@ async def cancelled(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(f"/orders/{back.client_reference_id}")
 
 
-# What is true, Frame says itself.
+# Whether it was paid, Frame says itself; which order that was, `order_of` looks up.
 
 
 async def on_event(event: Event, turn: Turn) -> None:
-    if event.type != EventType.TRANSFER_SUCCEEDED or event.client_reference_id is None:
-        return
-    if orders.paid(event.client_reference_id):
-        print(f"{event.client_reference_id} is paid: ship it", flush=True)
+    if event.type == EventType.TRANSFER_SUCCEEDED:
+        orders.receive(event)
 
 
 def sorry(request: web.Request, answer: Answer) -> web.Response:

@@ -14,7 +14,7 @@ from django.middleware.csrf import get_token
 from django.urls import path
 from django.views.decorators.http import require_POST
 from shop_orders import Order, Orders
-from shop_pages import PRODUCTS, message_page, order_page, products_page, waiting_page
+from shop_pages import PRODUCTS, message_page, order_page, products_page
 
 from frame_async import LineItem, PaymentLinkSessionRequest
 from frame_async.integrations.django import (
@@ -78,7 +78,7 @@ async def show(request: HttpRequest, number: str) -> HttpResponse:
 @require_POST
 async def pay(request: HttpRequest, number: str) -> HttpResponse:
     order = found(number)
-    if order.status == "paid":
+    if order.status != "open":
         return to(f"/orders/{number}")
     asked = PaymentLinkSessionRequest(
         client_reference_id=number,
@@ -94,18 +94,16 @@ async def pay(request: HttpRequest, number: str) -> HttpResponse:
     return to(session.url)
 
 
-# Where the payer comes back to. A redirect is a hint for what the page says, and no more.
+# Where the payer comes back to. A redirect makes an order returned, and never paid.
 
 
 async def thanks(request: HttpRequest) -> HttpResponse:
     back = redirect_of(request, redirects)
-    if back is None or back.client_reference_id is None:
+    if back is None or back.client_reference_id is None or back.result == RedirectResult.CANCELED:
         page = message_page("Thank you", "We will write to you once the payment is here.")
         return HttpResponse(page)
-    order = found(back.client_reference_id)
-    if order.status == "paid":
-        return to(f"/orders/{order.number}")
-    return HttpResponse(waiting_page(order.number))
+    orders.returned(found(back.client_reference_id).number)
+    return to(f"/orders/{back.client_reference_id}")
 
 
 async def cancelled(request: HttpRequest) -> HttpResponse:
@@ -116,14 +114,12 @@ async def cancelled(request: HttpRequest) -> HttpResponse:
     return to(f"/orders/{back.client_reference_id}")
 
 
-# What is true, Frame says itself.
+# Whether it was paid, Frame says itself; which order that was, `order_of` looks up.
 
 
 async def on_event(event: Event, turn: Turn) -> None:
-    if event.type != EventType.TRANSFER_SUCCEEDED or event.client_reference_id is None:
-        return
-    if orders.paid(event.client_reference_id):
-        print(f"{event.client_reference_id} is paid: ship it", flush=True)
+    if event.type == EventType.TRANSFER_SUCCEEDED:
+        orders.receive(event)
 
 
 def to(url: str) -> HttpResponse:

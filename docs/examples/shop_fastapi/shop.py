@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from shop_orders import Order, Orders
-from shop_pages import PRODUCTS, message_page, order_page, products_page, waiting_page
+from shop_pages import PRODUCTS, message_page, order_page, products_page
 
 from frame_async import LineItem, PaymentLinkSessionRequest
 from frame_async.integrations.fastapi import (
@@ -76,7 +76,7 @@ async def show(number: str) -> str:
 @app.post("/orders/{number}/pay")
 async def pay(number: str, request: Request, frame: Frame) -> RedirectResponse:
     order = found(number)
-    if order.status == "paid":
+    if order.status != "open":
         return RedirectResponse(f"/orders/{number}", 303)
     asked = PaymentLinkSessionRequest(
         client_reference_id=number,
@@ -93,18 +93,17 @@ async def pay(number: str, request: Request, frame: Frame) -> RedirectResponse:
     return RedirectResponse(session.url, 303)
 
 
-# Where the payer comes back to. A redirect is a hint for what the page says, and no more.
+# Where the payer comes back to. A redirect makes an order returned, and never paid.
 
 Back = Annotated[Redirect | None, Depends(redirect_or_none(redirects))]
 
 
 @app.get("/thanks", response_model=None)
 async def thanks(back: Back) -> str | RedirectResponse:
-    if back is None or back.client_reference_id is None:
+    if back is None or back.client_reference_id is None or back.result == RedirectResult.CANCELED:
         return message_page("Thank you", "We will write to you once the payment is here.")
-    if found(back.client_reference_id).status == "paid":
-        return RedirectResponse(f"/orders/{back.client_reference_id}", 303)
-    return waiting_page(back.client_reference_id)
+    orders.returned(found(back.client_reference_id).number)
+    return RedirectResponse(f"/orders/{back.client_reference_id}", 303)
 
 
 @app.get("/cancelled")
@@ -115,14 +114,12 @@ async def cancelled(back: Back) -> RedirectResponse:
     return RedirectResponse(f"/orders/{back.client_reference_id}", 303)
 
 
-# What is true, Frame says itself.
+# Whether it was paid, Frame says itself; which order that was, `order_of` looks up.
 
 
 async def on_event(event: Event, turn: Turn) -> None:
-    if event.type != EventType.TRANSFER_SUCCEEDED or event.client_reference_id is None:
-        return
-    if orders.paid(event.client_reference_id):
-        print(f"{event.client_reference_id} is paid: ship it", flush=True)
+    if event.type == EventType.TRANSFER_SUCCEEDED:
+        orders.receive(event)
 
 
 app.include_router(webhook_router("/webhooks/frame", webhooks, on_event))

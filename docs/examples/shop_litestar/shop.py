@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
 from shop_orders import Order, Orders
-from shop_pages import PRODUCTS, message_page, order_page, products_page, waiting_page
+from shop_pages import PRODUCTS, message_page, order_page, products_page
 
 from frame_async import LineItem, PaymentLinkSessionRequest
 from frame_async.integrations.litestar import (
@@ -71,7 +71,7 @@ async def show(number: FromPath[str]) -> Response[str]:
 @post("/orders/{number:str}/pay")
 async def pay(number: FromPath[str], request: AnyRequest, frame: Frame) -> Redirect:
     order = found(number)
-    if order.status == "paid":
+    if order.status != "open":
         return Redirect(f"/orders/{number}", status_code=303)
     asked = PaymentLinkSessionRequest(
         client_reference_id=number,
@@ -88,18 +88,16 @@ async def pay(number: FromPath[str], request: AnyRequest, frame: Frame) -> Redir
     return Redirect(session.url, status_code=303)
 
 
-# Where the payer comes back to. A redirect is a hint for what the page says, and no more.
+# Where the payer comes back to. A redirect makes an order returned, and never paid.
 
 
 @get("/thanks")
 async def thanks(request: AnyRequest) -> Response[str] | Redirect:
     back = redirect_of(request, redirects)
-    if back is None or back.client_reference_id is None:
+    if back is None or back.client_reference_id is None or back.result == RedirectResult.CANCELED:
         return html(message_page("Thank you", "We will write to you once the payment is here."))
-    order = found(back.client_reference_id)
-    if order.status == "paid":
-        return Redirect(f"/orders/{order.number}", status_code=303)
-    return html(waiting_page(order.number))
+    orders.returned(found(back.client_reference_id).number)
+    return Redirect(f"/orders/{back.client_reference_id}", status_code=303)
 
 
 @get("/cancelled")
@@ -111,14 +109,12 @@ async def cancelled(request: AnyRequest) -> Redirect:
     return Redirect(f"/orders/{back.client_reference_id}", status_code=303)
 
 
-# What is true, Frame says itself.
+# Whether it was paid, Frame says itself; which order that was, `order_of` looks up.
 
 
 async def on_event(event: Event, turn: Turn) -> None:
-    if event.type != EventType.TRANSFER_SUCCEEDED or event.client_reference_id is None:
-        return
-    if orders.paid(event.client_reference_id):
-        print(f"{event.client_reference_id} is paid: ship it", flush=True)
+    if event.type == EventType.TRANSFER_SUCCEEDED:
+        orders.receive(event)
 
 
 def sorry(request: AnyRequest, answer: Answer) -> Response[str]:

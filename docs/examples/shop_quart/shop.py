@@ -5,7 +5,7 @@ import os
 from quart import Quart, Response, abort, redirect, request
 from quart.typing import ResponseReturnValue
 from shop_orders import Order, Orders
-from shop_pages import PRODUCTS, message_page, order_page, products_page, waiting_page
+from shop_pages import PRODUCTS, message_page, order_page, products_page
 
 from frame_async import LineItem, PaymentLinkSessionRequest
 from frame_async.integrations.quart import (
@@ -70,7 +70,7 @@ async def show(number: str) -> str:
 @app.post("/orders/<number>/pay")
 async def pay(number: str) -> ResponseReturnValue:
     order = found(number)
-    if order.status == "paid":
+    if order.status != "open":
         return redirect(f"/orders/{number}", 303)
     asked = PaymentLinkSessionRequest(
         client_reference_id=number,
@@ -86,18 +86,16 @@ async def pay(number: str) -> ResponseReturnValue:
     return redirect(session.url, 303)
 
 
-# Where the payer comes back to. A redirect is a hint for what the page says, and no more.
+# Where the payer comes back to. A redirect makes an order returned, and never paid.
 
 
 @app.get("/thanks")
 async def thanks() -> ResponseReturnValue:
     back = redirect_of(redirects)
-    if back is None or back.client_reference_id is None:
+    if back is None or back.client_reference_id is None or back.result == RedirectResult.CANCELED:
         return message_page("Thank you", "We will write to you once the payment is here.")
-    order = found(back.client_reference_id)
-    if order.status == "paid":
-        return redirect(f"/orders/{order.number}", 303)
-    return waiting_page(order.number)
+    orders.returned(found(back.client_reference_id).number)
+    return redirect(f"/orders/{back.client_reference_id}", 303)
 
 
 @app.get("/cancelled")
@@ -109,14 +107,12 @@ async def cancelled() -> ResponseReturnValue:
     return redirect(f"/orders/{back.client_reference_id}", 303)
 
 
-# What is true, Frame says itself.
+# Whether it was paid, Frame says itself; which order that was, `order_of` looks up.
 
 
 async def on_event(event: Event, turn: Turn) -> None:
-    if event.type != EventType.TRANSFER_SUCCEEDED or event.client_reference_id is None:
-        return
-    if orders.paid(event.client_reference_id):
-        print(f"{event.client_reference_id} is paid: ship it", flush=True)
+    if event.type == EventType.TRANSFER_SUCCEEDED:
+        orders.receive(event)
 
 
 app.post("/webhooks/frame")(webhook_view(webhooks, on_event))

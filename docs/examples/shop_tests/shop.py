@@ -9,10 +9,12 @@ from frame_async.webhooks import Event, EventType, RedirectSigner, WebhookReceiv
 
 
 class Shop:
-    """Orders by number, and which of them are paid."""
+    """Orders by number, which of them are paid, and payments that a person has to look at."""
 
     def __init__(self) -> None:
+        self.sessions: dict[str, str] = {}
         self.paid: list[str] = []
+        self.for_a_person: list[Event] = []
         self.webhooks = WebhookReceiver(store=os.environ.get("SHOP_STORE", "memory://"))
         self.redirects = RedirectSigner(os.environ["SHOP_REDIRECT_SECRET"])
 
@@ -26,6 +28,7 @@ class Shop:
         )
         async with FrameClient() as frame:
             session = await frame.payment_link_sessions.create(request, idempotency_key=number)
+        self.sessions[number] = session.id
         return session.url or ""
 
     async def receive(self, body: bytes, headers: Mapping[str, str]) -> int:
@@ -43,14 +46,26 @@ class Shop:
         return 200
 
     def act(self, event: Event) -> None:
-        """Ship what was paid."""
-        if event.type == EventType.TRANSFER_SUCCEEDED and event.client_reference_id:
-            self.paid.append(event.client_reference_id)
+        """Ship what was paid, and leave what names no order to a person."""
+        if event.type != EventType.TRANSFER_SUCCEEDED:
+            return
+        number = self.order_of(event)
+        if number is None:
+            self.for_a_person.append(event)
+        else:
+            self.paid.append(number)
+
+    def order_of(self, event: Event) -> str | None:
+        """The one order that an event names, by its number or its session; else None."""
+        named = set(event.references().values())
+        found = [number for number, session in self.sessions.items() if named & {number, session}]
+        return found[0] if len(found) == 1 else None
 
     def thank(self, url: str) -> str:
-        """What the payer reads on coming back: a hint; what is shipped, the webhook says."""
+        """What the payer reads on coming back: an order is returned, and paid by webhook."""
         try:
             redirect = self.redirects.verify(url)
         except RedirectError:
             return "Thank you. We will write to you."
-        return f"Thank you. Your order {redirect.client_reference_id} is {redirect.result}."
+        status = "paid" if redirect.client_reference_id in self.paid else "returned"
+        return f"Thank you. Your order {redirect.client_reference_id} is {status}."

@@ -30,27 +30,40 @@ async def test_checking_out_twice_makes_one_session(shop, frame_emulator):
     frame_emulator.assert_no_unknown_fields()
 
 
-async def test_a_paid_order_is_shipped_once(shop):
-    body, headers = signed_webhook(
-        "transfer.succeeded", {"client_reference_id": "order-42"}, secret=SECRET
-    )
+@pytest.mark.parametrize("naming", [{"reference": "order-42"}, {"metadata": {"no": "order-42"}}])
+async def test_a_paid_order_is_shipped_once(shop, naming):
+    await shop.check_out("order-42")
+    body, headers = signed_webhook("transfer.succeeded", naming, secret=SECRET)
     assert await shop.receive(body, headers) == 200
     assert await shop.receive(body, headers) == 200  # delivered again
-    assert shop.paid == ["order-42"]
+    assert (shop.paid, shop.for_a_person) == (["order-42"], [])
+
+
+@pytest.mark.parametrize(
+    "naming",
+    [
+        {"charge_intent": "ci_1", "account": "acc_1"},  # what Frame publishes, and names no order
+        {"reference": "order-42", "metadata": {"no": "order-43"}},  # two orders
+    ],
+)
+async def test_a_payment_without_its_order_is_for_a_person(shop, naming):
+    for number in ("order-42", "order-43"):
+        await shop.check_out(number)
+    body, headers = signed_webhook("transfer.succeeded", naming, secret=SECRET)
+    assert await shop.receive(body, headers) == 200
+    assert (shop.paid, len(shop.for_a_person)) == ([], 1)
 
 
 async def test_a_forged_webhook_ships_nothing(shop):
-    body, headers = signed_webhook(
-        "transfer.succeeded", {"client_reference_id": "order-42"}, secret="forged"
-    )
+    await shop.check_out("order-42")
+    body, headers = signed_webhook("transfer.succeeded", {"reference": "order-42"}, secret="forged")
     assert await shop.receive(body, headers) == 400
-    assert shop.paid == []
+    assert (shop.paid, shop.for_a_person) == ([], [])
 
 
 async def test_an_order_that_fails_to_ship_is_tried_again(shop, monkeypatch):
-    body, headers = signed_webhook(
-        "transfer.succeeded", {"client_reference_id": "order-42"}, secret=SECRET
-    )
+    await shop.check_out("order-42")
+    body, headers = signed_webhook("transfer.succeeded", {"reference": "order-42"}, secret=SECRET)
     with monkeypatch.context() as broken:
         broken.setattr(shop, "act", lambda event: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -94,7 +107,7 @@ def test_the_payer_comes_back(shop):
         issued_at=datetime.now(UTC),
     )
     url = signer.append("https://shop.example/thanks", back)
-    assert shop.thank(url) == "Thank you. Your order order-42 is paid."
+    assert shop.thank(url) == "Thank you. Your order order-42 is returned."
     assert shop.thank(url.replace("frame_payload=", "frame_payload=x")) == (
         "Thank you. We will write to you."
     )

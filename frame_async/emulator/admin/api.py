@@ -39,8 +39,8 @@ class Operated(Protocol):
     """What the admin API asks of the emulator itself."""
 
     @property
-    def host(self) -> str:
-        """Where it listens."""
+    def own_hosts(self) -> frozenset[str]:
+        """The names that it answers to."""
         ...
 
     @property
@@ -82,11 +82,11 @@ class AdminApi:
     async def _answer(self, request: web.BaseRequest) -> ApiAnswer:
         is_page = request.path in pages.PAGES and request.method in ("GET", "HEAD")
         remote = self.emulator.allow_remote
-        refuse_strangers(request, self.emulator.host, remote=remote, is_page=is_page)
+        refuse_strangers(request, self.emulator.own_hosts, remote=remote, is_page=is_page)
         if request.path in pages.PAGES:
             if not is_page:
                 raise _not_allowed("GET, HEAD")
-            return pages.PAGES[request.path]()
+            return pages.PAGES[request.path](self.state)
         handle, names = _find(request.method, request.path.removeprefix(PREFIX))
         content = await handle(self, request, *names)
         return json_answer(200, content)

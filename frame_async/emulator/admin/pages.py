@@ -14,30 +14,34 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from frame_async.emulator.api.answers import ApiAnswer
+from frame_async.emulator.api.answers import ApiAnswer, Problems, error_answer, json_answer
+from frame_async.emulator.api.envelopes import enveloped
 from frame_async.emulator.api.openapi import answer_document, document
+from frame_async.emulator.state.emulator_state import EmulatorState
 
 _FOLDER = files("frame_async.emulator.admin").joinpath("assets")
 
 
 @cache
-def dashboard() -> ApiAnswer:
-    """Answer with the dashboard."""
+def _dashboard() -> ApiAnswer:
     return _page(_asset("dashboard.html"), "dashboard.css", "dashboard.js")
 
 
 @cache
-def documentation() -> ApiAnswer:
-    """Answer with the API's document as a page."""
-    return _page(_asset("docs.html").replace("{{ document }}", document_html()), "docs.css", "")
+def _documentation(assumed: frozenset[str], envelope: str) -> ApiAnswer:
+    content = "".join(_parts(document(assumed, envelope), envelope))
+    html = _asset("docs.html").replace("{{ document }}", content)
+    return _page(html, "docs.css", "")
 
 
-PAGES: Mapping[str, Callable[[], ApiAnswer]] = {
-    "/": dashboard,
-    "/docs": documentation,
-    "/openapi.json": answer_document,
+PAGES: Mapping[str, Callable[[EmulatorState], ApiAnswer]] = {
+    "/": lambda _: _dashboard(),
+    "/favicon.ico": lambda _: ApiAnswer(204, b"", {}),  # every page has an icon of its own
+    "/health": lambda _: json_answer(200, {"status": "ok"}),
+    "/docs": lambda state: _documentation(state.assumed, state.envelope),
+    "/openapi.json": lambda state: answer_document(state.assumed, state.envelope),
 }
-"""What answers each page's path."""
+"""What answers each path: the dashboard, whether it runs, the API's document as page and JSON."""
 
 
 def _page(html: str, style: str, script: str) -> ApiAnswer:
@@ -64,17 +68,13 @@ def _digest(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def document_html() -> str:
-    """Return the document's content as HTML."""
-    return "".join(_parts())
-
-
-def _parts() -> Iterator[str]:
-    whole = document()
+def _parts(whole: Mapping[str, Any], envelope: str) -> Iterator[str]:
+    """Give the document's content as HTML."""
     yield f"<p>{_prose(whole['info']['description'])}</p>"
     for path, methods in whole["paths"].items():
         for method, operation in methods.items():
             yield from _operation(path, method, operation, whole["components"]["schemas"])
+    yield from _error(envelope)
 
 
 def _operation(
@@ -104,17 +104,19 @@ def _operation(
     yield from _answers(operation["responses"])
     yield '<h3 id="session">The session</h3>'
     yield _fields({**schemas["PaymentLinkSession"], "required": []}, "Fields of a session")
+
+
+def _error(envelope: str) -> Iterator[str]:
+    """Show a refusal as it is answered."""
+    problems: Problems = {"line_items": {"0": {"product": ["must be filled"]}}}
+    said = "The payment link session is not valid."
+    answer = enveloped(error_answer(422, "validation_error", said, problems), envelope)
     yield '<h3 id="errors">Errors</h3>'
-    yield "<p>Every refusal has the same form:</p>"
-    yield _code(
-        {
-            "error": {
-                "type": "validation_error",
-                "message": "The payment link session is not valid.",
-                "errors": {"line_items": {"0": {"product": ["must be filled"]}}},
-            }
-        }
-    )
+    yield f"<p>Every refusal has the same form, the <code>{escape(envelope)}</code> envelope:</p>"
+    if envelope == "text":
+        yield f'<pre tabindex="0"><code>{escape(answer.body.decode())}</code></pre>'
+    else:
+        yield _code(json.loads(answer.body))
 
 
 def _answers(responses: Mapping[str, Any]) -> Iterator[str]:

@@ -20,20 +20,20 @@ _OWN = ("same-origin", "none")  # the emulator's pages, and what a person typed
 
 
 def refuse_strangers(
-    request: web.BaseRequest, own_host: str, *, remote: bool, is_page: bool
+    request: web.BaseRequest, own_hosts: Collection[str], *, remote: bool, is_page: bool
 ) -> None:
     """Let a request through, or not.
 
     Args:
         request: The request.
-        own_host: The name that the emulator was told to listen on.
+        own_hosts: The emulator's own names.
         remote: Whether other machines may reach it.
         is_page: Whether it asks for a page to look at, which links elsewhere may lead to.
 
     Raises:
         RefusedError: 403, with what is wrong.
     """
-    require_own_host(request, own_host, remote=remote)
+    require_own_host(request, own_hosts, remote=remote)
     origin = request.headers.get("Origin")
     if origin is not None and not _same_place(origin, request.headers["Host"]):
         raise _stranger("Pages from elsewhere may not use the emulator's admin API.")

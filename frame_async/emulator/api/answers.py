@@ -1,9 +1,10 @@
-"""What the emulator says back: an answer, and Frame's newest error envelope.
+"""What the emulator says back: an answer, and why it refuses if it does.
 
-The envelope is ``{"error": {"type", "message", "errors"}}``, where ``errors`` is
-dry-validation's nested hash of lists (read in Frame's own CLI). Of the ``type``
-values only ``validation_error`` is known to be Frame's; the rest are the
-emulator's own.
+An error is made in the envelope that Frame's CLI reads, ``{"error": {"type", "message",
+"errors"}}``, where ``errors`` is dry-validation's nested hash of lists. The admin API
+keeps to that; the API's own answers are put into the one that was asked for, see
+`envelopes`. Of the ``type`` values only ``validation_error`` is known to be Frame's;
+the rest are the emulator's own.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,18 @@ _JSON = "application/json; charset=utf-8"
 
 
 @frozen
+class Refusal:
+    """Why a request is refused."""
+
+    kind: str
+    """What sort of error it is, such as ``validation_error``."""
+    message: str
+    """What is wrong; it must repeat nothing that was sent."""
+    errors: Problems | None = None
+    """What is wrong in each field, for a 422."""
+
+
+@frozen
 class ApiAnswer:
     """One HTTP answer, before it is put on the wire; it may be sent repeatedly."""
 
@@ -33,6 +46,8 @@ class ApiAnswer:
     """Header fields, ``Content-Type`` included."""
     repeated: tuple[tuple[str, str], ...] = ()
     """More header fields, whose names may occur several times."""
+    refusal: Refusal | None = field(default=None, repr=False)
+    """What an error says, until it is put into an envelope."""
 
     def fields(self) -> tuple[tuple[str, str], ...]:
         """Return all header fields, in the order in which they are sent."""
@@ -61,11 +76,17 @@ def json_answer(status: int, content: Mapping[str, object]) -> ApiAnswer:
 
 
 def error_answer(status: int, kind: str, message: str, errors: Problems | None = None) -> ApiAnswer:
-    """Answer with the error envelope; `message` must repeat nothing that was sent."""
-    error: dict[str, object] = {"type": kind, "message": message}
-    if errors is not None:
-        error["errors"] = errors
-    return json_answer(status, {"error": error})
+    """Answer with an error; `message` must repeat nothing that was sent."""
+    refusal = Refusal(kind, message, errors)
+    return evolve(json_answer(status, cli_envelope(refusal)), refusal=refusal)
+
+
+def cli_envelope(refusal: Refusal) -> dict[str, object]:
+    """Say an error as Frame's CLI reads it."""
+    error: dict[str, object] = {"type": refusal.kind, "message": refusal.message}
+    if refusal.errors is not None:
+        error["errors"] = refusal.errors
+    return {"error": error}
 
 
 def bad_request(status: int, message: str) -> RefusedError:

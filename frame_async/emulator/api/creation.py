@@ -17,6 +17,7 @@ from frame_async.emulator.state.emulator_state import EmulatorState
 from .answers import ApiAnswer, RefusedError, error_answer, json_answer
 from .bodies import decode_object, read_body, redact
 from .context import RequestContext, hidden
+from .envelopes import enveloped
 from .keys import read_key
 from .validation import given_of, problems_of, remarks_of, unknown_fields_of
 
@@ -75,6 +76,7 @@ class Creation:
             if self.state.idempotency is not None and context.record is not None:
                 self.state.idempotency.release(context.record)
             raise
+        answer = enveloped(answer, self.state.envelope)
         if self.state.idempotency is not None and context.record is not None:
             self.state.idempotency.expect(context.record, answer)
         context.processed(answer)

@@ -5,6 +5,7 @@ stranger can own ``localhost`` or an address of this machine.
 """
 
 import re
+from collections.abc import Collection
 from ipaddress import ip_address
 
 from aiohttp import web
@@ -14,11 +15,12 @@ from .answers import RefusedError, error_answer
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^][:/@\s]+))(?::[0-9]{1,5})?", re.ASCII)
 
 
-def require_own_host(request: web.BaseRequest, own_host: str, *, remote: bool) -> None:
+def require_own_host(request: web.BaseRequest, own_hosts: Collection[str], *, remote: bool) -> None:
     """Let a request through if it has one ``Host``, and that is the emulator's own.
 
     Its own are ``localhost`` and what ends with ``.localhost``, loopback addresses, and
-    `own_host`, where it was told to listen; each with any port, for there may be a tunnel. If
+    `own_hosts`, where it was told to listen and what it was told to be called, in lower case;
+    each with any port, for there may be a tunnel. If
     other machines may reach it (`remote`), so are all addresses, and names without a dot, as
     containers have them.
 
@@ -26,13 +28,13 @@ def require_own_host(request: web.BaseRequest, own_host: str, *, remote: bool) -
         RefusedError: 403.
     """
     hosts = request.headers.getall("Host", ())
-    if len(hosts) != 1 or not _is_own(_name_of(hosts[0]), own_host.lower(), remote=remote):
+    if len(hosts) != 1 or not _is_own(_name_of(hosts[0]), own_hosts, remote=remote):
         raise RefusedError(error_answer(403, "permission_error", _REFUSAL))
 
 
 _REFUSAL = (
     "Host is not the emulator's own: use localhost, 127.0.0.1 or the address that it listens on; "
-    "names of containers are taken with --allow-remote."
+    "names of containers are taken with --allow-remote, others with --allow-host NAME."
 )
 
 
@@ -42,8 +44,8 @@ def _name_of(host: str) -> str:
     return (parts[1] or parts[2]).lower().removesuffix(".") if parts else ""
 
 
-def _is_own(name: str, own_host: str, *, remote: bool) -> bool:
-    if not name or name in ("localhost", own_host) or name.endswith(".localhost"):
+def _is_own(name: str, own_hosts: Collection[str], *, remote: bool) -> bool:
+    if not name or name == "localhost" or name in own_hosts or name.endswith(".localhost"):
         return bool(name)
     try:
         return ip_address(name).is_loopback or remote

@@ -21,6 +21,7 @@ from frame_async.emulator.faults.retry_after import imf_fixdate
 from frame_async.emulator.state.randomness import new_id
 
 from .answers import ApiAnswer, error_answer
+from .envelopes import enveloped
 
 if sys.platform != "win32":
     import resource
@@ -110,7 +111,8 @@ class ClientConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what never became a request, or what the app failed on."""
         del request, message  # they repeat what came in
-        response = to_response(_answer_to(status, exc), new_id())
+        answer = enveloped(_answer_to(status, exc), self._acceptor.envelope)
+        response = to_response(answer, new_id())
         response.force_close()
         return response
 
@@ -123,7 +125,11 @@ class ClientConnection(web.RequestHandler):
 class Acceptor(web.Server):
     """Makes a `ClientConnection` for each client; pass it to ``loop.create_server``."""
 
-    def __init__(self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        envelope: str = "standard",
+    ) -> None:
         async def timed(request: web.BaseRequest) -> web.StreamResponse:
             connection = cast("ClientConnection", request.protocol)
             connection.begin()
@@ -133,6 +139,8 @@ class Acceptor(web.Server):
                 connection.finish()
 
         super().__init__(timed)
+        self.envelope = envelope
+        """What errors come in."""
         self.waiting: dict[ClientConnection, None] = {}
         """Connections on which no request is being answered, longest first."""
         self._most = _most_connections()

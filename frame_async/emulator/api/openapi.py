@@ -1,10 +1,11 @@
 """The OpenAPI 3.1 document of the one call there is, made from the rules that judge it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from frame_async.emulator.state.sessions import DAY
+from frame_async.emulator.webhooks.published import ASSUMPTIONS
 
 from .answers import ApiAnswer, json_answer
 from .validation import FIELDS, REQUIRED, schemas_of
@@ -78,21 +79,35 @@ _PROBLEMS = {
     ],
 }
 
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["type", "message"],
-            "properties": {
-                "type": {"type": "string"},
-                "message": {"type": "string"},
-                "errors": {"$ref": "#/components/schemas/Problems"},
-            },
-        }
-    },
+_STRING = {"type": "string"}
+
+
+def _object(required: Sequence[str], **properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+_ERRORS: Mapping[str, Any] = {
+    "standard": _object(
+        ["error", "error_details"],
+        error=_STRING,
+        error_details=_object(["message"], message=_STRING)
+        | {"additionalProperties": {"$ref": "#/components/schemas/Problems"}},
+    ),
+    "cli": _object(
+        ["error"],
+        error=_object(
+            ["type", "message"],
+            type=_STRING,
+            message=_STRING,
+            errors={"$ref": "#/components/schemas/Problems"},
+        ),
+    ),
+    "node": _object(["code", "message"], code=_STRING, message=_STRING),
+    "php": _object(["error"], error=_object(["message", "code"], message=_STRING, code=_STRING)),
+    "ruby": _object(["error"], error=_STRING),
+    "text": _STRING,
 }
+"""Errors by the name of their envelope."""
 
 _REFUSALS: Mapping[str, str] = {
     "400": "The body is no JSON object, or the request no proper HTTP.",
@@ -101,30 +116,36 @@ _REFUSALS: Mapping[str, str] = {
     "409": "A request with this Idempotency-Key is still in progress (only with idempotency on).",
     "413": "The body is larger than 1 MiB.",
     "415": "The body is not sent as application/json, or compressed.",
-    "422": "The body breaks a rule: `errors` has every problem, by field.",
+    "422": "The body breaks a rule: the answer has every problem, by field.",
     "429": "More requests in the rolling window than this key may make.",
     "500": "The emulator failed, or a fault was asked for.",
 }
 
 
-def answer_document() -> ApiAnswer:
+@cache
+def answer_document(assumed: frozenset[str], envelope: str) -> ApiAnswer:
     """Answer with the document."""
-    return _answer()
+    return json_answer(200, document(assumed, envelope))
 
 
 @cache
-def document() -> Mapping[str, Any]:
-    """Return the document."""
+def document(assumed: frozenset[str], envelope: str) -> Mapping[str, Any]:
+    """Return the document; `assumed` has the names of what is assumed of events."""
+    media_type = "text/plain" if envelope == "text" else "application/json"
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Frame Payments: payment link sessions",
             "version": "1",
-            "description": _ABOUT,
+            "description": f"{_ABOUT} {_about_events(assumed)}",
+            "x-assumptions": [
+                {"name": name, "about": about, "assumed": name in assumed}
+                for name, about in ASSUMPTIONS.items()
+            ],
         },
         "servers": [{"url": "/", "description": "This emulator"}],
         "security": [{"key": []}],
-        "paths": {_PATH: {"post": _operation()}},
+        "paths": {_PATH: {"post": _operation(media_type)}},
         "components": {
             "securitySchemes": {
                 "key": {
@@ -137,18 +158,20 @@ def document() -> Mapping[str, Any]:
                 "PaymentLinkSessionRequest": _request(),
                 "PaymentLinkSession": {**_SESSION, "required": list(_SESSION["properties"])},
                 "Problems": _PROBLEMS,
-                "Error": _ERROR,
+                "Error": _ERRORS[envelope],
             },
         },
     }
 
 
-@cache
-def _answer() -> ApiAnswer:
-    return json_answer(200, document())
+def _about_events(assumed: frozenset[str]) -> str:
+    if not assumed:
+        return "Webhooks carry what Frame publishes of them; nothing is assumed beyond that."
+    said = "; ".join(f"`{name}`: {ASSUMPTIONS[name]}" for name in ASSUMPTIONS if name in assumed)
+    return f"Assumed of webhooks beyond what Frame publishes: {said}."
 
 
-def _operation() -> dict[str, Any]:
+def _operation(media_type: str) -> dict[str, Any]:
     return {
         "operationId": "createPaymentLinkSession",
         "summary": "Create a payment link session",
@@ -173,7 +196,10 @@ def _operation() -> dict[str, Any]:
                 }
             },
         },
-        "responses": {"201": _created(), **{code: _refusal(code) for code in _REFUSALS}},
+        "responses": {
+            "201": _created(),
+            **{code: _refusal(code, media_type) for code in _REFUSALS},
+        },
     }
 
 
@@ -210,7 +236,7 @@ def _created() -> dict[str, Any]:
     }
 
 
-def _refusal(code: str) -> dict[str, Any]:
+def _refusal(code: str, media_type: str) -> dict[str, Any]:
     headers = {"X-Request-Id": _header("Names this request.", {"type": "string"})}
     if code == "429":
         wait = "When to try again: seconds or an HTTP-date. It may be absent."
@@ -220,7 +246,7 @@ def _refusal(code: str) -> dict[str, Any]:
     return {
         "description": _REFUSALS[code],
         "headers": headers,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        "content": {media_type: {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
 
 

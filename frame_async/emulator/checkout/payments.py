@@ -7,15 +7,15 @@ emulator's reading.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 from attrs import define, evolve, field, frozen
 
 from frame_async.emulator.state.clocks import Clock
 from frame_async.emulator.state.orders import Challenge, Order, Transfer
-from frame_async.emulator.state.randomness import new_id
 from frame_async.emulator.state.sessions import PaymentStatus, Session, Sessions
+from frame_async.emulator.webhooks.published import payment_events
 
 from .instruments import CHALLENGE_FAILED
 
@@ -37,6 +37,8 @@ class Payments:
     """Seconds that a bank payment is processing."""
     announce: Announce
     """Is told of every event."""
+    assumed: Collection[str] = ()
+    """Names of what is assumed of events."""
     _processing: "dict[str, _Debit]" = field(init=False, factory=dict[str, "_Debit"], repr=False)
     _settling: asyncio.Task[None] | None = field(init=False, default=None, repr=False)
 
@@ -134,19 +136,8 @@ class Payments:
         return min(_LOOK, max(0.0, due - self.clock()))
 
     def _report(self, session: Session, order: Order, transfer: Transfer) -> None:
-        paid = transfer.failure_code is None
-        about: dict[str, object] = {
-            "amount": order.amount,
-            "status": "succeeded" if paid else "failed",
-            "payment_link_session": session.id,
-            "client_reference_id": session.client_reference_id,
-            "failure_code": transfer.failure_code,
-        }
-        if paid:
-            charge = {"id": new_id(), "object": "charge_intent"}
-            self.announce("charge_intent.succeeded", charge | about)
-        name = "transfer.succeeded" if paid else "transfer.failed"
-        self.announce(name, {"id": transfer.id, "object": "transfer"} | about)
+        for name, data in payment_events(session, order, transfer, self.assumed):
+            self.announce(name, data)
 
 
 @frozen

@@ -181,8 +181,10 @@ def _throttled(fault: Fault, now: float) -> ApiAnswer:
 
 
 def _with_body(fault: Fault, usual: ApiAnswer) -> ApiAnswer:
-    body = usual.body if fault.body is None else fault.body.encode()
     headers = dict(usual.headers)
     if fault.content_type is not None:
         headers["Content-Type"] = fault.content_type
+    if fault.body is None and fault.content_type is None:
+        return usual
+    body = usual.body if fault.body is None else fault.body.encode()
     return ApiAnswer(usual.status, body, headers)

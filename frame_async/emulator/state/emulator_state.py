@@ -45,6 +45,10 @@ class EmulatorState:
     """What API keys are called where they must not be written."""
     faults: Faults
     """What may go wrong."""
+    assumed: frozenset[str] = frozenset()
+    """Names of what is assumed of events."""
+    envelope: str = "standard"
+    """What errors come in."""
     webhooks: Webhooks | None = None
     """Sends events, where that is wanted."""
 

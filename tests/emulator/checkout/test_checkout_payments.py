@@ -54,12 +54,15 @@ async def test_card_to_shop(
     price = data.pop("amount")
     assert 600 <= price < 10_000
     assert data.pop("id")
+    assert data.pop("charge_intent")
     assert data == {
         "object": "transfer",
         "status": "succeeded",
-        "payment_link_session": id_of(url),
-        "client_reference_id": "order-1",
-        "failure_code": None,
+        "metadata": {},
+        "account": None,
+        "account_id": None,
+        "reference": None,
+        "failure_reason": None,
     }
 
 
@@ -118,7 +121,7 @@ async def test_merchant_learns_the_true_code(
     await page.get_by_role("alert").wait_for()
     await emulator.webhooks.settled()
     (data,) = [e["data"] for e in shop.events if e["type"] == "transfer.failed"]
-    assert (data["failure_code"], data["status"]) == ("stolen_card", "failed")
+    assert (data["failure_reason"], data["status"]) == ("stolen_card", "failed")
 
 
 @pytest.mark.parametrize("number", ["4000000000003220", "4000008400001629"])
@@ -155,7 +158,7 @@ async def test_challenge_failed(page: Page, create: Create, shop: Shop, emulator
     assert await page.get_by_label("City").input_value() == "My City"
     await emulator.webhooks.settled()
     (data,) = [e["data"] for e in shop.events if e["type"] == "transfer.failed"]
-    assert data["failure_code"] == "authentication_failed"
+    assert data["failure_reason"] == "authentication_failed"
     await enter_card(page)
     await pay(page)
     await page.wait_for_selector(".notice.paid")
@@ -215,7 +218,7 @@ async def test_bank_payment_takes_its_time(
     await page.get_by_role("link", name="Look again").click()
     assert await heading(page) == ends
     (data,) = [event["data"] for event in shop.events if event["type"] == name]
-    assert data["failure_code"] == code
+    assert data["failure_reason"] == code
 
 
 async def until_delivered(emulator: Emulator, shop: Shop, name: str) -> None:
