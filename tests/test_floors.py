@@ -53,6 +53,7 @@ THIRD_PARTIES = {
         "engine/endings.py",
         "webhooks/listen.py",
         "webhooks/send.py",
+        "cli/reaching.py",
         "integrations/aiohttp_web.py",
         "testing/mocks.py",
         "testing/responses.py",

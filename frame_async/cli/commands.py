@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from frame_async._version import __version__
 from frame_async.cli import options
 from frame_async.cli.create_command import create
+from frame_async.cli.doctor_command import doctor
 from frame_async.cli.fleet_commands import bulk_status, worker
 
 
@@ -32,6 +33,7 @@ def cli() -> None:
 
 
 cli.add_command(create)
+cli.add_command(doctor)
 cli.add_command(bulk_status)
 cli.add_command(worker)
 
