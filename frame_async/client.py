@@ -19,6 +19,7 @@ from frame_async.engine.observing import Observers
 from frame_async.engine.sessions import HttpSettings
 from frame_async.engine.unlimited import Unlimited
 from frame_async.errors import ConfigurationError
+from frame_async.logs import set_up_from_environment
 from frame_async.observers import CREATE_SESSION, Observer
 from frame_async.protocol.addresses import (
     check_headers,
@@ -135,6 +136,7 @@ class FrameClient:
         through, proxy = Secret[object](proxy), None
         own_headers, headers = Secret[Any](headers), None
         store_url, store = boxed(store)
+        set_up_from_environment()
         key, self._mode = find_key(secret)
         http_to = find_http_hosts(allow_http_to)
         self._base_url = find_base_url(address, http_to)

@@ -128,7 +128,8 @@ def create(**given: Any) -> None:
 
     \b
     Exit status: 0 created, 1 refused, 3 unknown (a session may exist), 2 usage,
-    4 not created because of a condition (store, API key, network), 130 by Ctrl-C.
+    4 not created because of a condition (store, API key, network), 130 by
+    Ctrl-C.
     """  # noqa: D301  # click wants the character itself
     from frame_async.cli.create import Create, run_create
 
