@@ -79,6 +79,7 @@ def types(session: nox.Session) -> None:
     session.install(*PINS, "-e", ".[lint]")
     session.run("mypy")
     session.run("pyright")
+    session.run("pytest", "-q", "tests/docs/test_snippet_types.py")
 
 
 @nox.session
