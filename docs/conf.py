@@ -12,7 +12,9 @@ author = "The frame-async authors"
 copyright = "2026, The frame-async authors"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+copybutton_prompt_text = "$ "
+copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"  # output isn't to be copied
 exclude_patterns = ["_build"]
 default_role = "any"
 nitpicky = True
