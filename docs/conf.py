@@ -21,7 +21,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"collections\.abc\..*"),
     ("py:.*", r"(os|datetime|ssl|typing|enum|pathlib|attr|attrs|io|types)\..*"),
-    ("py:.*", r"frame_async\.(calls|secret|observers|protocol|transport|resources|settings|shapes)\..*"),
+    (
+        "py:.*",
+        r"frame_async\.(calls|secret|observers|protocol|transport|resources|settings|shapes)\..*",
+    ),
     ("py:.*", r"(opentelemetry|prometheus_client)\..*"),
     # Shown, but not indexed: names such as `url` are meant of other classes elsewhere.
     ("py:.*", r"frame_async\.emulator\.webhooks\.deliveries\..*"),
