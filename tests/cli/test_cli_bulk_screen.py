@@ -90,7 +90,7 @@ async def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     sitting = await sit(place, "--patience", "3", width=120)
     await sitting.until(
         re.compile(
-            r"created 0, retried \d+, Frame doesn't answer: connection refused,\s+"
+            r"created 0, retried \d+,(?: 0/min,)? Frame doesn't answer: connection refused,\s+"
             r"trying again (in \d+ s|now),\s+stopping in \d s"
         ).search
     )
