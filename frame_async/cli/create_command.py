@@ -98,12 +98,7 @@ def _field(name: str, destination: str, what: str, metavar: str = "TEXT") -> Cal
     callback=_filled,
     help="Idempotency key: with --store, the same key gives the same session again.",
 )
-@click.option(
-    "--store",
-    metavar="URL",
-    callback=_filled,
-    help="Where keys and the rate window are remembered, such as sqlite:///frame.db.",
-)
+@options.store("Where keys and the rate window are remembered, such as sqlite:///frame.db")
 @click.option(
     "--mode",
     type=click.Choice(["sandbox", "live"]),

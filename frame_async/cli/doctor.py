@@ -39,6 +39,7 @@ from frame_async.secret import Secret
 from frame_async.serialization import dump_json
 from frame_async.stores import open_store
 from frame_async.stores.interface import Claimed
+from frame_async.stores.looking import StoreSettings, look_at
 
 State = Literal["ok", "warn", "fail"]
 
@@ -276,8 +277,15 @@ async def _store(examination: Examination) -> Check:
     except (FrameError, OSError) as error:
         return Check("store", "fail", str(error), _STORE)
     seconds = time.monotonic() - began
-    whose = "shared between processes" if shared else "of one process alone"
-    return Check("store", "ok", f"{kind}, {whose}, written in {seconds * 1000:.0f} ms")
+    whose = "shared by processes" if shared else "of one process alone"
+    try:
+        async with asyncio.timeout(examination.timeout):
+            settings = await look_at(Secret(examination.store))
+    except TimeoutError:
+        settings = StoreSettings("settings unknown")
+    said = f"{kind}, {whose}, written in {seconds * 1000:.0f} ms; {settings.says}"
+    risks = "; ".join(settings.risks)
+    return Check("store", "warn" if risks else "ok", said, risks)
 
 
 _STORE: Final = "check the URL, that its server runs, and that its user may write"

@@ -16,11 +16,7 @@ from frame_async.cli import options
     },
     short_help="Check key, address, network, clock and store.",
 )
-@click.option(
-    "--store",
-    metavar="URL",
-    help="Check this store too, such as sqlite:///frame.db or redis://host/0.",
-)
+@options.store("Check this store too, such as sqlite:///frame.db")
 @options.seconds("--timeout", 10.0, "Seconds that each check may take.", above=True)
 @click.option(
     "--probe",

@@ -20,6 +20,7 @@ import pytest
 import trustme
 from click.testing import CliRunner
 from support.bulk_runs import beside
+from support.servers import ENCODED_PASSWORD, PASSWORD, empty_postgres, empty_redis
 
 from frame_async.cli.commands import cli
 from frame_async.emulator import Emulator, Fault
@@ -70,8 +71,8 @@ def test_all_is_well(server: Emulator, tmp_path: Path) -> None:
         "store",
     ]
     assert "from FRAME_SECRET_KEY, sandbox mode, 50 requests a minute" in lines[1]
-    assert "sqlite, shared between processes" in lines[8]
-    assert max(map(len, lines[1:])) <= 80
+    assert re.search(r"sqlite, shared by processes, .* SQLite 3\.\S+, journal \w+", lines[8])
+    assert max(map(len, lines[1:8])) <= 80
     assert not server.created()
 
 
@@ -301,6 +302,38 @@ def test_a_store_that_cannot_be_used(server: Emulator, url: str, says: str) -> N
     status, out = doctor("--store", url, "--timeout", "5", url=server.base_url)
     assert (status, says in out, "pa55" in out) == (1, True, False)
     assert "that its user may write" in out
+
+
+def test_settings_of_redis(server: Emulator) -> None:
+    """A server that may forget keys is said to, with the fix; a password isn't shown."""
+    url = empty_redis()
+    status, out = doctor("--store", url, url=server.base_url)
+    assert status == 0
+    assert re.search(r"^warn store .*(Valkey|Redis) \d", out, re.MULTILINE)
+    assert "set appendonly yes" in out
+    redis = pytest.importorskip("redis")
+    with redis.Redis.from_url(url) as client:
+        before = client.config_get("maxmemory*")
+        try:
+            client.config_set("maxmemory", "64mb")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            assert (
+                "set maxmemory-policy noeviction" in doctor("--store", url, url=server.base_url)[1]
+            )
+        finally:
+            client.config_set("maxmemory", before["maxmemory"])
+            client.config_set("maxmemory-policy", before["maxmemory-policy"])
+    assert PASSWORD not in out
+    assert ENCODED_PASSWORD not in out
+
+
+def test_settings_of_postgres(server: Emulator) -> None:
+    """A database that may lose what it confirmed is said to; the tests' own is one."""
+    status, out = doctor("--store", empty_postgres(), url=server.base_url)
+    assert status == 0
+    assert re.search(r"^warn store .*PostgreSQL \d+.*, fsync off", out, re.MULTILINE)
+    assert "set fsync and full_page_writes on" in out
+    assert PASSWORD not in out
 
 
 @pytest.mark.parametrize(
