@@ -79,6 +79,7 @@ def types(session: nox.Session) -> None:
     session.install(*PINS, "-e", ".[lint]")
     session.run("mypy")
     session.run("pyright")
+    session.run("pytest", "-q", "tests/docs/test_snippet_types.py")
 
 
 @nox.session
@@ -194,6 +195,7 @@ BENCHMARKS = {
     "evidence": "bench",
     "footprint": "test",
     "imports": "bench",
+    "merchants": "test",
     "scaling": "test",
     "store": "test",
     "watching": "test",

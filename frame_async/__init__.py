@@ -13,6 +13,7 @@ from frame_async._version import __version__
 if TYPE_CHECKING:
     from frame_async.calls import Attempt, Call, Outcome
     from frame_async.client import FrameClient
+    from frame_async.clients import FrameClients
     from frame_async.errors import (
         CallError,
         FrameError,
@@ -44,6 +45,7 @@ __all__ = [
     "CallError",
     "Card",
     "FrameClient",
+    "FrameClients",
     "FrameError",
     "IdempotencyConflictError",
     "IdempotencyKey",
@@ -73,6 +75,7 @@ _HOMES = {
     "CallError": "errors",
     "Card": "models",
     "FrameClient": "client",
+    "FrameClients": "clients",
     "FrameError": "errors",
     "IdempotencyConflictError": "errors",
     "IdempotencyKey": "protocol.idempotency",

@@ -19,6 +19,7 @@ from frame_async.engine.observing import Observers
 from frame_async.engine.sessions import HttpSettings
 from frame_async.engine.unlimited import Unlimited
 from frame_async.errors import ConfigurationError
+from frame_async.logs import set_up_from_environment
 from frame_async.observers import CREATE_SESSION, Observer
 from frame_async.protocol.addresses import (
     check_headers,
@@ -38,8 +39,8 @@ from frame_async.resources.requests import ApiResponse, Requests
 from frame_async.secret import Secret, refuse_pickling
 from frame_async.settings import (
     boxed,
+    check_counts,
     check_limits,
-    check_max_in_flight,
     check_on_store_error,
     check_quantile,
     check_remember,
@@ -140,13 +141,14 @@ class FrameClient:
         through, proxy = Secret[object](proxy), None
         own_headers, headers = Secret[Any](headers), None
         store_url, store = boxed(store)
+        set_up_from_environment()
         key, self._mode = find_key(secret)
         http_to = find_http_hosts(allow_http_to)
         self._base_url = find_base_url(address, http_to)
         require_sandbox(self._base_url, self._mode)
         check_seconds(timeout=timeout, attempt_timeout=attempt_timeout)
         check_seconds(connect_timeout=connect_timeout, claim_lease=claim_lease)
-        check_max_in_flight(max_in_flight)
+        check_counts(max_in_flight=max_in_flight)
         check_remember(remember)
         clock = SystemClock() if clock is None else clock
         if store_url is None and store is None and not isinstance(clock, SystemClock):

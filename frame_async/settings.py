@@ -2,18 +2,50 @@
 
 import os
 import re
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Final, Literal, TypedDict
+
+import aiohttp
 
 from frame_async.errors import ConfigurationError
+from frame_async.observers import Observer
+from frame_async.protocol.clock import Clock
 from frame_async.protocol.credentials import KEY_VARIABLE, Mode, check_api_key
+from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import ENDPOINTS, LIVE, SANDBOX, RateLimit
 from frame_async.secret import Secret
 from frame_async.shapes import is_mapping
 from frame_async.stores import Store, default_store, open_store
 
 _ENDPOINT: Final = re.compile("(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^/?#\\s]+)+")
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of `FrameClient`, each as it is there."""
+
+    api_key: str | None
+    base_url: str | None
+    timeout: float
+    attempt_timeout: float
+    connect_timeout: float
+    max_in_flight: int
+    retry: RetryPolicy | None
+    rate_limit: RateLimit | Literal["mode"] | None
+    store: Store | str | None
+    on_store_error: Literal["raise", "proceed"]
+    claim_lease: float
+    remember: float
+    tls: ssl.SSLContext | None
+    http: aiohttp.ClientSession | None
+    proxy: str | None
+    headers: Mapping[str, str] | None
+    observers: Sequence[Observer]
+    clock: Clock | None
+    rate_limits: Mapping[str, RateLimit | None] | None
+    attempt_quantile: float
+    allow_http_to: Collection[str] | None
 
 
 def find_key(given: Secret[str | None]) -> tuple[Secret[str], Mode]:
@@ -103,7 +135,8 @@ def check_remember(value: object) -> None:
         raise ConfigurationError("remember must be a number of seconds, 0 or more")
 
 
-def check_max_in_flight(value: object) -> None:
-    """A whole number, 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError("max_in_flight must be an integer, 1 or more")
+def check_counts(**values: object) -> None:
+    """Whole numbers, 1 or more, each by its name."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name} must be an integer, 1 or more")

@@ -18,6 +18,7 @@ ROOT = {
     "CallError",
     "Card",
     "FrameClient",
+    "FrameClients",
     "FrameError",
     "IdempotencyConflictError",
     "IdempotencyKey",

@@ -11,8 +11,10 @@ from frame_async.bulk.state import identity, words
 from frame_async.errors import Problem
 
 _NOTICE: Final = 1_000
+_BITS: Final = 1 << 63
 _TABLES: Final = (
     "CREATE TABLE keys (id INTEGER PRIMARY KEY, line INTEGER)",
+    "CREATE TABLE refs (id INTEGER PRIMARY KEY)",
     "CREATE TABLE counts (id INTEGER PRIMARY KEY, n INTEGER)",
     "CREATE TABLE rows (number INTEGER PRIMARY KEY, id INTEGER)",
     "CREATE INDEX ids ON rows (id)",
@@ -43,6 +45,10 @@ class Checked:
     """Rows of the input."""
     bad: int = 0
     """Rows that are wrong."""
+    wrong: int = 0
+    """63 bits that stand for the wrong rows, wherever they are."""
+    own_references: bool = False
+    """Whether each row has a ``client_reference_id`` of its own; known where none is the key."""
     repeated: dict[int, int] = field(factory=dict[int, int])
     """Row numbers whose key is also another row's, and the line of that."""
     # On disk, so that a million rows need no memory.
@@ -68,7 +74,15 @@ class Checked:
     def note(self, row: Row, key_column: str) -> None:
         """Put aside what a row is known by."""
         known_as = self._by_key(row) if key_column and row.key else self._by_words(row)
+        if self.own_references or self.total == 1:
+            self.own_references = not key_column and self._is_own(row.reference)
         self._seen.execute("INSERT INTO rows VALUES (?, ?)", (row.number, known_as))
+
+    def _is_own(self, reference: str) -> bool:
+        added = reference and self._seen.execute(
+            "INSERT OR IGNORE INTO refs VALUES (?)", (identity(0, reference),)
+        )
+        return bool(added and added.rowcount)
 
     def _by_key(self, row: Row) -> int:
         known_as = identity(row.number, row.key)
@@ -111,6 +125,7 @@ def check(
             wrong = with_repeated(row, found, key_column)
             if wrong.problems:
                 found.bad += 1
+                found.wrong = (found.wrong + words(wrong)) % _BITS
                 on_bad(wrong)
             if found.total % _NOTICE == 0:
                 on_progress(found.total)

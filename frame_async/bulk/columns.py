@@ -8,7 +8,7 @@ Columns have the names of Frame's request fields. Nested ones are written with d
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from attrs import evolve, fields, frozen
@@ -18,20 +18,35 @@ from frame_async.bulk.unpacking import NOT_UTF_8
 from frame_async.errors import Problem, UnreadableError, ValidationError
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
 from frame_async.serialization import load_json
-from frame_async.shapes import name_of
 
 STRANGER: Final = "is not a field of the request"
 """The rule that a column breaks whose name no request knows."""
 
 _ITEM_FIELDS: Final = tuple(a.name for a in fields(LineItem))
 _ITEM_COLUMN: Final = re.compile(rf"line_items\.(0|[1-9][0-9]{{0,2}})\.({'|'.join(_ITEM_FIELDS)})")
+_FIRST: Final = "line_items.0.product"
 _KNOWN: Final = (*REQUEST_FIELDS, *(f"line_items.0.{name}" for name in _ITEM_FIELDS))
 _INTEGER: Final = re.compile(r"([+-]?[0-9]{1,18})(?:[.,]0*)?")  # 3600.0 of pandas, 3600,0 of Excel
 _STRAY_BYTES: Final = re.compile(r"[\ud800-\udfff]")
 _WORDS: Final = {"true": True, "false": False}
 _LONGEST_SHOWN: Final = 40
+_LONGEST_NAME: Final = 60
+_FEWEST_LETTERS: Final = 5
 _MOST_DIGITS: Final = 8
 _ITEM_PATH: Final = re.compile(r"line_items\[([0-9]+)\](.*)")
+
+
+_ADVICE: Final = (
+    ('pass a list such as [LineItem(product="prod_1")]', f"write a product's id into {_FIRST}"),
+    ("pass LineItem(product=...)", 'write an object such as {"product": "prod_1"}'),
+    ("pass Card, BankAccount or a mapping", "write an object"),
+    ("pass an int", "write a whole number"),
+    ("pass a str", "write text"),
+    ("pass a dict", "write an object"),
+    ("pass True", "write true"),
+    ("or False", "or false"),
+)
+"""What the advice to whoever writes code is for whoever writes a file."""
 
 
 class _Cell(Exception):  # noqa: N818  # never leaves this module
@@ -48,10 +63,11 @@ def _text(cell: str) -> str:
     return cell
 
 
-def _integer(cell: str) -> int:
+def _integer(cell: str, example: int = 3) -> int:
     found = _INTEGER.fullmatch(cell.strip())  # of more than `int` takes for a space
     if found is None:
-        raise _Cell(f"must be a whole number, not {_shown(cell)}", "write digits only, such as 3")
+        advice = f"write digits only, such as {example}"
+        raise _Cell(f"must be a whole number, not {_shown(cell)}", advice)
     return int(found.group(1))
 
 
@@ -72,7 +88,7 @@ def _json(cell: str) -> Any:
 
 
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
-    "expires_in": _integer,
+    "expires_in": partial(_integer, example=3600),
     "quantity_minimum": _integer,
     "quantity_maximum": _integer,
     "phone_number_collection": _flag,
@@ -83,18 +99,21 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 
 def check_columns(names: Sequence[str]) -> list[Problem]:
-    """Everything that is wrong with a header: unknown, doubled or missing columns."""
+    """Everything that is wrong with a header: unknown, doubled or missing columns.
+
+    Those without a name are left out.
+    """
     problems = [
-        _stranger(name, number) for number, name in enumerate(names, 1) if not is_column(name)
+        _stranger(name, number)
+        for number, name in enumerate(names, 1)
+        if name and not is_column(name)
     ]
     repeated = sorted({name for name in names if names.count(name) > 1 and is_column(name)})
     problems += [
         Problem(name, "is there twice", "keep one of the two columns") for name in repeated
     ]
     if "line_items" not in names and not any(_ITEM_COLUMN.fullmatch(name) for name in names):
-        problems.append(
-            Problem("line_items.0.product", "is missing", "add this column with the product's id")
-        )
+        problems.append(Problem(_FIRST, "is missing", "add this column with the product's id"))
     return problems
 
 
@@ -106,17 +125,34 @@ def is_column(name: str) -> bool:
 def nearest_column(name: str) -> str | None:
     """The column that was probably meant; None when nothing is like it."""
     whole = next((known for known in _KNOWN if known.endswith(f".{name}")), None)
+    letters = _letters(name)
+    if whole is None and len(letters) >= _FEWEST_LETTERS:  # "E-Mail", "Reference ID"
+        whole = next((known for known in _KNOWN if _letters(known).endswith(letters)), None)
     close = get_close_matches(name, _KNOWN, n=1)
     return whole or (close[0] if close else None)
 
 
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name.lower()))
+
+
+def column_shown(name: object) -> str:
+    """A column's name as it is written; ``?`` for what doesn't look like one.
+
+    A file without a header has data in its first line: nothing of that is to be shown that
+    may be a card number or worse.
+    """
+    if type(name) is not str or not name.isprintable() or len(name) > _LONGEST_NAME:
+        return "?"
+    secret = sum(c.isdigit() for c in name) > _MOST_DIGITS or name.startswith(("{", "[", "sk_"))
+    return "?" if secret or "@" in name or not name else name
+
+
 def _stranger(name: str, number: int) -> Problem:
-    # A file without a header has data in its first line: show only what looks like a name.
-    shown = name_of(name)
+    shown = column_shown(name)
     close = nearest_column(shown)
     fix = f"did you mean {close}?" if close else "rename or remove the column"
-    path = f"column {number}" if shown == "?" else shown
-    return Problem(path, STRANGER, fix)
+    return Problem(f"column {number}" if shown == "?" and number else shown, STRANGER, fix)
 
 
 def build_request(
@@ -141,7 +177,10 @@ def _built(
     values: dict[str, Any] = {}
     items: dict[int, dict[str, Any]] = {}
     for name, value in given.items():
-        _place(name).put(value, values, items)
+        if is_column(name) or name == "extra":
+            _place(name).put(value, values, items)
+        else:
+            problems.append(_stranger(name, 0))
     for name, cell in cells.items():
         if cell.strip():
             place = _place(name)
@@ -158,7 +197,7 @@ def _built(
     try:
         return PaymentLinkSessionRequest.from_dict(values), problems
     except ValidationError as error:
-        found = [_in_columns(problem, indexes) for problem in error.problems]
+        found = [_in_columns(_advised(problem), indexes) for problem in error.problems]
     return None, problems + _unless_known(found, problems)
 
 
@@ -196,7 +235,14 @@ def _place(column: str) -> _Place:
 def _path(column: str) -> str:
     """The place in the request that a column stands for."""
     place = _place(column)
-    return name_of(column) if place.item is None else f"line_items[{place.item}].{place.field}"
+    return column_shown(column) if place.item is None else f"line_items[{place.item}].{place.field}"
+
+
+def _advised(problem: Problem) -> Problem:
+    fix = problem.fix
+    for code, file in _ADVICE:
+        fix = fix.replace(code, file)
+    return evolve(problem, fix=fix)
 
 
 def _in_columns(problem: Problem, indexes: Sequence[int]) -> Problem:

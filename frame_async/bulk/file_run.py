@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from itertools import islice
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from attrs import define, field, frozen
 
@@ -70,6 +70,12 @@ class Numbers:
     changed: list[Row] = field(factory=list[Row])
     """Rows that stand for one that was sent, and say something else; the first of them."""
     changes: int = 0
+    """How many there are."""
+    places: set[int] = field(factory=set[int])
+    """Where they are in the input."""
+    new: list[Row] = field(factory=list[Row])
+    """Rows that the input didn't have when an earlier run came to its end; the first of them."""
+    news: int = 0
     """How many there are."""
     sent: int = 0
     """Rows of which this run asked for a session."""
@@ -134,6 +140,13 @@ class FileRun:
             with suppress(StoreError):  # then they count as sent, which is safe
                 if self._unsent:
                     await self._state.not_begun(self._unsent)
+                if self.complete and not self.stopped:
+                    await self._state.came_to_end()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it takes no more rows."""
+        return self._stopping
 
     def stop(self, grace: float | None = None) -> None:
         """Take no more rows; requests on the wire get `grace` seconds, or the options'."""
@@ -191,8 +204,9 @@ class FileRun:
         match heard_of(error, result.call):
             case _ if self._stopping:
                 pass
-            case Heard.SILENCE | Heard.FULL:
-                if self.outage.began(self._now(), str(error)):
+            case (Heard.SILENCE | Heard.FULL) as heard:
+                what = "doesn't answer" if heard is Heard.SILENCE else "takes no more"
+                if self.outage.began(self._now(), f"Frame {what}: {_reason(result)}"):
                     self._halt(f"no answer for {self._options.patience:.0f} s: {error}")
             case Heard.ANSWER:
                 self.outage.over()
@@ -254,11 +268,13 @@ class FileRun:
                     self.numbers.known += 1
                     continue
                 parts.append(digest(row.request))
-            if (found or self._has_changed(known_as, places.get(row.number, ()))) and (
-                row.request is None or not self._take_changed()
-            ):
+            changed = bool(found) or self._has_changed(known_as, places.get(row.number, ()))
+            if changed and (row.request is None or not self._take_changed()):
                 self._note_changed(row)
-            elif row.request is None:
+                continue
+            if self._run.complete and not changed:
+                self._note_new(row)
+            if row.request is None:
                 self._refuse(row)
             else:
                 items.append(BulkItem(row.request, IdempotencyKey.derive("bulk", *parts), row))
@@ -290,8 +306,14 @@ class FileRun:
     def _note_changed(self, row: Row) -> None:
         self.numbers.known += 1
         self.numbers.changes += 1
+        self.numbers.places.add(row.number)
         if len(self.numbers.changed) < _MOST_NAMED:
             self.numbers.changed.append(row)
+
+    def _note_new(self, row: Row) -> None:
+        self.numbers.news += 1
+        if len(self.numbers.new) < _MOST_NAMED:
+            self.numbers.new.append(row)
 
     def _refuse(self, row: Row) -> None:
         record = recorded(row, self._known_as(row), 0, RowResult.INVALID, 0)
@@ -301,3 +323,11 @@ class FileRun:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _reason(result: BulkResult[Any]) -> str:
+    """Why a call had no answer that counts, in a few words."""
+    last = result.call.attempts[-1] if result.call.attempts else None
+    if last is None:
+        return str(result.error)
+    return last.reason.removeprefix("no connection: ") or f"HTTP {last.status}"

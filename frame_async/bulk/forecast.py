@@ -51,20 +51,35 @@ class Forecast:
         since = now - self.limit.per
         return sum(1 for moment in self._latest if moment > since)
 
-    def rate(self, now: float) -> float:
-        """Requests a minute, of late."""
+    def rate(self, now: float) -> float | None:
+        """Requests a minute, of late; None before there is a period to measure.
+
+        A burst goes out at once and then nothing for a while: what it would come to in a
+        minute says nothing.
+        """
+        if now - self.started < self._period:
+            return None
+        if self.limit is not None:
+            return 60.0 * self.in_window(now) / self.limit.per
+        return self._seen(now)
+
+    def _seen(self, now: float) -> float:
         since, before = self._marks[0]
         return 60.0 * (self.done - before) / max(now - since, 1e-9)
 
-    def left(self, remaining: int, now: float) -> float | None:
-        """Seconds until so many more are finished; None as long as nothing is known."""
+    def left(self, remaining: int, now: float, wait: float = 0.0) -> float | None:
+        """Seconds until so many more are finished; None as long as nothing is known.
+
+        There is no place in the window for another `wait` seconds.
+        """
         if remaining <= 0:
             return 0.0
-        if not self.done:
-            return None
         if self.limit is None:
-            return 60.0 * remaining / self.rate(now)
-        return self._allowed(remaining, now, *self._pace(self.limit))
+            return 60.0 * remaining / self._seen(now) if self.done else None
+        if not self.done and not wait:
+            return None
+        allowed = self._allowed(remaining, now + wait, *self._pace(self.limit))
+        return wait + allowed
 
     @property
     def _period(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final
 
 from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import PLAIN, Layout
-from frame_async.bulk.meaning import meant
+from frame_async.bulk.meaning import meant, on_one_line
 from frame_async.bulk.rows import Row
 from frame_async.bulk.unpacking import UTF_16, WIDE_MARKS
 from frame_async.errors import ConfigurationError, Problem, UnreadableError, ValidationError
@@ -151,6 +151,8 @@ def build_row(line: int, number: int, value: Any, layout: Layout) -> Row:
         problem = Problem("", "is not a JSON object", "write one object on each line")
         return Row(line, "", None, (problem,), number)
     given = meant(value)
+    if layout.renames or layout.key:
+        given = {on_one_line(str(name)): item for name, item in given.items()}
     fields = layout.renamed(given)
     reference = fields.get("client_reference_id")
     shown = reference if isinstance(reference, str) else ""

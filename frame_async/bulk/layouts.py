@@ -1,20 +1,34 @@
 """Files that were not made for us: which column is which field, and what is the same for all."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from difflib import get_close_matches
+from typing import Final, TypeVar
 
 from attrs import field, frozen
 
-from frame_async.bulk.columns import STRANGER, check_columns, is_column, nearest_column
+from frame_async.bulk.columns import (
+    STRANGER,
+    check_columns,
+    column_shown,
+    is_column,
+    nearest_column,
+)
+from frame_async.bulk.meaning import on_one_line
 from frame_async.errors import Problem, ValidationError
-from frame_async.shapes import name_of
 
 T = TypeVar("T")
 
 LAYOUT: Final = "unusable layout"
 """What an error says first when options are wrong, and not the file."""
 
+OTHERS: Final = "*"
+"""Stands for all columns that aren't named, and have no field's name."""
+_OTHERS: Final = Problem(OTHERS, "can't be a field", "leave other columns out with *=")
 _EMPTY: Final = Problem("", "is empty", "give each row a value of its own in the key column")
+
+
+def _on_one_line(renames: Mapping[str, str]) -> Mapping[str, str]:
+    return {on_one_line(name): field for name, field in renames.items()}
 
 
 @frozen
@@ -25,32 +39,42 @@ class Layout:
         ValidationError: a field that no request has, or one that is given twice.
     """
 
-    renames: Mapping[str, str] = field(factory=dict[str, str])
-    """Field by column; an empty field leaves the column out."""
+    renames: Mapping[str, str] = field(factory=dict[str, str], converter=_on_one_line)
+    """Field by column; an empty field leaves the column out, ``*`` all that are no fields."""
     constants: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     """Value by field, the same for every row, written as in a CSV cell."""
-    key: str = ""
+    key: str = field(default="", converter=on_one_line)
     """A column whose values tell the rows apart, whatever their order; empty to count them."""
 
     def __attrs_post_init__(self) -> None:
         fields = [*(name for name in self.renames.values() if name), *self.constants]
         problems = [_no_field(name) for name in fields if not is_column(name)]
         problems += [_twice(name) for name in sorted(set(fields)) if fields.count(name) > 1]
+        if self.renames.get(OTHERS):
+            problems.append(_OTHERS)
         if problems:
             raise ValidationError(LAYOUT, problems)
 
     def problems_of(self, columns: Sequence[str]) -> list[Problem]:
         """Everything that is wrong with the columns of a file, in the file's own words."""
         problems = [
-            Problem(name_of(name), "is not a column of the file", "check the name")
+            _no_column(name, columns)
             for name in [*self.renames, *([self.key] if self.key else [])]
-            if name not in columns
+            if name not in columns and name != OTHERS
         ]
-        repeated = {name for name in columns if columns.count(name) > 1}
-        fields = [self.renames.get(name, name) for name in columns if not self._left_out(name)]
+        repeated = {name for name in columns if name and columns.count(name) > 1}
+        fields = ["" if self._left_out(name) else self.renames.get(name, name) for name in columns]
         if not repeated:
             problems += [_twice(name) for name in fields if name in self.constants]
         return problems + check_columns([*fields, *(c for c in self.constants if c not in fields)])
+
+    @property
+    def reference_column(self) -> str:
+        """The column with the ``client_reference_id``; empty where it is the same for all rows."""
+        if "client_reference_id" in self.constants:
+            return ""
+        named = (name for name, found in self.renames.items() if found == "client_reference_id")
+        return next(named, "client_reference_id")
 
     def fields_of(self, cells: Mapping[str, str]) -> dict[str, str]:
         """The cells of a row, by field, and what is the same for every row."""
@@ -70,12 +94,13 @@ class Layout:
         """What is wrong with a row's value in the key column, if one was named."""
         if not self.key or key:
             return ()
-        return (Problem(name_of(self.key), _EMPTY.rule, _EMPTY.fix),)
+        return (Problem(column_shown(self.key), _EMPTY.rule, _EMPTY.fix),)
 
     def _left_out(self, column: str) -> bool:
         if column in self.renames:
             return not self.renames[column]
-        return bool(column) and column == self.key and not is_column(column)
+        others = not column or column == self.key or OTHERS in self.renames
+        return others and not is_column(column)
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -87,11 +112,12 @@ def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals or not name.strip():
+        name = on_one_line(name)
+        if not equals or not name:
             raise _bad_pair(option, "must have the form name=value", "write for example a=b")
-        if name.strip() in found:
-            raise _bad_pair(option, f"names {name_of(name.strip())} twice", "keep one of the two")
-        found[name.strip()] = value
+        if name in found:
+            raise _bad_pair(option, f"names {column_shown(name)} twice", "keep one of the two")
+        found[name] = value
     return found
 
 
@@ -99,8 +125,15 @@ def _bad_pair(option: str, rule: str, fix: str) -> ValidationError:
     return ValidationError(LAYOUT, [Problem(option, rule, fix)])
 
 
-def _no_field(name: Any) -> Problem:
-    shown = name_of(name)
+def _no_column(name: str, columns: Sequence[str]) -> Problem:
+    close = get_close_matches(name, columns, n=1)
+    near = column_shown(close[0]) if close else "?"
+    fix = "check the name" if near == "?" else f"did you mean {near}?"
+    return Problem(column_shown(name), "is not a column of the file", fix)
+
+
+def _no_field(name: str) -> Problem:
+    shown = column_shown(name)
     close = nearest_column(shown)
     fix = f"did you mean {close}?" if close else "see the columns in the docs"
     return Problem(shown, STRANGER, fix)

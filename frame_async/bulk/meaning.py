@@ -1,6 +1,7 @@
 """What a cell or value of a file means, whoever wrote it: read once, the same everywhere after."""
 
 import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -11,6 +12,9 @@ _INVISIBLE: Final = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e\u200e\u200f"
 """What nobody sees, and Python doesn't take for white space."""
 
 
+_BREAKS: Final = re.compile(r"\s*[\r\n\t]\s*")
+
+
 def trimmed(text: str) -> str:
     """The text without the white space around it, and whatever else nobody sees there."""
     if text.isascii():
@@ -19,6 +23,11 @@ def trimmed(text: str) -> str:
     while text != before:
         before, text = text, text.strip().strip(_INVISIBLE)
     return text
+
+
+def on_one_line(name: str) -> str:
+    """A column's name with a blank for each line break in it, as spreadsheets have them."""
+    return _BREAKS.sub(" ", trimmed(name))
 
 
 def meant(value: Any) -> Any:

@@ -43,3 +43,7 @@ class Outage:
     def pause(self, now: float) -> float:
         """Seconds until it is worth trying again."""
         return max(0.0, self._until - now)
+
+    def left(self, now: float) -> float:
+        """Seconds until it has lasted too long."""
+        return max(0.0, self._since + self.patience - now)

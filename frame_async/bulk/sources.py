@@ -83,6 +83,15 @@ class Input:
         how = self._reading
         return read_csv(file, self._layout, delimiter=how.delimiter, quote=how.quote)
 
+    @property
+    def reference_column(self) -> str:
+        """See `Layout.reference_column`."""
+        return self._layout.reference_column
+
+    def keyed(self, column: str) -> "Input":
+        """The same file, whose rows are told apart by that column; by what they say without."""
+        return evolve(self, layout=evolve(self._layout, key=column))
+
     def check(self) -> None:
         """See that the file is still the one that was checked.
 

@@ -7,6 +7,7 @@ and the rows behind that are asked for again: from the store, not from Frame. An
 lost is written again from here.
 """
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
@@ -16,7 +17,7 @@ from os import urandom
 from pathlib import Path
 from typing import Final
 
-from attrs import astuple, field, frozen
+from attrs import astuple, field, fields, frozen
 
 from frame_async.bulk.rows import Row
 from frame_async.errors import ConfigurationError
@@ -28,13 +29,16 @@ from frame_async.stores.sqlite import SQLiteStore
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS bulk_run (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    run TEXT NOT NULL,
     target TEXT NOT NULL,
     account TEXT NOT NULL,
     key_column TEXT NOT NULL,
     output TEXT NOT NULL,
+    store TEXT NOT NULL,
+    run TEXT NOT NULL,
     size INTEGER NOT NULL,
-    mark INTEGER NOT NULL
+    mark INTEGER NOT NULL,
+    complete INTEGER NOT NULL,
+    wrong INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS bulk_rows (
     row INTEGER PRIMARY KEY,
@@ -55,6 +59,8 @@ CREATE INDEX IF NOT EXISTS bulk_begun_numbers ON bulk_begun (number);
 CREATE INDEX IF NOT EXISTS bulk_rows_numbers ON bulk_rows (number)
 """
 _AT_ONCE: Final = 500
+_PASSWORD: Final = re.compile(r"://.*@", re.DOTALL)
+_OPTIONS: Final = re.compile(r"[?#].*", re.DOTALL)
 
 
 class RowResult(IntEnum):
@@ -103,12 +109,18 @@ class Run:
     """The column that tells the rows apart; empty when they are counted."""
     output: str
     """Name of the output, and its format."""
+    store: str = ""
+    """Where the idempotency keys are, see `store_name`; empty for the state file itself."""
     run: str = field(factory=lambda: urandom(16).hex())
     """A random name, which keeps the idempotency keys of runs apart."""
     size: int = 0
     """Bytes of the output that are known here; -1 while it is being written anew."""
     mark: int = 0
     """What these bytes are known by, see `Output.mark`."""
+    complete: bool = field(default=False, converter=bool)
+    """Whether the last run came to its end, so that whatever is open now is new."""
+    wrong: int = 0
+    """What the wrong rows are known by that were listed last, see `Checked.wrong`."""
 
 
 class RunState:
@@ -206,6 +218,12 @@ class RunState:
 
         return await self.store.transact(find)
 
+    async def came_to_end(self) -> None:
+        """Remember that every row of the input has its result."""
+        await self.store.transact(
+            lambda connection: connection.execute("UPDATE bulk_run SET complete = 1")
+        )
+
     async def forget(self, endings: Iterable[RowResult], run: Run) -> None:
         """Forget the rows that ended so, and remember the run as it is without them."""
         marks = [(int(ending),) for ending in endings]
@@ -267,27 +285,34 @@ def digest(request: PaymentLinkSessionRequest | None) -> int:
     return int.from_bytes(sha256(text).digest()[:8], "big") >> 1
 
 
+def store_name(url: str | None) -> str:
+    """What a store is known by: its URL without password and options."""
+    if url is None:
+        return "the state file as its store"
+    return f"the store {_OPTIONS.sub('', _PASSWORD.sub('://', url))}"
+
+
 def words(row: Row) -> int:
     """63 bits that stand for what a row says."""
     problems = "; ".join(map(str, row.problems))  # which show nothing secret
     return digest(row.request) or identity(0, f"{row.reference}: {problems}")
 
 
+_COLUMNS: Final = ", ".join(attribute.name for attribute in fields(Run))
+
+
 def _found(connection: sqlite3.Connection) -> Run | None:
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
-    row = connection.execute(
-        "SELECT target, account, key_column, output, run, size, mark FROM bulk_run"
-    ).fetchone()
+    row = connection.execute(f"SELECT {_COLUMNS} FROM bulk_run").fetchone()  # noqa: S608
     return None if row is None else Run(*row)
 
 
 def _write_run(connection: sqlite3.Connection, run: Run) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO bulk_run"
-        " (one, target, account, key_column, output, run, size, mark)"
-        " VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-        astuple(run),  # its fields have the same order
+        f"INSERT OR REPLACE INTO bulk_run (one, {_COLUMNS})"  # noqa: S608
+        " VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        astuple(run),
     )
 
 
@@ -309,6 +334,7 @@ _DIFFERENT: Final[Mapping[str, str]] = {
     "account": "was begun with another API key: use that one, or, if this one belongs to the "
     "same merchant, say --new-key",
     "key_column": "was begun with --key {theirs!r}, not {mine!r}: name the same column",
+    "store": "was begun with {theirs}, not {mine}: keys are remembered there, so name the same",
     "output": "was begun with the output {theirs}, not {mine}: name the same file",
 }
 

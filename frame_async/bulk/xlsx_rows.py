@@ -12,7 +12,7 @@ from zipfile import BadZipFile, ZipFile
 
 from frame_async.bulk.csv_rows import checked_header, row_of
 from frame_async.bulk.layouts import PLAIN, Layout
-from frame_async.bulk.meaning import trimmed
+from frame_async.bulk.meaning import on_one_line, trimmed
 from frame_async.bulk.pinned import RunFileError
 from frame_async.bulk.rows import Row
 from frame_async.errors import ConfigurationError, FrameError, Problem, ValidationError
@@ -62,7 +62,7 @@ def read_xlsx(
     """
     rows = enumerate(_sheet_rows(source, sheet), 1)
     line, cells = next(((line, cells) for line, cells in rows if any(t for t, _ in cells)), (1, ()))
-    header = [text for text, _ in cells]
+    header = [on_one_line(text) for text, _ in cells]
     while header and not header[-1]:
         header.pop()
     checked_header(header, layout, f"unusable sheet, row {line}")

@@ -6,13 +6,13 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
 from attrs import evolve
 
-from frame_async.bulk.checking import Checked, check
+from frame_async.bulk.checking import Checked
 from frame_async.bulk.file_run import FileRun, Numbers, Options
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.layouts import Layout, parse_pairs
@@ -20,13 +20,11 @@ from frame_async.bulk.output import Output, check_free, itself
 from frame_async.bulk.pinned import RunFileError
 from frame_async.bulk.rewriting import ANEW, reopen, rewrite
 from frame_async.bulk.sources import Input, open_input
-from frame_async.bulk.state import Recorded, RowResult, Run, RunState, check_same
+from frame_async.bulk.state import Recorded, RowResult, Run, RunState, check_same, store_name
+from frame_async.bulk.waiting import WindowWatch
+from frame_async.cli.bulk_check import InputCheck, checking, known_run
 from frame_async.cli.bulk_command import CHANGED, STDIN, Command, OptionsError
-from frame_async.cli.bulk_report import (
-    Report,
-    print_checked,
-    print_report,
-)
+from frame_async.cli.bulk_report import Report, print_checked, print_report
 from frame_async.cli.bulk_resume import resuming
 from frame_async.cli.bulk_screen import Screen, watch
 from frame_async.cli.guard import check_mode, guarded
@@ -34,8 +32,9 @@ from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.errors import FrameError, StoreError
 from frame_async.protocol.credentials import Mode
-from frame_async.protocol.dispositions import ExitStatus
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
+from frame_async.secret import Secret
+from frame_async.stores import Store, open_store
 
 _YEAR: Final = 366 * 86_400.0
 _MINUTE: Final = 60.0
@@ -58,9 +57,7 @@ def run_bulk(command: Command) -> int:
 
 
 def _run(command: Command, screen: Screen) -> int:
-    layout = Layout(
-        parse_pairs("--map", command.maps), parse_pairs("--set", command.sets), command.key_column
-    )
+    layout = Layout(parse_pairs("--map", command.maps), parse_pairs("--set", command.sets))
     _check_together(command)
     if command.rewrite:
         return asyncio.run(_rewrite(command, screen))
@@ -73,17 +70,19 @@ def _run(command: Command, screen: Screen) -> int:
         folder=command.folder,
         on_spooling=screen.say,
     ) as source:
-        client = None if command.check_only or command.on_emulator else _client(command)
+        client = (
+            None if command.check_only or command.on_emulator else _client(command, command.store)
+        )
         if command.queue is not None:
             return _enqueue(command, source, client, screen)
         del client  # it was made to find wrong options early; the real one needs a loop
-        with closing(
-            check(source, command.key_column, screen.show_wrong, screen.show_checking)
-        ) as checked:
-            screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
-            if command.check_only or (command.strict and checked.bad):
-                return _checked(command, checked)
-            report = asyncio.run(_go(command, source, checked, screen))
+        with checking(command, source, known_run(command), screen) as checked:
+            found = checked.found
+            if command.check_only or (command.strict and found.bad):
+                return print_checked(found, checked.wrong, sys.stdout if command.as_json else None)
+            report = asyncio.run(
+                _go(evolve(command, key_column=checked.key_column), checked, screen)
+            )
     print_report(report, sys.stderr if command.to_stdout else sys.stdout, as_json=command.as_json)
     return report.exit_status
 
@@ -134,14 +133,6 @@ def _check_with_queue(command: Command) -> None:
         raise OptionsError("what comes from a pipe has no name: name the run with --run")
 
 
-def _checked(command: Command, checked: Checked) -> int:
-    """What there is to say when nothing is to be sent."""
-    status = ExitStatus.USAGE if checked.bad else 0
-    if command.as_json:
-        print_checked(checked.total, checked.bad, status, sys.stdout)
-    return status
-
-
 async def _rewrite(command: Command, screen: Screen) -> int:
     """Write the output again, and nothing else; the exit status."""
     with _state_path(command) as path:
@@ -165,23 +156,25 @@ def _output_name(command: Command) -> str:
     return f"{command.output.name if command.output else None} ({command.written_as})"
 
 
-async def _go(command: Command, source: Input, checked: Checked, screen: Screen) -> Report:
+async def _go(command: Command, checked: InputCheck, screen: Screen) -> Report:
     started = time.monotonic()
     with _state_path(command) as state_path, listening(screen.say) as stops:
         state = RunState(itself(state_path))
         try:
-            async with _frame(command, state) as client:
+            window = WindowWatch()
+            async with _frame(command, state, window) as client:
                 new = command.to_file and await state.find() is None
-                run = await _begin(command, client, state, screen)
-                before = (await state.counts())[RowResult.CREATED]
+                run = await _begin(command, client, state, checked.found.wrong, screen)
+                before = await state.counts()
                 path = None if command.to_stdout else command.output
                 output = Output(path, command.written_as, run.size, run.mark, new=new)
-                going = _file_run(command, client, source, checked, state, run, output)
+                going = _file_run(command, client, checked, state, run, output)
                 stops.attach(going.stop)
-                async with watch(going, checked.total, screen):
+                async with watch(going, checked.found.total, before, window, screen):
                     await going.go()
                 await _see_to_output(command, going, output, state, screen)
-                report = await _report(command, going, checked, state, before)
+                created = before[RowResult.CREATED]
+                report = await _report(command, going, checked.found, state, created)
         finally:
             await state.aclose()
         return evolve(report, signal=stops.signal, seconds=time.monotonic() - started)
@@ -207,7 +200,9 @@ async def _see_to_output(
     run.stopped = run.stopped or f"the output {harm}, and can't be written again: {error}"
 
 
-async def _begin(command: Command, client: FrameClient, state: RunState, screen: Screen) -> Run:
+async def _begin(
+    command: Command, client: FrameClient, state: RunState, wrong: int, screen: Screen
+) -> Run:
     """Begin a run, or go on with the one that the state file knows."""
     place = "the emulator" if command.on_emulator else client.base_url
     mine = Run(
@@ -215,6 +210,8 @@ async def _begin(command: Command, client: FrameClient, state: RunState, screen:
         account="emulator" if command.on_emulator else client.scope,
         key_column=command.key_column,
         output=_output_name(command),
+        store=store_name(command.store),
+        wrong=wrong,
     )
     found = await state.find()
     if found is None:
@@ -222,26 +219,30 @@ async def _begin(command: Command, client: FrameClient, state: RunState, screen:
             check_free(command.output)
         await state.write(mine)
         return mine
-    going = evolve(found, account=mine.account) if command.new_key else found
+    going = evolve(
+        found,
+        account=mine.account if command.new_key else found.account,
+        wrong=wrong,
+        complete=False,
+    )
     check_same(going, mine, state.path)
     await state.write(going)
     if command.output is None or not command.to_file:
-        return going
+        return evolve(going, complete=found.complete)
     gone = not command.output.exists() or not command.output.stat().st_size
     if going.size == ANEW or (going.size and gone):
         screen.say(f"the output {command.output} is written again from the state file")
         going = await rewrite(state, going, command.output, command.written_as)
     endings = [RowResult[name.upper()] for name in command.again if name != CHANGED]
-    if endings:
-        going = await reopen(state, going, command.output, command.written_as, endings)
-    return going
+    if endings:  # what is taken up again isn't new
+        return await reopen(state, going, command.output, command.written_as, endings)
+    return evolve(going, complete=found.complete)
 
 
 def _file_run(
     command: Command,
     client: FrameClient,
-    source: Input,
-    checked: Checked,
+    checked: InputCheck,
     state: RunState,
     run: Run,
     output: Output,
@@ -249,8 +250,8 @@ def _file_run(
     limit = _limit(command, client.mode)
     return FileRun(
         client,
-        source,
-        checked,
+        checked.source,
+        checked.found,
         state,
         run,
         output,
@@ -267,34 +268,39 @@ def _file_run(
 
 
 @asynccontextmanager
-async def _frame(command: Command, state: RunState) -> AsyncGenerator[FrameClient]:
-    if not command.on_emulator:
-        async with _client(command, state) as client:
-            yield client
-        return
-    from frame_async.emulator import Emulator
+async def _frame(
+    command: Command, state: RunState, window: WindowWatch
+) -> AsyncGenerator[FrameClient]:
+    async with AsyncExitStack() as stack:
+        store = state.store if command.store is None else open_store(Secret(command.store))
+        if store is not state.store:
+            stack.push_async_callback(store.aclose)
+        store = window.watched(store)
+        if not command.on_emulator:
+            yield await stack.enter_async_context(_client(command, store))
+            return
+        from frame_async.emulator import Emulator
 
-    limit = SANDBOX.requests if command.limit is None else command.limit or None
-    async with (
-        Emulator(limit=limit, ledger_limit=1_000, session_limit=10_000) as emulator,
-        _client(command, state, api_key=emulator.api_key, base_url=emulator.base_url) as client,
-    ):
-        yield client
+        limit = SANDBOX.requests if command.limit is None else command.limit or None
+        emulator = await stack.enter_async_context(
+            Emulator(limit=limit, ledger_limit=1_000, session_limit=10_000)
+        )
+        client = _client(command, store, emulator.api_key, emulator.base_url)
+        yield await stack.enter_async_context(client)
 
 
 def _client(
     command: Command,
-    state: RunState | None = None,
+    store: Store | str | None = None,
     api_key: str | None = None,
     base_url: str | None = None,
 ) -> FrameClient:
-    """A client for the run; without a state, only to see whether there can be one."""
     client = FrameClient(
         api_key,
         base_url=base_url,
         max_in_flight=max(100, command.concurrency),
         rate_limit="mode" if command.limit is None else _given_limit(command.limit),
-        store=command.store or (state.store if state else None),
+        store=store,
         remember=_YEAR,
     )
     check_mode(command.mode, client.mode)
@@ -314,10 +320,8 @@ def _limit(command: Command, mode: Mode) -> RateLimit | None:
 @contextmanager
 def _state_path(command: Command) -> Generator[Path]:
     """Where the state file is; without a name for it, one that is gone afterwards."""
-    if command.state is not None:
-        yield command.state
-    elif command.output is not None and command.to_file:
-        yield command.output.with_name(f"{command.output.name}.state")
+    if command.state_path is not None:
+        yield command.state_path
     else:
         with tempfile.TemporaryDirectory(prefix="frame-async-") as folder:
             yield Path(folder) / "bulk.state"
@@ -330,7 +334,9 @@ async def _report(
     try:
         counts, in_doubt = await state.counts(), await state.in_doubt()
         some_lost = numbers.changes or sum(counts.values()) > numbers.done
-        lost = await state.lost(checked.has) if run.complete and some_lost else []
+        found = await state.lost(checked.has) if run.complete and some_lost else []
+        # What a changed row said before is named with it.
+        lost = [row for row in found if row.number not in numbers.places]
     except StoreError as error:  # it went away meanwhile: say at least what this run saw
         run.stopped = run.stopped or error.message
         counts, in_doubt, before = {ending: numbers.ended[ending] for ending in RowResult}, [], 0
@@ -346,6 +352,8 @@ async def _report(
         in_doubt=tuple(in_doubt),
         changed=tuple(numbers.changed),
         changes=numbers.changes,
+        new=tuple(numbers.new),
+        news=numbers.news,
         lost=tuple(lost),
         undecided=0 if command.key_column else _undecided(numbers, lost),
         stopped=run.stopped,
@@ -359,5 +367,5 @@ def _undecided(numbers: Numbers, lost: Sequence[Recorded]) -> int:
     Such a row can't be told from a new one, beside another that was taken out.
     """
     with_session = sum(row.ending in (RowResult.CREATED, RowResult.UNKNOWN) for row in lost)
-    others = with_session - numbers.changes - numbers.replaced
+    others = with_session - numbers.replaced
     return max(0, min(numbers.sent - numbers.replaced, others))

@@ -11,6 +11,7 @@ from frame_async.protocol.retry import RetryPolicy
 
 STDIN: Final = Path("-")
 CHANGED: Final = "changed"
+AUTO: Final = "auto"
 
 
 class OptionsError(Exception):
@@ -77,11 +78,16 @@ class Command:
         )
 
     @property
+    def state_path(self) -> Path | None:
+        """The state file; None when it is gone afterwards."""
+        if self.state is not None or self.output is None or not self.to_file:
+            return self.state
+        return self.output.with_name(f"{self.output.name}.state")
+
+    @property
     def folder(self) -> Path | None:
         """Where the state file is; None when it is gone afterwards."""
-        if self.state is not None:
-            return self.state.parent
-        return self.output.parent if self.output is not None and self.to_file else None
+        return self.state_path.parent if self.state_path else None
 
     @property
     def written_as(self) -> OutputFormat:

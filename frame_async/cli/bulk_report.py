@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,18 +10,21 @@ from typing import Any, Final, TextIO
 
 from attrs import frozen
 
+from frame_async.bulk.checking import Checked
 from frame_async.bulk.columns import STRANGER, nearest_column
 from frame_async.bulk.layouts import LAYOUT
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Recorded, RowResult
+from frame_async.cli.wording import printable, width_of, wrapped, wrapped_command
 from frame_async.errors import Problem, ValidationError
-from frame_async.protocol.dispositions import exit_status_of_rows
+from frame_async.protocol.dispositions import ExitStatus, exit_status_of_rows
 from frame_async.serialization import dump_json, load_json
 
 _SHOWN: Final = 20
 _LISTED: Final = 12
 _NAMED: Final = 20
 _MOST_GONE: Final = 1_000
+_SPECIAL: Final = frozenset('"$`\\!')
 _NUMBERED: Final = re.compile(r"column [0-9]+")
 
 
@@ -48,6 +52,10 @@ class Report:
     """Rows that were changed after they got their result; the first of them."""
     changes: int
     """How many there are."""
+    new: Sequence[Row]
+    """Rows that the input has got since an earlier run came to its end; the first of them."""
+    news: int
+    """How many there are."""
     lost: Sequence[Recorded]
     """Rows with a result that the input doesn't have any more."""
     undecided: int
@@ -72,7 +80,7 @@ class Report:
     @property
     def gone(self) -> int:
         """Rows with a result that the input has lost."""
-        return max(0, len(self.lost) - self.changes)
+        return len(self.lost)
 
     @property
     def exit_status(self) -> int:
@@ -88,13 +96,39 @@ class Report:
 
 def print_report(report: Report, file: TextIO, *, as_json: bool) -> None:
     """Write the report; whoever listened may be gone by now."""
-    say(dump_json(_as_json(report)).decode() if as_json else "\n".join(_lines(report)), file)
+    if as_json:
+        say(dump_json(_as_json(report)).decode(), file)
+        return
+    width = width_of(file)
+    lines = [part for line in _lines(report) for part in wrapped(printable(line), width)]
+    if report.pending and report.resume:
+        lines += wrapped_command("to go on: ", report.resume, width)
+    say("\n".join(lines), file)
 
 
-def print_checked(rows: int, invalid: int, status: int, file: TextIO) -> None:
-    """Write for machines what a check found."""
-    found = {"rows": rows, "invalid": invalid, "exit_status": status}
-    say(dump_json(found).decode(), file)
+def print_checked(check: Checked, wrong: Sequence[Row], file: TextIO | None) -> int:
+    """Write for machines what a check found, if there is a file; the exit status."""
+    status = ExitStatus.USAGE if check.bad else 0
+    if file is not None:
+        found = {
+            "rows": check.total,
+            "invalid": check.bad,
+            "problems": [_problem(row, one) for row in wrong for one in row.problems],
+            "rows_not_listed": check.bad - len(wrong),
+            "exit_status": status,
+        }
+        say(dump_json(found).decode(), file)
+    return status
+
+
+def _problem(row: Row, problem: Problem) -> dict[str, Any]:
+    return {
+        "line": row.line,
+        "reference": row.reference or None,
+        "field": problem.path or None,
+        "rule": problem.rule,
+        "fix": problem.fix,
+    }
 
 
 def print_failure(message: str, status: int, file: TextIO) -> None:
@@ -126,10 +160,15 @@ def _mapped(problems: Sequence[Problem]) -> Iterator[str]:
     name = next((name for name in strangers if not _NUMBERED.fullmatch(name)), None)
     if name is not None:
         field = nearest_column(name) or "client_reference_id"
-        yield f'to say which field a column is: --map "{name}={field}"'
-        yield f'to leave a column out: --map "{name}="'
+        yield f"to say which field a column is: --map {_quoted(f'{name}={field}')}"
+        yield f"to leave a column out: --map {_quoted(f'{name}=')}"
     if any(problem.path == "line_items.0.product" for problem in problems):
         yield "to have the same product in every row: --set line_items.0.product=PRODUCT"
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell, in double quotes where they do, as Windows knows no others."""
+    return shlex.quote(word) if set(word) & _SPECIAL else f'"{word}"'
 
 
 def say(text: str, file: TextIO) -> None:
@@ -167,6 +206,8 @@ def _as_json(report: Report) -> dict[str, Any]:
         "changed_rows": [
             {"line": row.line, "reference": row.reference or None} for row in report.changed
         ],
+        "new": report.news,
+        "new_rows": [{"line": row.line, "reference": row.reference or None} for row in report.new],
         "gone": report.gone,
         "gone_rows": [load_json(row.text, "line") for row in report.lost[:_MOST_GONE]],
         "possible_duplicates": report.undecided
@@ -195,18 +236,28 @@ def _lines(report: Report) -> Iterator[str]:
         yield "These rows were changed after they were sent, and are not sent again:"
         yield from _some([_name(row.line, row.reference) for row in report.changed], report.changes)
         yield "if they are new ones, and the old are to stay: --again changed"
+    if report.news:
+        yield "These rows are new:"
+        yield from _some([_name(row.line, row.reference) for row in report.new], report.news)
     if report.gone:
-        yield f"{report.gone:,} rows with a result are not in the input any more"
+        yield "These rows have a result, and are not in the input any more:"
+        yield from _some([_gone(row) for row in report.lost[:_SHOWN]], report.gone)
     if report.undecided:
         yield (
             f"up to {report.undecided:,} rows of this run may be among those, moved and changed, "
             "and have a second session"
         )
     yield f"{report.rows:,} rows: {', '.join(parts)}"
-    if report.stopped:
-        yield f"stopped: {report.stopped}"
-    if report.pending and report.resume:
-        yield f"to go on: {report.resume}"
+    if why := report.stopped or _signal_of(report):
+        yield f"stopped: {why}"
+
+
+def _signal_of(report: Report) -> str:
+    """The signal that ended the run, in words; empty when none did."""
+    if report.signal is None or not report.pending:
+        return ""
+    name = signal.Signals(report.signal).name
+    return f"{name}, as Ctrl-C sends it" if report.signal == signal.SIGINT else name
 
 
 def _created(total: int, before: int) -> str:
@@ -229,6 +280,11 @@ def describe(row: Recorded) -> str:
     return f"{name}: created, and up to {row.possible_duplicates} beside it"
 
 
+def _gone(row: Recorded) -> str:
+    told = load_json(row.text, "line")
+    named = _name(row.line, told.get("reference") or "")
+    return f"{named}: {told.get('session_id') or told['result']}"
+
+
 def _name(line: int, reference: str) -> str:
-    shown = "".join(c if c.isprintable() else "?" for c in reference)
-    return f"line {line}" + (f" ({shown})" if shown else "")
+    return f"line {line}" + (f" ({printable(reference)})" if reference else "")

@@ -5,20 +5,26 @@ Whoever looked may be gone, so nothing here ever fails because of that.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from attrs import frozen
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from frame_async.bulk.file_run import FileRun
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import RowResult
+from frame_async.bulk.waiting import WindowWatch
+from frame_async.cli.wording import printable, wrapped
 
 _GONE: Final = (OSError, ValueError)
 _BETWEEN_FRAMES: Final = 0.25
+_ROOM: Final = 4
 
 
 class Screen:
@@ -29,10 +35,16 @@ class Screen:
         self.every = every
         """Seconds between two lines of progress where there is no terminal."""
 
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None where there is none, and lines are as long as they are."""
+        return self.console.width if self.console.is_terminal else None
+
     def say(self, text: str) -> None:
         """Write one line."""
         with suppress(*_GONE):
-            self.console.print(Text(_printable(text)), soft_wrap=True)
+            for line in wrapped(printable(text), self.width):
+                self.console.print(Text(line), soft_wrap=True)
 
     def show_wrong(self, row: Row) -> None:
         """Write every problem of a row: line, reference, field, rule, fix."""
@@ -48,10 +60,13 @@ class Screen:
 
 
 @asynccontextmanager
-async def watch(run: FileRun, total: int, screen: Screen) -> AsyncGenerator[None]:
-    """Show how a run goes, until the block is left."""
+async def watch(
+    run: FileRun, total: int, before: Mapping[RowResult, int], window: WindowWatch, screen: Screen
+) -> AsyncGenerator[None]:
+    """Show how a run goes, until the block is left; `before` says what earlier runs did."""
+    view = _View(run, total, before, window)
     show = _bar if screen.console.is_terminal else _lines
-    showing = asyncio.create_task(show(run, total, screen))
+    showing = asyncio.create_task(show(view, screen))
     try:
         yield
     finally:
@@ -60,54 +75,90 @@ async def watch(run: FileRun, total: int, screen: Screen) -> AsyncGenerator[None
             await showing
 
 
-async def _lines(run: FileRun, total: int, screen: Screen) -> None:
+async def _lines(view: "_View", screen: Screen) -> None:
     while True:
         await asyncio.sleep(screen.every)
         # In a thread, because a terminal that was stopped with Ctrl-S holds up who writes to it.
-        await asyncio.to_thread(
-            screen.say, f"{run.numbers.done:,} of {total:,} rows; {_status(run, total)}"
-        )
+        words = f"{view.progress()}; {', '.join([view.status(), *view.left()])}"
+        await asyncio.to_thread(screen.say, words)
 
 
-async def _bar(run: FileRun, total: int, screen: Screen) -> None:
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-        console=screen.console,
-        auto_refresh=False,
-        expand=True,
-    )
-    task = progress.add_task("creating", total=total, status="")
-    with progress:
+async def _bar(view: "_View", screen: Screen) -> None:
+    live = Live(console=screen.console, auto_refresh=False)
+    with live:
         try:
             while True:
-                await asyncio.to_thread(_refresh, progress, task, run, total)
+                await asyncio.to_thread(_refresh, live, view, screen)
                 await asyncio.sleep(_BETWEEN_FRAMES)
         finally:
-            _refresh(progress, task, run, total)
+            _refresh(live, view, screen)
 
 
-def _refresh(progress: Progress, task: TaskID, run: FileRun, total: int) -> None:
-    progress.update(task, completed=run.numbers.done, status=_status(run, total))
-    progress.refresh()
+def _refresh(live: Live, view: "_View", screen: Screen) -> None:
+    width = screen.console.width
+    beside = ", ".join([view.progress(), *view.left()])
+    bar = ProgressBar(
+        total=max(1, view.total),
+        completed=view.run.numbers.done,
+        width=max(10, width - len(beside) - 2 - _ROOM),
+    )
+    line = Table.grid(padding=(0, 1))
+    line.add_row(bar, Text(beside))
+    # Room for what a terminal writes by itself, such as ^C: a line more would spoil the picture.
+    words = wrapped(view.status(), width - _ROOM)
+    live.update(Group(line, *map(Text, words)), refresh=True)
 
 
-def _status(run: FileRun, total: int) -> str:
-    numbers, forecast, now = run.numbers, run.forecast, time.monotonic()
-    refused = numbers.ended[RowResult.REFUSED] + numbers.ended[RowResult.INVALID]
-    parts = [f"refused {refused:,}", f"retried {numbers.retries:,}"]
-    if unknown := numbers.ended[RowResult.UNKNOWN]:
-        parts.append(f"unknown {unknown:,}")
-    parts.append(f"{forecast.rate(now):,.0f}/min")
-    if forecast.limit is not None:
-        used = forecast.in_window(now) / forecast.limit.requests
-        parts.append(f"window {used:.0%}")
-    if run.outage.why:
-        return ", ".join([*parts, f"no answer, waiting {run.outage.pause(now):.0f} s"])
-    left = forecast.left(total - numbers.done, now)
-    return ", ".join([*parts, f"{duration(left)} left"])
+@frozen
+class _View:
+    """A run as a person sees it."""
+
+    run: FileRun
+    total: int
+    before: Mapping[RowResult, int]
+    window: WindowWatch
+
+    def progress(self) -> str:
+        """How many rows have their result."""
+        return f"{self.run.numbers.done:,} of {self.total:,} rows"
+
+    def left(self) -> list[str]:
+        """How long it takes, where that is known."""
+        run = self.run
+        if run.outage.why or run.stopping:
+            return []
+        # A place comes no sooner than the store says, which knows of more than this run.
+        wait = self.window.next_in
+        remaining = self.total - run.numbers.done
+        seconds = run.forecast.left(remaining, time.monotonic(), wait)
+        return [] if seconds is None else [f"{duration(seconds)} left"]
+
+    def status(self) -> str:
+        """What became of the rows so far, how fast it goes, and what is waited for."""
+        run, now = self.run, time.monotonic()
+        counts = {one: run.numbers.ended[one] + self.before[one] for one in RowResult}
+        parts = [
+            f"{ending.name.lower()} {count:,}"
+            for ending, count in counts.items()
+            if count or ending is RowResult.CREATED
+        ]
+        if retries := run.numbers.retries:
+            parts.append(f"retried {retries:,}")
+        rate = run.forecast.rate(now)
+        parts += [] if rate is None else [f"{rate:,.0f}/min"]
+        return ", ".join([*parts, *self._waits(now)])
+
+    def _waits(self, now: float) -> list[str]:
+        outage = self.run.outage
+        if self.run.stopping:
+            return ["stopping"]
+        if outage.why:
+            pause = outage.pause(now)
+            again = f"trying again in {duration(pause)}" if pause >= 1 else "trying again now"
+            return [outage.why, again, f"stopping in {duration(outage.left(now))}"]
+        if wait := self.window.next_in:
+            return [f"waiting for the rate window, next in {duration(max(1.0, wait))}"]
+        return []
 
 
 def duration(seconds: float | None) -> str:
@@ -121,7 +172,3 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,6 +1,7 @@
 """``frame-async demo``: a file of orders, a session for each, on the emulator."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -35,6 +36,9 @@ LATENCY: Final = 0.1
 
 ROWS_PER_LINE: Final = 40
 
+SHOWN: Final = 10
+"""Sessions that are shown, unless all are asked for."""
+
 
 @define
 class Results:
@@ -59,7 +63,7 @@ def example_orders() -> Path:
     return Path(__file__).parents[2] / "docs" / "examples" / "orders.csv"
 
 
-def run_demo(orders: Path | None, *, limit: int, concurrency: int) -> int:
+def run_demo(orders: Path | None, *, limit: int, concurrency: int, show_all: bool = False) -> int:
     """Run the demo and print its results.
 
     Returns:
@@ -75,7 +79,11 @@ def run_demo(orders: Path | None, *, limit: int, concurrency: int) -> int:
     results = asyncio.run(_create_all(rows, notes, limit, concurrency))
     seconds = time.monotonic() - started
     out = Console(highlight=False)
-    print_sessions(out, results.created)
+    shown = results.created if show_all else results.created[:SHOWN]
+    print_sessions(out, shown)
+    if others := len(results.created) - len(shown):
+        named = "" if orders is None else f"{shlex.quote(str(orders))} "
+        out.print(f"and {others} more: frame-async demo {named}--all\n", markup=False)
     print_problems(out, results.wrong, results.failed)
     out.print(
         f"created {len(results.created)}, refused {len(results.wrong) + len(results.failed)}, "

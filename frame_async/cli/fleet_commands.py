@@ -14,9 +14,10 @@ def _queue(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--queue",
         required=True,
-        metavar="URL",
-        help="The PostgreSQL database with the queue. Its password may come from PGPASSWORD "
-        "or ~/.pgpass, so that nobody reads it on the command line.",
+        metavar="URL|@FILE",
+        callback=options.address,
+        help="The PostgreSQL database with the queue: a URL, or @ and a file with it. A password "
+        "may come from there, PGPASSWORD or ~/.pgpass, so that no list of processes shows it.",
     )(command)
 
 
@@ -53,7 +54,7 @@ def bulk_status(**given: Any) -> None:
 
 @click.command(short_help="Work off the rows that `bulk --queue` enqueued.")
 @_queue
-@click.option("--store", help="Store of keys and rate window, if it is another one: a URL.")
+@options.store("Store of keys and rate window, if it isn't the queue's database")
 @options.limit("Requests that Frame takes in each period, from all workers together")
 @options.seconds("--period", 60.0, "Seconds of that period.", above=True)
 @options.count("--concurrency", 16, 1_000, "Rows in hand at a time.")
@@ -81,7 +82,8 @@ def worker(**given: Any) -> None:
 
     \b
     Exit status: 0 stopped by a signal, or the queue is empty (--drain), 2 usage,
-    4 stopped by a condition (key, certificate, wrong mode, database at the start).
+    4 stopped by a condition (key, certificate, wrong mode, database at the
+    start).
     """  # noqa: D301  # click wants the character itself
     from frame_async.cli.fleet_worker import Worker, run_worker
 

@@ -4,23 +4,22 @@ import asyncio
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import islice
 from typing import Any, Final
 
 from attrs import define, evolve, field
 
-from frame_async.bulk.checking import Checked, check
 from frame_async.bulk.sources import Input
 from frame_async.bulk.state import RowResult
+from frame_async.cli.bulk_check import InputCheck, checking
 from frame_async.cli.bulk_command import CHANGED, Command, OptionsError
 from frame_async.cli.bulk_report import print_checked, say
 from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.guard import needing_procrastinate
 from frame_async.cli.stops import listening
 from frame_async.fleet.rows import OpenRows, queued
-from frame_async.fleet.runs import Enqueued, FleetRun
-from frame_async.protocol.dispositions import ExitStatus, exit_status_of_rows
+from frame_async.fleet.runs import Enqueued, FleetRow, FleetRun
+from frame_async.protocol.dispositions import exit_status_of_rows
 from frame_async.serialization import dump_json
 
 _BATCH: Final = 500
@@ -46,6 +45,19 @@ class _Summary:
         self.again += enqueued.again
         self.changed += enqueued.changed
 
+    def without(self, changed: list[FleetRow], rows: list[FleetRow], take: bool) -> list[FleetRow]:
+        """The rows that are to be enqueued: those that have changed only if that was said."""
+        if take or not changed:
+            return rows
+        self.changed += [row.row.line for row in changed]
+        ids = {row.known_as for row in changed}
+        return [row for row in rows if row.known_as not in ids]
+
+    @property
+    def known(self) -> int:
+        """Rows that were enqueued before, changed or not."""
+        return self.passed - self.added - self.again
+
     @property
     def exit_status(self) -> int:
         return exit_status_of_rows(
@@ -60,48 +72,43 @@ def enqueue(command: Command, source: Input, run: FleetRun | None, screen: Scree
 
     Without a run, there is only the check.
     """
-    rows = OpenRows(source)
-    with closing(
-        check(rows, command.key_column, screen.show_wrong, screen.show_checking)
-    ) as checked:
-        return _checked(command, rows, checked, run, screen)
+    with checking(command, source, None, screen, OpenRows) as checked:
+        if run is not None:
+            run = evolve(run, key_column=checked.key_column, total=checked.found.total)
+        return _checked(command, checked, run, screen)
 
 
-def _checked(
-    command: Command, rows: OpenRows, checked: Checked, run: FleetRun | None, screen: Screen
-) -> int:
-    screen.say(f"{checked.total:,} rows, {checked.bad:,} of them wrong")
-    if rows.secret and not command.check_only:
+def _checked(command: Command, checked: InputCheck, run: FleetRun | None, screen: Screen) -> int:
+    found, rows = checked.found, checked.rows
+    if isinstance(rows, OpenRows) and rows.secret and not command.check_only:
         raise OptionsError(
             f"{rows.secret:,} rows have payment_method_data, which must not lie in a queue: "
             "nothing was enqueued"
         )
-    if run is None or (command.strict and checked.bad):
-        status = ExitStatus.USAGE if checked.bad else 0
-        if command.as_json:
-            print_checked(checked.total, checked.bad, status, sys.stdout)
-        return status
-    summary = asyncio.run(
-        _enqueue(command, rows, checked, evolve(run, total=checked.total), screen)
-    )
+    if run is None or (command.strict and found.bad):
+        return print_checked(found, checked.wrong, sys.stdout if command.as_json else None)
+    summary = asyncio.run(_enqueue(command, checked, run, screen))
     text = dump_json(_as_json(summary, run)).decode() if command.as_json else _lines(summary, run)
     say(text, sys.stdout)
     return summary.exit_status
 
 
 async def _enqueue(
-    command: Command, rows: OpenRows, checked: Checked, mine: FleetRun, screen: Screen
+    command: Command, checked: InputCheck, mine: FleetRun, screen: Screen
 ) -> _Summary:
     with needing_procrastinate():
         from frame_async.fleet import TASK, open_fleet
-    summary = _Summary(checked.total, checked.bad)
+    summary = _Summary(checked.found.total, checked.found.bad)
     again = [RowResult[name.upper()] for name in command.again if name != CHANGED]
     with listening(screen.say) as stops:
         async with open_fleet(command.queue or "") as fleet:
             run = await fleet.runs.begin(mine)
-            left = rows.rows()
+            left = checked.rows.rows()
             while stops.signal is None and (batch := list(islice(left, _BATCH))):
-                given = [queued(row, checked, command.key_column) for row in batch]
+                given = [queued(row, checked.found, run.key_column) for row in batch]
+                if not run.key_column:
+                    changed = await fleet.runs.place(run, given, checked.found.has, again)
+                    given = summary.without(changed, given, CHANGED in command.again)
                 summary.add(await fleet.runs.enqueue(run, TASK, given, again), len(batch))
                 screen.show_checking(summary.passed, "enqueuing")
             if stops.signal is None:
@@ -117,7 +124,7 @@ def _as_json(summary: _Summary, run: FleetRun) -> dict[str, Any]:
         "invalid": summary.invalid,
         "enqueued": summary.added,
         "again": summary.again,
-        "known": summary.passed - summary.added - summary.again,
+        "known": summary.known,
         "pending": summary.rows - summary.passed,
         "changed": len(summary.changed),
         "changed_lines": summary.changed[:_MOST_NAMED],
@@ -138,10 +145,12 @@ def _sentences(summary: _Summary, run: FleetRun) -> Iterator[str]:
             + (", ..." if len(summary.changed) > _SHOWN else "")
         )
         yield "is this another file? give it a --run of its own"
+        if not run.key_column:
+            yield "are they new ones, and the old are to stay? say --again changed"
     parts = [f"{summary.added:,} enqueued"]
     if summary.again:
         parts.append(f"{summary.again:,} again")
-    parts += [f"{summary.passed - summary.added - summary.again:,} known before"]
+    parts += [f"{summary.known:,} known before"]
     parts += [f"{summary.invalid:,} of all invalid"] if summary.invalid else []
     yield f"run {run.name}: {summary.rows:,} rows, {', '.join(parts)}"
     if summary.passed < summary.rows:

@@ -1,7 +1,10 @@
 """Options that several commands have, and how ``--help`` lists them."""
 
 import codecs
+import os
+import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -22,7 +25,8 @@ class GroupedCommand(click.Command):
         rows = {
             parameter.opts[-1]: record
             for parameter in self.get_params(ctx)
-            if (record := parameter.get_help_record(ctx)) is not None
+            if isinstance(parameter, click.Option)
+            and (record := parameter.get_help_record(ctx)) is not None
         }
         for heading, names in self.groups.items():
             with formatter.section(heading):
@@ -49,6 +53,38 @@ def limit(what: str) -> Callable[[C], C]:
     """The option with the rate limit."""
     said = f"{what}; 0 for no limit. [default: 160 live, 50 sandbox]"
     return click.option("--limit", type=click.IntRange(min=0), help=said)
+
+
+def store(what: str) -> Callable[[C], C]:
+    """The option with the store, which the environment may name as well."""
+    return click.option(
+        "--store",
+        envvar="FRAME_STORE_URL",
+        show_envvar=True,
+        metavar="URL|@FILE",
+        callback=address,
+        help=f"{what}: a URL, or @ and a file with it, which no list of processes shows.",
+    )
+
+
+def address(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    """A URL, which may have a password; behind an @ stands the file that it is in."""
+    if not given or not given.startswith("@"):
+        return given or None
+    path = Path(given[1:])
+    try:
+        text = path.read_text("utf-8").strip()
+        others = os.name != "nt" and path.stat().st_mode & 0o077
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else "") or "it isn't text"
+        raise click.BadParameter(f"the file {path} can't be read: {why}") from None
+    if len(text.split()) != 1:
+        raise click.BadParameter(f"the file {path} must hold one URL, and nothing else")
+    if others:
+        click.echo(
+            f"the file {path} is not for you alone: chmod 600 {shlex.quote(str(path))}", err=True
+        )
+    return text
 
 
 def output_format(command: C) -> C:

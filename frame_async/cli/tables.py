@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from frame_async.bulk import Row
+from frame_async.cli.wording import printable, wrapped
 from frame_async.errors import CallError
 from frame_async.models.sessions import PaymentLinkSession
 
@@ -35,15 +36,19 @@ def print_problems(
 
 def _print_table(out: Console, rows: Sequence[Cells]) -> None:
     """Align the columns; where they don't fit, the last goes to a line of its own."""
-    texts = [[_printable(cell) for cell in row] for row in rows]
+    texts = [[printable(cell) if cell else "-" for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    fits = sum(widths) + 2 * len(widths) <= out.width or not out.is_terminal
+    room = out.width if out.is_terminal else sum(widths) + 2 * len(widths)
     for index, (*cells, last) in enumerate(texts):
         padded = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=False))
-        line = f"{padded}  {last}" if fits else f"{padded.rstrip()}\n    {last}"
-        out.print(Text(line, style="" if index else "bold"), soft_wrap=True)
+        style = "" if index else "bold"
+        for line in _lines(padded, cells, last, room, sum(widths) + 2 * len(widths)):
+            out.print(Text(line, style=style), soft_wrap=True)
     out.print()
 
 
-def _printable(cell: str | None) -> str:
-    return "".join(c if c.isprintable() else "?" for c in cell) if cell else "-"
+def _lines(padded: str, cells: Sequence[str], last: str, room: int, whole: int) -> list[str]:
+    if whole <= room:
+        return [f"{padded}  {last}"]
+    first = padded.rstrip() if len(padded) <= room else "  ".join(cells)
+    return [*wrapped(first, room), *wrapped(f"    {last}", room)]

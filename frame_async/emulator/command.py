@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import click
 
 from .access_log import LOGS
 from .api.envelopes import ENVELOPES
+from .seeds import read_seeds
 from .server import Emulator
 from .state.persistence import StateError
 from .webhooks.published import ASSUMPTIONS
@@ -110,7 +111,7 @@ _memory = partial(click.option, cls=_Option, heading="What it keeps and says")
 @_behaviour(
     "--idempotency",
     is_flag=True,
-    help="Heed Idempotency-Key as the IETF draft has it; Frame itself ignores it.",
+    help="Honour Idempotency-Key as the IETF draft has it; Frame itself ignores it.",
 )
 @_behaviour(
     "--latency",
@@ -163,6 +164,18 @@ _memory = partial(click.option, cls=_Option, heading="What it keeps and says")
     metavar="NAME",
     help=f"Assume more of events than Frame publishes: {', '.join(ASSUMPTIONS)}. May be repeated.",
 )
+@_behaviour(
+    "--products",
+    type=click.Path(dir_okay=False),
+    help="JSON file with a list of products: id, name, price in hundredths, and perhaps currency "
+    "and picture (an image file). They are made up otherwise.",
+)
+@_memory(
+    "--seed-sessions",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File of requests, JSON Lines or a JSON list, of which sessions are made at the start, "
+    "unless the state file has some.",
+)
 @_memory(
     "--state",
     metavar="FILE",
@@ -188,11 +201,12 @@ _memory = partial(click.option, cls=_Option, heading="What it keeps and says")
     default="text",
     help="A line on standard error for each request.",
 )
-def emulator(log: str, **given: Any) -> None:
+def emulator(log: str, seed_sessions: Path | None, **given: Any) -> None:
     """Run a local stand-in for the Frame Payments API. It moves no money."""
     urls = given.pop("webhooks")
     secret, where = _secret(given, urls)
     try:
+        seeds = [] if seed_sessions is None else read_seeds(seed_sessions)
         made = Emulator(
             webhooks=[url if secret is None else (url, secret) for url in urls],
             on_request=LOGS[log],
@@ -201,7 +215,7 @@ def emulator(log: str, **given: Any) -> None:
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     try:
-        asyncio.run(_serve(made, where))
+        asyncio.run(_serve(made, where, seeds))
     except (OSError, StateError, UnicodeError) as error:  # the last for a name that can be none
         sys.stderr.write(f"{_trouble(made, error)}\n")
         sys.exit(2)
@@ -240,11 +254,13 @@ def _sound(text: str, where: str) -> str:
     return text
 
 
-async def _serve(made: Emulator, secret_from: str) -> None:
+async def _serve(made: Emulator, secret_from: str, seeds: Sequence[Mapping[str, Any]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     with _on_signals(lambda: loop.call_soon_threadsafe(stop.set)):
         async with made:
+            if not made.created():
+                made.create(seeds)
             _say(*_greeting(made, secret_from))
             await stop.wait()
         requests, sessions = made.counts

@@ -125,12 +125,12 @@ def assumptions(value: Iterable[str]) -> frozenset[str]:
         ValueError: There is no such assumption; the message names those that come near it.
         TypeError: It is something else than names.
     """
-    names = [] if isinstance(value, str) else list(value)
+    names: list[object] = [] if isinstance(value, str) else list(value)
     if isinstance(value, str) or not all(isinstance(name, str) for name in names):
         raise TypeError("assume must be a set of names")
-    for name in sorted(set(names) - set(ASSUMPTIONS)):
+    for name in sorted(set(map(str, names)) - set(ASSUMPTIONS)):
         raise ValueError(f"assume has no {name!r}: {_meant(name, ASSUMPTIONS)}")
-    return frozenset(names)
+    return frozenset(map(str, names))
 
 
 def envelope(_: object, attribute: "Attribute[Any]", value: object) -> None:

@@ -1,19 +1,16 @@
 """The emulator as an object: its options, and its life from start to close."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 
 from attrs import Factory, define, field, fields, setters
 
-from .admin import AdminApi, is_admin_path
-from .api.catalog import Catalog
-from .api.creation import PATH, Creation
 from .api.http import Acceptor
 from .app import App
-from .checkout import PREFIX, Checkout
+from .checkout import PREFIX
 from .checkout.payments import Payments
 from .faults.latency import Setting, parse_latency
 from .faults.rules import Fault, Faults
@@ -37,11 +34,14 @@ from .options import (
     whole,
     whole_or_text,
 )
+from .routes import make_app
+from .seeds import make_sessions
 from .state.clocks import Clock, MovableClock, steady_clock
 from .state.emulator_state import EmulatorState
 from .state.idempotency import Idempotency
 from .state.ledger import Ledger, LedgerEntry
 from .state.persistence import Persistence
+from .state.products import Shelf, shelf_of
 from .state.randomness import Randomness, Seed
 from .state.sessions import Session, Sessions
 from .state.windows import Usage, Windows
@@ -64,7 +64,7 @@ class Emulator:
     Raises:
         ValueError: An option is out of its range, or `host` is not loopback.
         TypeError: An option has the wrong type.
-        OSError: A file of latencies can't be read.
+        OSError: A file of latencies or products can't be read.
     """
 
     host: str = field(default="127.0.0.1", validator=loopback_or_allowed)
@@ -81,7 +81,7 @@ class Emulator:
     count_refused: bool = field(default=False, validator=on_or_off)
     """Whether refused requests take a place in the window. Frame does not say."""
     idempotency: bool = field(default=False, validator=on_or_off)
-    """Whether ``Idempotency-Key`` is heeded, as the IETF draft has it. Frame V1 ignores it."""
+    """Whether ``Idempotency-Key`` is honoured, as the IETF draft has it. Frame V1 ignores it."""
     envelope: str = field(default="standard", validator=envelope)
     """What errors come in: ``"standard"``, or what Frame's clients read otherwise,
     ``"cli"``, ``"node"``, ``"php"``, ``"ruby"``, or plain ``"text"``."""
@@ -113,6 +113,10 @@ class Emulator:
     session_limit: int | None = field(default=None, validator=or_none(whole(1)))
     """Most sessions, and idempotency keys, that are kept, the newest; ``None`` sets no
     number. They take 64 MiB each at most in any case."""
+    products: Shelf = field(default=None, converter=shelf_of, repr=False)
+    """Names, prices and pictures of products: the path of a JSON file with a list of objects,
+    or such objects, each with ``id``, ``name``, ``price`` (in hundredths) and perhaps
+    ``currency`` (the same for all) and ``picture`` (an image file). They are made up otherwise."""
     seed: Seed = field(default=None, validator=whole_or_text)
     """Makes ids, latencies and faults the same for the same requests in the same order;
     ``None`` for a run that is never the same."""
@@ -258,6 +262,16 @@ class Emulator:
         """
         self._state.reset()
 
+    def create(self, bodies: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Make sessions of request bodies, without a request; return their ids.
+
+        It takes no place in a window and is in no ledger. Start the emulator before.
+
+        Raises:
+            ValueError: A body isn't valid, and then nothing is made; the message says which.
+        """
+        return make_sessions(self._state, bodies)
+
     async def start(self) -> None:
         """Begin to listen.
 
@@ -328,7 +342,12 @@ class Emulator:
         return EmulatorState(
             clock=MovableClock(self.clock),
             randomness=randomness,
-            sessions=Sessions(self.session_limit, randomness.session_ids, self._announce),
+            sessions=Sessions(
+                self.session_limit,
+                randomness.session_ids,
+                on_create=self._announce,
+                shelf=self.products,
+            ),
             ledger=Ledger(self.ledger_limit),
             windows=Windows(self.limit, self.period, self.count_refused),
             usage=Usage(self.period),
@@ -340,27 +359,7 @@ class Emulator:
         )
 
     def _make_app(self) -> App:
-        state = self._state
-        checkout = Checkout(
-            sessions=state.sessions, payments=self._payments, redirect_secret=self.redirect_secret
-        )
-        return App(
-            routes={PATH: {"POST": self._make_creation()}},
-            families={
-                **Catalog(state=state, retry_after=self.retry_after).families,
-                PREFIX: {"GET": checkout.show, "HEAD": checkout.show, "POST": checkout.submit},
-            },
-            admin=AdminApi(state, self),
-            is_admin_path=is_admin_path,
-            own_hosts=self.own_hosts,
-            allow_remote=self.allow_remote,
-            state=state,
-            on_request=self.on_request,
-        )
-
-    def _make_creation(self) -> Creation:
-        state, page_url = self._state, self._page_url
-        return Creation(state=state, retry_after=self.retry_after, page_url=page_url)
+        return make_app(self, self._state, self._payments, self._page_url)
 
     def _make_webhooks(self) -> Webhooks:
         webhooks = Webhooks(

@@ -249,9 +249,9 @@ class Connector(aiohttp.TCPConnector):
     the last request, whose rest would then go before the next one.
     """
 
-    def __init__(self, tls: ssl.SSLContext | bool) -> None:
+    def __init__(self, tls: ssl.SSLContext | bool, limit: int = 0) -> None:
         super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its options' is
-            limit=0, ssl=tls, keepalive_timeout=IDLE_SECONDS, timeout_ceil_threshold=EXACT
+            limit=limit, ssl=tls, keepalive_timeout=IDLE_SECONDS, timeout_ceil_threshold=EXACT
         )
         self._used: WeakSet[Any] = WeakSet()
         """The protocols of connections that had a request; uvloop's transports can't be here."""
@@ -288,6 +288,13 @@ def _is_usable(connection: Any) -> bool:
     poll = select.poll()
     poll.register(socket, select.POLLIN | select.POLLOUT)
     return poll.poll(0) == [(socket.fileno(), select.POLLOUT)]
+
+
+def make_shared_session(tls: ssl.SSLContext | bool, limit: int) -> aiohttp.ClientSession:
+    """A session for many clients, each of which brings its own headers; so many connections."""
+    return aiohttp.ClientSession(
+        connector=Connector(tls, limit), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+    )
 
 
 @lru_cache(maxsize=256)

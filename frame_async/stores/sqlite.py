@@ -58,7 +58,7 @@ class SQLiteStore:
     Raises:
         ConfigurationError: the path is empty, or has a NUL character, or ``:memory:``.
         StoreError: from every method: the file can't be used; the message says why, and how
-            to mend it. The next call tries again.
+            to fix it. The next call tries again.
     """
 
     def __init__(

@@ -200,12 +200,11 @@ def test_a_missing_column() -> None:
 
 
 def test_wrong_columns() -> None:
-    """Unknown, unnamed and doubled columns are all reported at once."""
+    """Unknown and doubled columns are all reported at once."""
     error = refusal(f"acount,{PRODUCT},,{PRODUCT},caf\udce9\n".encode("utf-8", "surrogateescape"))
     assert [(p.path, p.rule) for p in error.problems] == [
         ("", "has bytes that are not UTF-8"),
         ("acount", "is not a field of the request"),
-        ("column 3", "is not a field of the request"),
         ("column 5", "is not a field of the request"),
         (PRODUCT, "is there twice"),
     ]
@@ -234,14 +233,20 @@ def test_a_wrong_row_does_not_stop_the_rest() -> None:
     rows = read(HEADER + "a,,soon\nb,mug,60\nc,mug,\n")
     assert summary(rows) == [(2, "a", False), (3, "b", False), (4, "c", True)]
     assert rows[0].problems == (
-        Problem("expires_in", 'must be a whole number, not "soon"', "write digits only, such as 3"),
+        Problem(
+            "expires_in", 'must be a whole number, not "soon"', "write digits only, such as 3600"
+        ),
         Problem(
             "line_items", "must have at least one item",
-            'pass a list such as [LineItem(product="prod_1")]',
+            "write a product's id into line_items.0.product",
         ),
     )  # fmt: skip
     assert rows[1].problems == (
-        Problem("expires_in", "must be from 900 to 86400 seconds", "pass an int from 900 to 86400"),
+        Problem(
+            "expires_in",
+            "must be from 900 to 86400 seconds",
+            "write a whole number from 900 to 86400",
+        ),
     )
     assert rows[2].problems == ()
 
@@ -383,4 +388,4 @@ def test_what_python_writes_we_read(references: list[str], end: str, mark: bool)
     assert [row.reference for row in rows] == [name.strip() for name in references]
     for row, name in zip(rows, references, strict=True):
         assert row.request is not None
-        assert row.request == order(name if name.strip() else None)
+        assert row.request == order(name.strip() or None)

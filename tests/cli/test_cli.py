@@ -27,7 +27,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 def test_the_demo_creates_a_session_for_each_good_row() -> None:
     """The demo ends with a table of all sessions, the wrong rows, and a summary."""
-    ran = run("demo")
+    ran = run("demo", "--all")
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
     assert lines[0].split() == ["reference", "session", "id", "status", "expires", "(UTC)", "url"]
@@ -42,9 +42,25 @@ def test_the_demo_creates_a_session_for_each_good_row() -> None:
         ["65", "order-1064", "line_items[0].quantity_minimum"],
         ["102", "order-1101", "success_url"],
     ]
-    assert "pass an int from 900 to 86400" in ran.stdout
+    assert "write a whole number from 900 to 86400" in ran.stdout
     assert "use the form https://host/path" in ran.stdout
     assert "emulator on http://127.0.0.1:" in ran.stderr
+
+
+def test_the_demo_shows_ten_sessions(tmp_path: Path) -> None:
+    """Ten are shown, and how to see the others; in a narrow terminal, no word is cut."""
+    file = tmp_path / "my orders.csv"
+    file.write_text("client_reference_id,line_items.0.product\n" + "order,prod_1\n" * 12)
+    ran = run("demo", str(file))
+    assert sum("http://" in line for line in ran.stdout.splitlines()) == 10
+    assert f"and 2 more: frame-async demo '{file}' --all" in ran.stdout
+    narrow = run("demo", TTY_COMPATIBLE="1", COLUMNS="60").stdout
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", narrow).splitlines()
+    assert all(len(line) <= 60 or "http://" in line for line in shown)
+    assert "    http://127.0.0.1" in "\n".join(shown)
+    assert [line for line in shown if line.startswith("102")] == [
+        "102  order-1101  success_url  must be an absolute"
+    ]
 
 
 def test_the_demo_reads_a_file_of_ones_own(tmp_path: Path) -> None:
@@ -111,7 +127,7 @@ def test_help_is_for_humans() -> None:
     assert run("nonsense").returncode == 2
 
 
-@pytest.mark.parametrize("missing", ["click", "rich"])
+@pytest.mark.parametrize("missing", ["click", "rich", "segno"])
 def test_without_the_extra(missing: str) -> None:
     """Without click or rich, the command names the extra that brings them."""
     code = (

@@ -135,40 +135,6 @@ async def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
         assert len(emulator.created()) == 60
 
 
-async def test_a_bar_in_a_terminal(tmp_path: Path) -> None:
-    """A terminal shows a bar with done, refused, retried, rate, window use and time left."""
-    async with Emulator(limit=None, latency=0.05) as emulator:
-        place = Place(tmp_path, emulator.base_url, orders(60) + "bad,acc,\n")
-        master, slave = pty.openpty()
-        process = await place.start(
-            "--limit", "1000", "--concurrency", "2", stdout=slave, stderr=slave,
-            env={"TERM": "xterm"},
-        )  # fmt: skip
-        os.close(slave)
-        reading = asyncio.to_thread(_all_of, master)
-        async with asyncio.timeout(60):
-            shown, status = await asyncio.gather(reading, process.wait())
-        assert status == 1
-        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r", "\n")
-        bars = re.findall(r"creating .* +\d+/61 +refused \d, retried 0, .*", text)
-        assert len(bars) >= 3
-        assert re.search(r"61/61 +refused 1, retried 0, [\d,]+/min, window 6%, 0 s left", bars[-1])
-        assert re.search(r"window \d%, \d+ s left", bars[len(bars) // 2])
-
-
-def _all_of(descriptor: int) -> str:
-    data = b""
-    while True:
-        try:
-            piece = os.read(descriptor, 65_536)
-        except OSError:  # what Linux says when the other side is closed
-            piece = b""
-        if not piece:
-            os.close(descriptor)
-            return data.decode()
-        data += piece
-
-
 async def test_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
     """Without a terminal, one plain line now and then, and not more."""
     async with Emulator(limit=None, latency=0.1) as emulator:
@@ -176,7 +142,7 @@ async def test_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
         ran = await place.run("--concurrency", "3", "--every", "0.2")
     lines = [line for line in ran.err.splitlines() if re.match(r"[\d,]+ of 30 rows; ", line)]
     assert 2 <= len(lines) <= 20
-    assert all(re.search(r"refused 0, retried 0, [\d,]+/min, .* left$", line) for line in lines)
+    assert all(re.search(r"rows; created \d+(, .*)?(, .* left)?$", line) for line in lines)
     assert "\x1b" not in ran.err
 
 
@@ -375,7 +341,7 @@ async def test_a_server_that_is_down_for_a_while(tmp_path: Path, how: str) -> No
             server._server = await asyncio.start_server(server._connected, "127.0.0.1", server.port)
         ran = await ended(process)
         assert ran.status == 0, ran.err
-        assert "no answer, waiting" in ran.err
+        assert "Frame doesn't answer: " in ran.err
         results = place.check_complete(f"order-{n}" for n in range(400))
         assert {result["result"] for result in results.values()} == {"created"}
 

@@ -256,6 +256,7 @@ async def test_snapshot_has_what_the_dashboard_shows(
     assert shown["counts"] == {
         "requests": 3,
         "created": 2,
+        "visits": 0,
         "statuses": {"201": 1, "502": 1, "429": 1},
         "faults_fired": 1,
     }

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
+from support.shops import open_shop
 
 from frame_async.emulator import Emulator
 
@@ -42,6 +43,13 @@ async def emulator() -> AsyncIterator[Emulator]:
     """An emulator without a rate limit, on the loop of the browser."""
     async with Emulator(limit=None) as running:
         yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shop_url() -> AsyncIterator[str]:
+    """Where somebody takes webhooks."""
+    async with open_shop() as shop:
+        yield f"{shop.url}/a/long/path/to/where/webhooks/are/taken"
 
 
 async def test_an_operator_runs_the_emulator_from_the_dashboard(
@@ -81,7 +89,7 @@ async def test_an_operator_runs_the_emulator_from_the_dashboard(
             await http.post(PATH, json=order)
         await page.get_by_text("sent 40 of").wait_for()
         await page.get_by_role("button", name="Details of request 2").click()
-        await page.locator("#dialog-text").get_by_text('"create_and_truncate"').wait_for()
+        await page.locator("#dialog-facts").get_by_text("create_and_truncate").wait_for()
         await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Remove fault_1").click()
         await page.locator("#faults li").wait_for(state="detached")
@@ -135,6 +143,76 @@ async def test_pages_fit_and_say_their_names(screen: Screen, emulator: Emulator)
         )
         assert nameless == 0
     assert screen.complaints == []
+
+
+async def test_nothing_is_pushed_out(screen: Screen, connect: Connect, shop_url: str) -> None:
+    """After visits, remarks, faults and deliveries, every column and button is to be seen."""
+    page = screen.page
+    options: dict[str, Any] = {"limit": None, "webhooks": [shop_url], "webhook_backoff": ()}
+    async with Emulator(**options) as emulator, connect(emulator) as http:
+        odd = {"customer": None, "client_reference_id": None, "acount": 1, "expires": 2}
+        body = {"line_items": [{"product": "p"}]}
+        url = (await (await http.post(PATH, json=body | odd)).json())["url"]
+        await http.post(PATH, json=body | {"client_reference_id": "order-" + "x" * 200})
+        emulator.add_fault("create_and_drop", times=1)
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await http.post(PATH, json=body)
+        form = {"email": "a@b.example", "card_expiry": "12/34", "card_cvc": "123"}
+        for card in ("4726846912498186", "4242424242424242"):
+            await http.post(url, data={**form, "card_number": card}, allow_redirects=False)
+        await http.get(url)
+        await http.get("/favicon.ico")
+        await emulator.webhooks.settled()
+        await page.goto(emulator.base_url)
+        for text in ("card refused", "went on", "looked at"):
+            await page.locator("#visits").get_by_text(text).wait_for()
+        assert await page.locator("#n-requests").inner_text() == "3"
+        assert await page.locator("#n-refused").inner_text() == "0"
+        spent = page.get_by_role("switch", name="fault_1: create_and_drop")
+        assert await spent.get_attribute("aria-checked") == "false"
+        assert await spent.is_disabled()
+        for width in (1280, 1024, 390):
+            await page.set_viewport_size({"width": width, "height": 900})
+            wide = await page.evaluate(
+                """() => [...document.querySelectorAll(".scroll")].filter((each) =>
+                  each.scrollWidth > each.clientWidth).map((each) => each.ariaLabel)"""
+            )
+            assert (width, wide) == (width, [])
+        assert screen.complaints == []
+
+
+async def test_details_are_words(screen: Screen, connect: Connect) -> None:
+    """A request's details are a list of facts in words, with its body below."""
+    page = screen.page
+    async with Emulator(limit=None) as emulator, connect(emulator) as http:
+        evil = "<b>order</b>"
+        body = {"line_items": [{"product": "p"}], "client_reference_id": evil, "customer": None}
+        await http.post(PATH, json=body, headers={"User-Agent": "curl/8", "Idempotency-Key": "k"})
+        await page.goto(emulator.base_url)
+        await page.get_by_role("button", name="Details of request 1").click()
+        await page.locator("#dialog-facts").get_by_text("curl/8").wait_for()
+        text = await page.locator("#dialog-facts").inner_text()
+        for words in (
+            "POST /v1/payment_link_sessions",
+            "201",
+            evil,
+            "curl/8",
+            "sandbox",
+            "Assumed",
+        ):
+            assert words in text
+        assert '"product": "p"' in await page.locator("#dialog-text").inner_text()
+        assert screen.complaints == []
+
+
+async def test_an_empty_dashboard_says_what_to_paste(screen: Screen, emulator: Emulator) -> None:
+    """Before the first request it shows the two lines that lead a program here."""
+    await screen.page.goto(emulator.base_url)
+    pasted = screen.page.locator("#paste")
+    assert (await pasted.inner_text()).splitlines() == [
+        f"export FRAME_API_BASE_URL={emulator.base_url}",
+        "export FRAME_SECRET_KEY=sk_sandbox_emulator",
+    ]
 
 
 async def test_a_lost_emulator_is_told(screen: Screen) -> None:

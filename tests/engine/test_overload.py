@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 import pytest
+from attrs import define
 from support.overload import ORDER, overload
 from support.rates import CountingServer
 from support.rates_loop import simulated, virtually
@@ -136,3 +137,36 @@ def test_nobody_comes_to_wait_once_the_client_closes() -> None:
             await placed(frame)
 
     beside(RateLimit(1, 60), work)
+
+
+@define
+class Refusing(CountingServer):
+    """Refuses some of the first requests, whatever room there is."""
+
+    refusals: int = 0
+
+    def admit(self, now: float) -> bool:
+        """See `CountingServer.admit`."""
+        self.refusals -= 1
+        return self.refusals < 0 and super().admit(now)
+
+
+@pytest.mark.parametrize("server", [Refusing(50, refusals=1)])
+def test_a_lone_429_holds_nobody_for_long(server: Refusing) -> None:
+    """A 429 from a window that had room costs its call, and one beside it, 1 to 1.5 s."""
+
+    async def run() -> None:
+        def half() -> float:
+            return 0.1
+
+        async with simulated(server, half, half, rate_limit=RateLimit(50)) as frame:
+            create = frame.payment_link_sessions.create
+            one = asyncio.create_task(create(ORDER))
+            await asyncio.sleep(0.5)
+            beside = await create(ORDER)
+            session = await one
+        assert [attempt.status for attempt in session.call.attempts] == [429, 201]
+        assert 1 <= session.call.attempts[1].slept + (session.call.attempts[1].window or 0) <= 1.5
+        assert (beside.call.attempts[0].window or 0) <= 1
+
+    virtually(run)

@@ -23,6 +23,7 @@ from support.payers import enter_card, heading, pay
 from support.servers import free_port
 
 import frame_async
+from frame_async.emulator.webhooks.published import ASSUMPTIONS
 
 RUN = Path(__file__).parents[2] / "docs" / "examples" / "run_shop.py"
 CARD = {"card_number": "4242424242424242", "card_expiry": "12/34", "card_cvc": "123"}
@@ -41,9 +42,9 @@ class Running:
 
 
 METADATA = "reference-in-metadata"
-SHOPS = [f"{name} {METADATA}" for name in ("fastapi", "django", "aiohttp", "litestar", "quart")]
 AS_PUBLISHED = ["fastapi", "django", "aiohttp", "litestar", "quart"]
-OTHERS = ["fastapi client-reference-id-in-transfer", "fastapi session-events"]
+SHOPS = [f"{name} {METADATA}" for name in AS_PUBLISHED]
+OTHERS = [f"{name} {one}" for name in AS_PUBLISHED for one in sorted({*ASSUMPTIONS} - {METADATA})]
 
 
 @pytest.fixture(scope="module", params=SHOPS)

@@ -145,7 +145,7 @@ async def interrupted(
     """Send signals, one after the other, and wait for the end."""
     await asyncio.sleep(after)
     for number in signals:
-        with suppress(ProcessLookupError):  # an earlier one was enough
+        with suppress(ProcessLookupError):  # the one before was enough
             process.send_signal(number)
         await asyncio.sleep(0.1)
     return await ended(process)

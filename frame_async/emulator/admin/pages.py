@@ -14,7 +14,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from frame_async.emulator.api.answers import ApiAnswer, Problems, error_answer
+from frame_async.emulator.api.answers import ApiAnswer, Problems, error_answer, json_answer
 from frame_async.emulator.api.envelopes import enveloped
 from frame_async.emulator.api.openapi import answer_document, document
 from frame_async.emulator.state.emulator_state import EmulatorState
@@ -36,10 +36,12 @@ def _documentation(assumed: frozenset[str], envelope: str) -> ApiAnswer:
 
 PAGES: Mapping[str, Callable[[EmulatorState], ApiAnswer]] = {
     "/": lambda _: _dashboard(),
+    "/favicon.ico": lambda _: ApiAnswer(204, b"", {}),  # every page has an icon of its own
+    "/health": lambda _: json_answer(200, {"status": "ok"}),
     "/docs": lambda state: _documentation(state.assumed, state.envelope),
     "/openapi.json": lambda state: answer_document(state.assumed, state.envelope),
 }
-"""What answers each page's path: the dashboard, the API's document as a page, and as JSON."""
+"""What answers each path: the dashboard, whether it runs, the API's document as page and JSON."""
 
 
 def _page(html: str, style: str, script: str) -> ApiAnswer:

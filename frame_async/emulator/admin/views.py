@@ -14,6 +14,7 @@ from frame_async.emulator.webhooks.published import ASSUMPTIONS
 from frame_async.emulator.webhooks.sending import Webhooks
 
 _SHOWN = 50
+_LOOKED_AT = 5_000  # each second, by a dashboard that is open
 
 
 def session_view(session: Session, now: float) -> dict[str, Any]:
@@ -94,7 +95,8 @@ def snapshot(state: EmulatorState, reference: str | None = None) -> dict[str, An
         "counts": _counts(state),
         "usage": _usage(state, now),
         "warnings": dict(state.ledger.unknown_fields.most_common(20)),
-        "requests": _brief([_request(e) for e in islice(entries(state, reference), _SHOWN)]),
+        "requests": _requests(state, reference, visits=False),
+        "visits": _requests(state, reference, visits=True),
         "sessions": _brief([session_view(each, now) for each in sessions]),
         "faults": [fault_view(each, now) for each in state.faults.all()],
         "fault_kinds": _KINDS,
@@ -129,6 +131,13 @@ def _brief(value: Any, most: int = 500) -> Any:
     return f"{value[:most]}…" if long else value
 
 
+def _requests(state: EmulatorState, reference: str | None, *, visits: bool) -> Any:
+    """Show the newest calls of the API, or visits of checkout pages."""
+    recent = islice(entries(state, reference), _LOOKED_AT)
+    found = (entry for entry in recent if entry.is_visit is visits)
+    return _brief([_request(entry) for entry in islice(found, _SHOWN)])
+
+
 def _request(entry: LedgerEntry) -> dict[str, Any]:
     """Show an entry of the ledger in brief: without its body."""
     shown = entry.dump()
@@ -151,6 +160,7 @@ def _settings(state: EmulatorState) -> dict[str, Any]:
 def _counts(state: EmulatorState) -> dict[str, Any]:
     return {
         "requests": state.ledger.count,
+        "visits": state.ledger.visits,
         "created": state.sessions.count,
         "statuses": _by_name(state.ledger.statuses),
         "faults_fired": sum(fault.fired for fault in state.faults.all()),

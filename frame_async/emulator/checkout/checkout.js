@@ -1,7 +1,11 @@
 "use strict";
 (() => {
   const form = document.getElementById("checkout");
-  const money = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
+  const { currency } = form.dataset;
+  const money = new Intl.NumberFormat("en-US", {
+    style: "currency", currency, currencyDisplay: currency === "USD" ? "symbol" : "code",
+    minimumFractionDigits: 2, maximumFractionDigits: 2,
+  });
   const show = (element, cents) => { element.textContent = money.format(cents / 100); };
   const field = (name) => form.elements.namedItem(name);
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import LiteralString
 
-from .catalog import Product
+from frame_async.emulator.state.products import Product
+
 from .forms import Values
 from .markup import NOTHING, Markup, attributes, html
 
@@ -128,7 +129,12 @@ _MOTIFS: tuple[LiteralString, ...] = (
 
 
 def picture_of(product: Product) -> Markup:
-    """Draw a product: two shapes in its colour."""
+    """Show a product's picture, or draw two shapes in its colour."""
+    if product.picture is not None:
+        return html(
+            '<img class="picture" width="48" height="48" alt="" src="{source}">',
+            source=product.picture,
+        )
     return html(
         '<svg class="picture" viewBox="0 0 48 48" width="48" height="48" aria-hidden="true">'
         '<rect width="48" height="48" fill="hsl({hue} 58% 88%)"/>'

@@ -17,7 +17,7 @@ from frame_async.emulator.api.bodies import read_body
 from frame_async.emulator.state.orders import Method, Order
 from frame_async.emulator.state.sessions import Session
 
-from .catalog import choice_of, product_of
+from .catalog import choice_of
 from .instruments import BANK_ACCOUNTS, CARDS, ROUTING_NUMBER, SUCCEEDS, Behaviour
 
 Values: TypeAlias = Mapping[str, str]
@@ -76,7 +76,8 @@ def quantities_of(session: Session, values: Values) -> tuple[int, ...]:
 def total_of(session: Session, quantities: tuple[int, ...]) -> int:
     """Return what that many of each line item cost together, in cents."""
     items = zip(session.line_items, quantities, strict=True)
-    return sum(product_of(item["product"]).price * quantity for item, quantity in items)
+    price_of = session.shelf.product_of
+    return sum(price_of(item["product"]).price * quantity for item, quantity in items)
 
 
 @define(eq=False)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from frame_async.emulator.api.answers import ApiAnswer
+from frame_async.emulator.state.products import Product
 from frame_async.emulator.state.sessions import Session
 
-from .catalog import Choice, Product, choice_of, money, product_of
+from .catalog import Choice, choice_of
 from .elements import ICONS, control_attributes, error_of, picture_of, select
 from .forms import Entered, total_of
 from .markup import NOTHING, Markup, attributes, html
@@ -24,16 +25,18 @@ def blank_form(session: Session) -> ApiAnswer:
 def form_page(entered: Entered, status: int = 200) -> ApiAnswer:
     """Make the page with what the payer has entered so far, and what is wrong with it."""
     session = entered.session
-    total = money(total_of(session, entered.quantities))
+    total = session.shelf.money(total_of(session, entered.quantities))
     body = html(
         '<main class="checkout">'
         '<form id="cancel" method="post" action="/pay/{id}">'
         '<input type="hidden" name="action" value="cancel"></form>'
-        '<form id="checkout" class="split" method="post" action="/pay/{id}" novalidate>'
+        '<form id="checkout" class="split" method="post" action="/pay/{id}" '
+        'data-currency="{currency}" novalidate>'
         # The first button of a form is the one that the Enter key presses.
         '<button class="unseen" name="action" value="pay" tabindex="-1" aria-hidden="true">'
         "Pay</button>{summary}{payment}</form></main>",
         id=session.id,
+        currency=session.shelf.currency,
         summary=summary_column(entered, total),
         payment=payment_column(entered, total),
     )
@@ -56,13 +59,21 @@ def summary_column(entered: Entered, total: str) -> Markup:
         '<noscript><button class="secondary" name="action" value="update">'
         "Update the total</button></noscript>"
         '<p class="sum"><span>Total due</span> <strong data-total>{total}</strong></p>'
-        '<p class="fine">Names, prices and pictures are made up by the emulator: '
+        '<p class="fine">{origin}: '
         "Frame's API says nothing of a product but its id.</p></div></section>",
         back=ICONS["back"],
+        origin=_origin(entered.session),
         total=total,
         reference=_reference(entered.session.client_reference_id),
         items=[_item(entered, index, *item) for index, item in enumerate(items)],
     )
+
+
+def _origin(session: Session) -> str:
+    known = session.shelf.known
+    if all(item["product"] in known for item in session.line_items):
+        return "Names, prices and pictures are those that the emulator was given"
+    return "Names, prices and pictures are made up by the emulator"
 
 
 def _reference(reference: str | None) -> Markup:
@@ -72,7 +83,8 @@ def _reference(reference: str | None) -> Markup:
 
 
 def _item(entered: Entered, index: int, item: Mapping[str, Any], count: int) -> Markup:
-    product, choice = product_of(item["product"]), choice_of(item)
+    shelf = entered.session.shelf
+    product, choice = shelf.product_of(item["product"]), choice_of(item)
     name = f"quantity_{index}"
     fixed = choice.least == choice.most
     return html(
@@ -87,8 +99,8 @@ def _item(entered: Entered, index: int, item: Mapping[str, Any], count: int) -> 
         id=item["product"],
         quantity=_fixed(name, count) if fixed else _choice(entered, name, product, choice, count),
         error=error_of(name, entered.errors),
-        line=money(product.price * count),
-        each=money(product.price),
+        line=shelf.money(product.price * count),
+        each=shelf.money(product.price),
         single=attributes(hidden=count <= 1),
     )
 

@@ -14,7 +14,6 @@ from frame_async.emulator.api.answers import ApiAnswer
 from frame_async.emulator.state.orders import Challenge
 from frame_async.emulator.state.sessions import Session
 
-from .catalog import money
 from .elements import FAVICON, ICONS
 from .markup import NOTHING, Markup, attributes, html
 
@@ -96,7 +95,7 @@ def challenge_page(session: Session, challenge: Challenge) -> ApiAnswer:
         '<button class="secondary" name="action" value="fail">Fail the challenge</button>'
         '</form><p class="fine"><a href="/pay/{id}">Back to the checkout</a></p></main>',
         icon=ICONS["bank"],
-        amount=money(challenge.order.amount),
+        amount=session.shelf.money(challenge.order.amount),
         reference=_reference(session),
         id=session.id,
         challenge=challenge.id,
@@ -127,7 +126,7 @@ def _receipt(session: Session, onward: str | None) -> ApiAnswer:
         again=html('<p><a href="/pay/{id}">Look again</a></p>', id=session.id)
         if kind == "processing"
         else None,
-        amount=money(order.amount) if order else "",
+        amount=session.shelf.money(order.amount) if order else "",
         method=_METHODS[order.method] if order else "",
         reference=_reference(session),
     )

@@ -47,7 +47,7 @@ class LedgerEntry:
     path: str
     """Path without the query."""
     idempotency_key: str | None
-    """The ``Idempotency-Key`` header as it came, heeded or not."""
+    """The ``Idempotency-Key`` header as it came, honoured or not."""
     client_reference_id: str | None
     """The merchant's reference in the body, when it is a string."""
     body: Mapping[str, object] | None = field(hash=False)
@@ -79,6 +79,11 @@ class LedgerEntry:
     remarks: tuple[str, ...] = ()
     """What the emulator took although nobody outside Frame knows whether Frame does, such
     as ``customer is null: taken as not given, which Frame may see otherwise``."""
+
+    @property
+    def is_visit(self) -> bool:
+        """Whether it is a payer's request of a checkout page, and no call of the API."""
+        return self.path.startswith("/pay/")
 
     def dump(self) -> dict[str, Any]:
         """Return the entry as plain JSON values."""
@@ -117,7 +122,9 @@ class Ledger:
     )
     _count: int = field(init=False, default=0)
     statuses: Counter[int | None] = field(init=False, factory=Counter[int | None], repr=False)
-    """How many entries there have been of each status."""
+    """How many calls of the API there have been of each status; visits of pages are apart."""
+    visits: int = field(init=False, default=0)
+    """How many visits of checkout pages there have been."""
     unknown_fields: Counter[str] = field(init=False, factory=Counter[str], repr=False)
     """How often Frame would have ignored a field, by its path without list indexes."""
 
@@ -132,7 +139,10 @@ class Ledger:
         self._bytes += _size(entry)
         while len(self._entries) > 1 and self._is_full():
             self._bytes -= _size(self._entries.popleft())
-        self.statuses[entry.status] += 1
+        if entry.is_visit:
+            self.visits += 1
+        else:
+            self.statuses[entry.status] += 1
         if entry.unknown_fields:
             self._warn(entry.unknown_fields)
 
@@ -159,6 +169,7 @@ class Ledger:
         self._entries.clear()
         self._bytes = 0
         self.statuses.clear()
+        self.visits = 0
         self.unknown_fields.clear()
         for entry in entries:
             self.append(entry)

@@ -16,6 +16,7 @@ from frame_async.emulator.api.checks import Check
 from frame_async.emulator.api.validation import foreign_kind_of, problems_of
 
 from .orders import Challenge, Order, Transfer, checked, or_null
+from .products import Shelf
 from .randomness import NewId, new_id
 from .weights import KEPT, weight
 
@@ -53,6 +54,8 @@ class Session:
     """What the payer chose and entered, once they have paid."""
     transfer: Transfer | None = None
     """The payment, from when it was accepted for processing."""
+    shelf: Shelf = field(factory=Shelf, repr=False)
+    """What its products are called and cost here; not dumped."""
     challenge: Challenge | None = field(default=None, repr=False)
     """A 3-D Secure challenge in progress; not dumped, so it is lost with the process."""
 
@@ -148,6 +151,8 @@ class Sessions:
     """Most bytes that they take, about; the newest is kept whatever it takes."""
     new_id: NewId = field(default=new_id, repr=False)
     """Makes their ids."""
+    shelf: Shelf = field(factory=Shelf, kw_only=True, repr=False)
+    """The products."""
     count: int = field(init=False, default=0)
     """How many were made, those that went too."""
     on_create: Callable[[Session], object] | None = field(default=None, repr=False)
@@ -212,6 +217,7 @@ class Sessions:
 
     def add(self, session: Session) -> None:
         """Take in a session that was made before, such as a loaded one."""
+        session.shelf = self.shelf
         self._by_id[session.id] = session
         self._bytes += _size(session)
         if session.client_reference_id is not None:

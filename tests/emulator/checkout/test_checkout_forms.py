@@ -16,8 +16,9 @@ from support.shops import read_payload
 from support.shown import shows
 
 from frame_async.emulator import Emulator
-from frame_async.emulator.checkout.catalog import Choice, choice_of, money, product_of
+from frame_async.emulator.checkout.catalog import Choice, choice_of
 from frame_async.emulator.checkout.instruments import CARDS, words_for
+from frame_async.emulator.state.products import Shelf, made_up
 
 PATH = "/v1/payment_link_sessions"
 CARD = {"card_number": "4242424242424242", "card_expiry": "12/34", "card_cvc": "123"}
@@ -230,10 +231,10 @@ async def test_quantity_bounds(
 
 def test_products_are_stable() -> None:
     """A product id stands for the same product today and tomorrow, another one for another."""
-    product = product_of("prod_1")
-    assert (product.name, money(product.price)) == ("Olive Pen", "$52.00")
-    assert len({product_of(f"prod_{n}").name for n in range(100)}) > 80
-    assert product_of("é\u2028").price > 0
+    product = made_up("prod_1")
+    assert (product.name, Shelf().money(product.price)) == ("Olive Pen", "$52.00")
+    assert len({made_up(f"prod_{n}").name for n in range(100)}) > 80
+    assert made_up("é\u2028").price > 0
 
 
 def test_usual_quantity_is_one_or_the_nearest() -> None:

@@ -78,6 +78,8 @@ function span(seconds) {
   if (seconds < 172800) return `${+(seconds / 3600).toPrecision(3)} h`;
   return `${+(seconds / 86400).toPrecision(3)} days`;
 }
+/* A name that may be broken after its dots, dashes and underscores, and nowhere else. */
+const breakable = (text) => text.split(/(?<=[._/-])/).flatMap((part) => [h("wbr"), part]).slice(1);
 const badge = (text, kind) => h("span", { class: `badge ${kind || ""}` }, text);
 function statusBadge(status) {
   if (status === null) return badge("none", "warn");
@@ -122,8 +124,9 @@ function showTotals(counts, warnings) {
     if (Number(status) >= 400 && status !== "429") refused += n;
   }
   const throttled = counts.statuses["429"] || 0;
+  const calls = counts.requests - counts.visits;
   const ignored = Object.values(warnings).reduce((sum, n) => sum + n, 0);
-  put(byId("n-requests"), count(counts.requests));
+  put(byId("n-requests"), count(calls));
   put(byId("n-created"), count(counts.created));
   put(byId("n-refused"), count(refused));
   put(byId("n-throttled"), count(throttled));
@@ -144,7 +147,7 @@ function showRequests(requests) {
   sync(byId("requests"), requests, (each) => each.sequence, (each) => h("tr", {},
     h("td", { class: "time" }, time(each.received)),
     h("td", {}, statusBadge(each.status)),
-    h("td", { class: "call small half" }, called(each)),
+    h("td", { class: "small names" }, called(each)),
     h("td", { class: "half" }, each.client_reference_id || ""),
     h("td", { class: "full" }, h("span", { class: "notes" }, notes(each))),
     h("td", { class: "end" }, h("button", {
@@ -154,8 +157,30 @@ function showRequests(requests) {
 }
 
 function called({ method, path }) {
-  if (method === "POST" && path === "/v1/payment_link_sessions") return "create session";
-  return h("code", {}, `${method} ${path}`);
+  if (method === "POST" && path === "/v1/payment_link_sessions") return "create\u00a0session";
+  return h("code", {}, `${method} `, breakable(path));
+}
+
+function showVisits(visits) {
+  byId("visits-card").hidden = !visits.length;
+  byId("visits-card").classList.toggle("long", visits.length > 8);
+  put(byId("visits-note"), visits.length ? `the newest ${visits.length}` : "");
+  sync(byId("visits"), visits, (each) => each.sequence, (each) => h("tr", {},
+    h("td", { class: "time" }, time(each.received)),
+    h("td", {}, badge(...visited(each))),
+    h("td", { class: "mono small full names quiet" }, breakable(each.session_id || each.path)),
+    h("td", { class: "end" }, h("button", {
+      type: "button", class: "plain", "aria-label": `Details of visit ${each.sequence}`,
+      onclick: () => details(each.sequence),
+    }, "Details"))));
+}
+
+function visited({ method, status }) {
+  if (method !== "POST" && status === 200) return ["looked at", ""];
+  if (status === 303) return ["went on", "good"];
+  if (status === 402) return ["card refused", "warn"];
+  if (status === 422) return ["form to be corrected", "warn"];
+  return [`status ${status}`, status >= 400 ? "bad" : ""];
 }
 
 function notes(each) {
@@ -175,9 +200,34 @@ async function details(sequence) {
     const { entries } = await call("GET", `ledger?limit=1&before=${sequence + 1}`);
     put(byId("dialog-title"), `Request ${sequence}`);
     const found = entries[0] && entries[0].sequence === sequence;
-    put(byId("dialog-text"), found ? JSON.stringify(entries[0], null, 2) : "It has left the ledger.");
-    byId("dialog").showModal();
+    open(found ? facts(entries[0]) : [], !found ? "It has left the ledger." : entries[0].body ? JSON.stringify(entries[0].body, null, 2) : "");
   } catch (error) { toast(error.message); }
+}
+
+function open(listed, text) {
+  byId("dialog-facts").replaceChildren(...listed.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  put(byId("dialog-text"), text);
+  byId("dialog").showModal();
+}
+
+/* What is known of a request, in words; the body stands below. */
+function facts(each) {
+  const key = each.key_mode && `${each.key_mode}${each.key_suffix ? `, ends in ${each.key_suffix}` : ""}`;
+  return [
+    ["Received", moment(each.received)],
+    ["Call", `${each.method} ${each.path}`],
+    ["Answer", each.status === null ? "none" : String(each.status)],
+    ["Request id", each.request_id],
+    ["Session", each.session_id],
+    ["Reference", each.client_reference_id],
+    ["Key", key],
+    ["Idempotency-Key", each.idempotency_key && `${each.idempotency_key}${each.replayed ? ", its answer was replayed" : ""}`],
+    ["User-Agent", each.user_agent],
+    ["Held back", each.latency > 0 && span(each.latency)],
+    ["Fault", each.fault && `${each.fault.do} (${each.fault.id}): ${each.fault.evidence}`],
+    ["Frame would ignore", each.unknown_fields.join(", ")],
+    ["Assumed", each.remarks.join("; ")],
+  ].filter(([, value]) => value);
 }
 
 const PAID = { paid: "good", processing: "warn", failed: "bad" };
@@ -191,7 +241,7 @@ function showSessions(sessions) {
     h("td", {}, badge(each.status, OPEN[each.status])),
     h("td", {}, badge(each.payment_status, PAID[each.payment_status])),
     h("td", { class: "full" }, each.client_reference_id || ""),
-    h("td", { class: "mono small full quiet" }, each.id),
+    h("td", { class: "mono small full names quiet" }, breakable(each.id)),
     h("td", { class: "end" }, h("a", { href: `/pay/${encodeURIComponent(each.id)}`, "aria-label": `Checkout page of ${each.id}` }, "Open"))));
 }
 
@@ -221,12 +271,12 @@ function showFaults(faults) {
   put(byId("faults-note"), faults.length ? `${plural(faults.filter((f) => f.on && !f.spent).length, "rule")} in force` : "what goes wrong on purpose");
   sync(byId("faults"), faults, (each) => each.id, (each) => h("li", {},
     h("button", {
-      type: "button", class: "switch", role: "switch", "aria-checked": String(each.on), "aria-label": `${each.id}: ${each.do}`,
+      type: "button", class: "switch", role: "switch", "aria-checked": String(each.on && !each.spent), disabled: each.spent, "aria-label": `${each.id}: ${each.do}`,
       onclick: () => act(`${each.id} is ${each.on ? "off" : "on"}`, "PATCH", `faults/${each.id}`, { on: !each.on }),
     }, h("i")),
     h("div", { class: each.on && !each.spent ? "what" : "what off" },
       h("b", {}, each.do), " ", each.spent && badge("spent"),
-      h("div", { class: "small quiet" }, `${condition(each)} · fired ${plural(each.fired, "time")} of ${count(each.seen)}`)),
+      h("div", { class: "small quiet" }, `${condition(each)} · fired on ${count(each.fired)} of ${plural(each.seen, "request")}`)),
     h("button", {
       type: "button", class: "plain", "aria-label": `Remove ${each.id}`,
       onclick: () => act(`${each.id} is removed`, "DELETE", `faults/${each.id}`),
@@ -254,7 +304,7 @@ function showWebhooks(webhooks) {
     return h("tr", {},
       h("td", { class: "time" }, last ? time(last.at) : ""),
       h("td", {}, badge(each.state, DELIVERED[each.state])),
-      h("td", { class: "full" }, h("code", {}, each.event_type), h("div", { class: "small quiet" }, `${outcome}, ${plural(each.attempts.length, "attempt")}${endpoints.length > 1 ? `, to ${each.url}` : ""}`)),
+      h("td", { class: "full names" }, h("code", {}, breakable(each.event_type)), h("div", { class: "small quiet" }, `${outcome}, ${plural(each.attempts.length, "attempt")}${endpoints.length > 1 ? `, to ${each.url}` : ""}`)),
       h("td", { class: "end" }, h("button", {
         type: "button", class: "plain", "aria-label": `Resend ${each.event_type} ${each.event_id}`,
         onclick: () => act("Sent again", "POST", `webhooks/deliveries/${encodeURIComponent(each.id)}/resend`),
@@ -368,6 +418,7 @@ function show(snapshot) {
   showTotals(snapshot.counts, snapshot.warnings);
   showUsage(snapshot.usage, snapshot.limits);
   showRequests(snapshot.requests);
+  showVisits(snapshot.visits);
   showSessions(snapshot.sessions);
   showFaults(snapshot.faults);
   showRun(snapshot);
@@ -455,8 +506,7 @@ byId("endpoint-form").addEventListener("submit", async (event) => {
   if (!made) return;
   form.reset();
   put(byId("dialog-title"), "The endpoint's secret");
-  put(byId("dialog-text"), `${made.secret}\n\nEvents to ${made.url} are signed with it. It is shown this once.`);
-  byId("dialog").showModal();
+  open([["Endpoint", made.url], ["Shown", "this once; events are signed with it"]], made.secret);
 });
 byId("reset").addEventListener("click", () => {
   if (confirm("Forget all requests, sessions and faults?")) act("Everything is forgotten", "POST", "reset");
@@ -476,6 +526,7 @@ for (const more of document.querySelectorAll("[data-more]")) {
     put(more, all ? "Show the newest only" : "Show more");
   });
 }
+put(byId("paste"), `export FRAME_API_BASE_URL=${location.origin}\nexport FRAME_SECRET_KEY=sk_sandbox_emulator`);
 byId("dialog-close").addEventListener("click", () => byId("dialog").close());
 document.addEventListener("visibilitychange", loop);
 new ResizeObserver(() => showPlot()).observe(byId("plot"));
