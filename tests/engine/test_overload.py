@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable
+from itertools import repeat
 
 import pytest
 from attrs import define
@@ -12,7 +13,7 @@ from support.rates import CountingServer
 from support.rates_loop import simulated, virtually
 
 from frame_async import FrameClient, Lane, NotSentError, RateLimit
-from frame_async.errors import WindowFullError
+from frame_async.errors import ClientClosedError, WindowFullError
 
 SEEDS = range(40 if "FRAME_SOAK_CALLS" in os.environ else 4)
 """Of simulations; more in the soak."""
@@ -135,6 +136,24 @@ def test_nobody_comes_to_wait_once_the_client_closes() -> None:
         assert await placed(frame) == 0
         with pytest.raises(NotSentError, match="the client was closed"):
             await placed(frame)
+
+    beside(RateLimit(1, 60), work)
+
+
+def test_a_run_ends_once_the_client_closes() -> None:
+    """A run takes no more inputs after the word to stop, instead of failing them all."""
+
+    async def work(frame: FrameClient) -> None:
+        ended = []
+        with pytest.raises(ClientClosedError):
+            async for result in frame.payment_link_sessions.create_many(
+                repeat(ORDER), max_in_flight=3
+            ):
+                ended.append(type(result.error))
+                frame.stop_waiting()
+        assert ended[0] is type(None)
+        assert len(ended) <= 4
+        assert set(ended[1:]) <= {NotSentError, ClientClosedError}
 
     beside(RateLimit(1, 60), work)
 
