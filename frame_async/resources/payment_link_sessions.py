@@ -241,7 +241,7 @@ class PaymentLinkSessions:
 
         async def create(item: BulkItem[Any]) -> PaymentLinkSession:
             if self._engine.attempts.limiter.naps.ended:
-                raise ClientClosedError("the client waits for nothing any more")
+                raise ClientClosedError("the client was closed")
             check_request(Secret(item.request))
             key = None if item.idempotency_key is None else check_key(item.idempotency_key)
             return await self._engine.run(self._operation, item.request, evolve(options, key=key))
