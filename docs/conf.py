@@ -12,14 +12,19 @@ author = "The frame-async authors"
 copyright = "2026, The frame-async authors"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+copybutton_prompt_text = "$ "
+copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"  # output isn't to be copied
 exclude_patterns = ["_build"]
 default_role = "any"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"collections\.abc\..*"),
     ("py:.*", r"(os|datetime|ssl|typing|enum|pathlib|attr|attrs|io|types)\..*"),
-    ("py:.*", r"frame_async\.(calls|secret|observers|protocol|transport|resources|shapes)\..*"),
+    (
+        "py:.*",
+        r"frame_async\.(calls|secret|observers|protocol|transport|resources|settings|shapes)\..*",
+    ),
     ("py:.*", r"(opentelemetry|prometheus_client)\..*"),
     # Shown, but not indexed: names such as `url` are meant of other classes elsewhere.
     ("py:.*", r"frame_async\.emulator\.webhooks\.deliveries\..*"),

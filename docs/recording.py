@@ -89,8 +89,11 @@ def _span(text: str, style: object) -> str:
 
 
 def picture(frames: list[tuple[float, str]]) -> str:
-    """All frames in one file, each shown in its time; the last one where nothing may move."""
-    total = frames[-1][0] + 6.0
+    """All frames in one file, each shown in its time; the last one where nothing may move.
+
+    It opens on the last one, too: the first is an empty terminal.
+    """
+    total, opening = frames[-1][0] + 6.0, frames[-1][0] + 1.0
     rules, groups = [], []
     for number, (start, shown) in enumerate(frames):
         end = frames[number + 1][0] if number + 1 < len(frames) else total
@@ -98,7 +101,7 @@ def picture(frames: list[tuple[float, str]]) -> str:
         rules.append(
             f"@keyframes f{number}{{0%{{opacity:{int(number == 0)}}}{first:.2f}%{{opacity:1}}"
             f"{last:.2f}%{{opacity:{int(number == len(frames) - 1)}}}}}"
-            f"#f{number}{{animation:f{number} {total:.1f}s step-end infinite}}"
+            f"#f{number}{{animation:f{number} {total:.1f}s -{opening:.1f}s step-end infinite}}"
         )
         groups.append(f'<g id="f{number}">{drawn(shown)}</g>')
     width, height = 28 + int(WIDTH * 7.85), 30 + HEIGHT * 18
@@ -125,7 +128,7 @@ def main() -> None:
         python = f"PYTHONPATH={shlex.quote(str(ROOT))} exec {sys.executable} -m frame_async"
         (folder / "frame-async").write_text(f'#!/bin/sh\necho $$ > pid\n{python} "$@"\n')
         (folder / "frame-async").chmod(0o755)
-        command = [sys.executable, "-m", "frame_async", "emulator", "--port", "0"]
+        command = [sys.executable, "-m", "frame_async", "emulator", "--port", "0", "--log", "off"]
         command += ["--limit", "none", "--latency", "lognormal(median=90ms, p99=400ms)"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:

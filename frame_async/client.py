@@ -14,11 +14,12 @@ from frame_async.engine.clock import SystemClock
 from frame_async.engine.engine import Engine
 from frame_async.engine.http import Http
 from frame_async.engine.idempotency import KeyLeases
-from frame_async.engine.limiter import Limiter, RateLimiter
+from frame_async.engine.limiter import QUANTILE, Limiter, RateLimiter
 from frame_async.engine.observing import Observers
 from frame_async.engine.sessions import HttpSettings
 from frame_async.engine.unlimited import Unlimited
 from frame_async.errors import ConfigurationError
+from frame_async.logs import set_up_from_environment
 from frame_async.observers import CREATE_SESSION, Observer
 from frame_async.protocol.addresses import (
     check_headers,
@@ -41,6 +42,7 @@ from frame_async.settings import (
     check_counts,
     check_limits,
     check_on_store_error,
+    check_quantile,
     check_remember,
     check_seconds,
     find_key,
@@ -78,7 +80,8 @@ class FrameClient:
         on_store_error: what a call does when the store can't answer: ``"raise"`` sends
             nothing, ``"proceed"`` sends all the same, without key or place in the rate
             window, and admits it in ``call.store_error``.
-        claim_lease: seconds after which the claim of a process that died is found in doubt.
+        claim_lease: seconds after which the claim of a process that died is found in doubt; one
+            of the same host is found so at once in a file.
         remember: seconds that a key of your own is remembered at least; by default, as long
             as its session was asked to live, and an hour.
         tls: a TLS context of your own, for example with a private authority; by default
@@ -96,6 +99,8 @@ class FrameClient:
         rate_limits: rate windows of other endpoints, such as
             ``{"POST /v1/charge_intents": RateLimit(3000)}``, with ``{id}`` for ids; by default
             what Frame publishes for each (Frame rate limits page).
+        attempt_quantile: share of the latest attempts that would have ended in what is left
+            of a call's deadline, for the call to take a place in the rate window; 0 for any.
         allow_http_to: hosts beyond loopback to which plain HTTP is accepted, with sandbox keys
             only: an emulator in another container, ``("emulator",)``. By default
             ``FRAME_ALLOW_HTTP_TO`` from the environment, separated by commas.
@@ -118,7 +123,7 @@ class FrameClient:
         rate_limit: RateLimit | Literal["mode"] | None = "mode",
         store: Store | str | None = None,
         on_store_error: Literal["raise", "proceed"] = "raise",
-        claim_lease: float = 30.0,
+        claim_lease: float = 10.0,
         remember: float = 0.0,
         tls: ssl.SSLContext | None = None,
         http: aiohttp.ClientSession | None = None,
@@ -127,6 +132,7 @@ class FrameClient:
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         rate_limits: Mapping[str, RateLimit | None] | None = None,
+        attempt_quantile: float = QUANTILE,
         allow_http_to: Collection[str] | None = None,
     ) -> None:
         # A traceback shows local variables, so what is secret is boxed first.
@@ -135,6 +141,7 @@ class FrameClient:
         through, proxy = Secret[object](proxy), None
         own_headers, headers = Secret[Any](headers), None
         store_url, store = boxed(store)
+        set_up_from_environment()
         key, self._mode = find_key(secret)
         http_to = find_http_hosts(allow_http_to)
         self._base_url = find_base_url(address, http_to)
@@ -165,10 +172,12 @@ class FrameClient:
         )
         self._observers = observers
         limit = limit_of(rate_limit, self._mode)
+        self._quantile = check_quantile(attempt_quantile)
         self._unlimited = Unlimited(clock, policy.jitter, random.random)
         self._limiter: Limiter = self._unlimited
         if limit is not None:
-            self._limiter = RateLimiter(self._store, Window(self._scope, limit), clock)
+            window = Window(self._scope, limit)
+            self._limiter = RateLimiter(self._store, window, clock, self._quantile)
         proceed = check_on_store_error(on_store_error) == "proceed"
         engine = Engine(
             attempts=Attempts(
@@ -266,7 +275,7 @@ class FrameClient:
             limit = self._limits(endpoint)
             if limit is not None:
                 window = Window(f"{self._scope}:{endpoint}", limit)
-                limiter = RateLimiter(self._store, window, self._clock)
+                limiter = RateLimiter(self._store, window, self._clock, self._quantile)
             observers = self._observing(endpoint)
             attempts = evolve(self._engine.attempts, limiter=limiter, observers=observers)
             self._engines[endpoint] = evolve(self._engine, attempts=attempts)
@@ -295,10 +304,23 @@ class FrameClient:
         """Whether the client was closed."""
         return self._http.closed
 
-    async def aclose(self) -> None:
-        """Close all connections, and the store if it was given as a URL; once is enough."""
+    def stop_waiting(self) -> None:
+        """End the calls that wait for a place in the rate window, or sleep before a retry.
+
+        Each hears at once that it was not sent, or that its outcome is unknown, if an attempt
+        was. From now on nobody waits: a call for which there is a place goes on, and what
+        is on the wire comes to its end. For a process that is told to stop; to be called on
+        the event loop of the client, for instance with ``loop.call_soon_threadsafe``.
+        """
         for each in (self._engine, *self._engines.values()):
             each.attempts.limiter.close()
+
+    async def aclose(self) -> None:
+        """Close all connections, and the store if it was given as a URL; once is enough.
+
+        Whoever waits hears it at once; see `stop_waiting`.
+        """
+        self.stop_waiting()
         await self._http.aclose()
         if self._owns_store:
             await self._store.aclose()

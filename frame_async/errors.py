@@ -51,7 +51,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 @frozen
 class Problem:
-    """One broken rule: where, what the rule is, and how to mend it."""
+    """One broken rule: where, what the rule is, and how to fix it."""
 
     path: str
     """Where it is, such as ``line_items[2].quantity_minimum``; empty for the whole."""
@@ -239,7 +239,7 @@ class NotSentError(NothingCreatedError):
 
 
 class CertificateError(NotSentError):
-    """The server's TLS certificate can't be trusted; retrying doesn't mend that."""
+    """The server's TLS certificate can't be trusted; retrying doesn't help."""
 
 
 class WindowFullError(NotSentError):

@@ -1,6 +1,6 @@
 """A box for values that must never show themselves.
 
-API keys, request bodies and payment method data travel through the house in
+API keys, request bodies and payment method data travel through the package in
 this box, so that a repr, a log line or a traceback that prints local variables
 shows the box and not what is in it.
 """

@@ -44,6 +44,7 @@ class ClientOptions(TypedDict, total=False):
     observers: Sequence[Observer]
     clock: Clock | None
     rate_limits: Mapping[str, RateLimit | None] | None
+    attempt_quantile: float
     allow_http_to: Collection[str] | None
 
 
@@ -119,6 +120,13 @@ def check_seconds(**values: object) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 0 < value < 1e9:  # type: ignore[operator]  # a number by now
             raise ConfigurationError(f"{name} must be a number of seconds above 0")
+
+
+def check_quantile(value: object) -> float:
+    """A share, from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigurationError("attempt_quantile must be a number from 0 to 1")
+    return float(value)
 
 
 def check_remember(value: object) -> None:

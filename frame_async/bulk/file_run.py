@@ -32,7 +32,7 @@ from frame_async.bulk.sources import Input
 from frame_async.bulk.state import RowResult, Run, RunState, digest
 from frame_async.bulk.waiting import reason_of
 from frame_async.client import FrameClient
-from frame_async.engine.pool import BulkItem, BulkResult, BulkResults
+from frame_async.engine.pool import BulkItem, BulkResult, BulkResults, Counted
 from frame_async.errors import FrameError, NotSentError, StoreError
 from frame_async.protocol.dispositions import Heard, disposition_of, heard_of
 from frame_async.protocol.idempotency import IdempotencyKey
@@ -165,7 +165,7 @@ class FileRun:
 
     async def _pass(self, items: AsyncIterator[BulkItem[Row]]) -> None:
         self._results = self._sessions.create_many(
-            items,
+            Counted(items, self._checked.total),
             max_in_flight=self._options.max_in_flight,
             retry=self._options.policy,
             mode=self._options.mode,

@@ -65,7 +65,7 @@ class PermitStore:
         """
         token = token_hex(8)
         taken_at = self._now()
-        wait = await self._store.enter(window, token, Lane.BULK, FRESH + hold)
+        wait = await self._store.enter(window, token, Lane.BULK, FRESH + hold, pace=True)
         if wait > 0:
             return self._noted(wait)
         self._ready.append(Permit(window, token, taken_at))
@@ -105,7 +105,20 @@ class PermitStore:
         """See `Store.release`."""
         return await self._store.release(key, token)
 
-    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+    async def opens_in(
+        self,
+        window: Window,  # noqa: ARG002  # as a Store's
+        lane: Lane,  # noqa: ARG002
+        ahead: int,  # noqa: ARG002
+        *,
+        pace: bool = False,  # noqa: ARG002
+    ) -> float:
+        """Never: see `force`."""
+        return _NOT_HERE
+
+    async def enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, pace: bool = False
+    ) -> float:
         """See `Store.enter`; the place is one that lies ready, if there is one."""
         while self._ready:
             permit = self._ready.popleft()
@@ -113,7 +126,7 @@ class PermitStore:
                 self._use(token, permit)
                 return 0.0
             await self._store.leave(permit.window, permit.token, sent=False)
-        wait = await self._store.enter(window, token, lane, hold)
+        wait = await self._store.enter(window, token, lane, hold, pace=pace)
         if wait > 0:
             self._noted(wait)
             return _NOT_HERE

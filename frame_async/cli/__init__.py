@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 def main() -> int:
     """Run the command line; the exit status."""
-    if not all(map(find_spec, ("click", "rich"))):
+    if not all(map(find_spec, ("click", "rich", "segno"))):
         sys.stderr.write("frame-async needs its extra: pip install 'frame-async[cli]'\n")
         return 2
     from frame_async.cli.commands import cli

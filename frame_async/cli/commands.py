@@ -7,15 +7,22 @@ from typing import Any, BinaryIO
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem, get_completion_class
 
 from frame_async._version import __version__
 from frame_async.cli import options
 from frame_async.cli.create_command import create
+from frame_async.cli.doctor_command import doctor
 from frame_async.cli.fleet_commands import bulk_status, worker
 
 
 class _Commands(click.Group):
     """The commands; one of them, ``bulk status``, has a name of two words."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, but not one of two words, of which a shell would make two."""
+        found = super().shell_complete(ctx, incomplete)
+        return [item for item in found if " " not in str(item.value)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -26,14 +33,38 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="frame-async %(version)s")
+@click.version_option(__version__, "-V", "--version", message="frame-async %(version)s")
 def cli() -> None:
     """Create Frame Payments payment link sessions."""
 
 
 cli.add_command(create)
+cli.add_command(doctor)
 cli.add_command(bulk_status)
 cli.add_command(worker)
+
+
+@cli.command("help", short_help="Explain a command.")
+@click.argument("names", nargs=-1, metavar="[COMMAND]...")
+def explain(names: tuple[str, ...]) -> None:
+    """Explain a command, as its --help does."""
+    cli([*names, "--help"], prog_name="frame-async")
+
+
+@cli.command(short_help="Print a script that completes words in your shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script that completes commands and options; it goes into your shell's settings.
+
+    \b
+    bash:  echo 'eval "$(frame-async completion bash)"' >> ~/.bashrc
+    zsh:   echo 'eval "$(frame-async completion zsh)"' >> ~/.zshrc
+    fish:  frame-async completion fish \\
+               > ~/.config/fish/completions/frame-async.fish
+    """  # noqa: D301  # click wants the character itself
+    complete = get_completion_class(shell)
+    if complete is not None:
+        click.echo(complete(cli, {}, "frame-async", "_FRAME_ASYNC_COMPLETE").source())
 
 
 @cli.command(short_help="Create a session for each order of a file, on the emulator.")
@@ -53,7 +84,19 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
     sys.exit(run_demo(orders, limit=limit, concurrency=concurrency, show_all=show_all))
 
 
-@cli.command(short_help="Create a session for each row of a file.")
+@cli.command(
+    cls=options.GroupedCommand,
+    groups={
+        "Input": "--format --sheet --encoding --delimiter --quote --map --set --key",
+        "Before anything is sent": "--check --strict",
+        "Output": "--output --output-format --raw-csv --rewrite --state --json",
+        "Frame": "--mode --emulator --limit --concurrency --store --new-key",
+        "When something goes wrong": "--on-unknown --again --grace --patience --verbose --every",
+        "Many hosts": "--queue --run",
+    },
+    short_help="Create a session for each row of a file.",
+    epilog="How far a run in a queue is: `frame-async bulk status --queue URL`; see its --help.",
+)
 @click.argument("orders", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "-o",
@@ -182,8 +225,9 @@ def bulk(**given: Any) -> None:
     where the last run stopped, whatever stopped it.
 
     \b
-    Exit status: 0 all created, 1 some rows refused, 3 some rows unknown, 2 usage or
-    input, 4 stopped by a condition (disk, store, key, network), 130 or 143 by a signal.
+    Exit status: 0 all created, 1 some rows refused, 3 some rows unknown, 2 usage
+    or input, 4 stopped by a condition (disk, store, key, network), 130 or 143 by
+    a signal.
 
     With --queue nothing is sent here: see `frame-async worker` and `frame-async bulk
     status`. Rows are enqueued once, also when the command is killed and run again.
@@ -264,7 +308,7 @@ def _secrets(command: Callable[..., None]) -> Callable[..., None]:
     return from_file(from_environment(command))
 
 
-@webhook.command()
+@webhook.command(short_help="Check the signature of a webhook.")
 @click.argument("body", type=click.File("rb"), default="-")
 @click.option("--signature", required=True, help="The header X-Frame-Signature: sha256=...")
 @_secrets
@@ -278,7 +322,7 @@ def verify(body: BinaryIO, signature: str, secret_file: Path | None, secret_env:
     sys.exit(run_verify(body, signature, secret_file, secret_env))
 
 
-@webhook.command()
+@webhook.command(short_help="Receive webhooks, verify them, and forward them.")
 @click.option("--forward-to", metavar="URL", help="Hand each webhook on to this address.")
 @click.option(
     "--port",
@@ -339,8 +383,8 @@ def send(event_type: str, secret_file: Path | None, secret_env: str, **given: An
     your order isn't published: set the one that your code reads.
 
     \b
-    Exit status: 0 taken (2xx), or refused (4xx) if it was bad on purpose; 1 the other
-    way round; 2 usage; 4 no answer.
+    Exit status: 0 taken (2xx), or refused (4xx) if it was bad on purpose; 1 the
+    other way round; 2 usage; 4 no answer.
     """  # noqa: D301  # click wants the character itself
     from frame_async.cli.webhooks import Send, run_send
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import os
 import sys
 import webbrowser
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal, TextIO, TypeVar
 
 import segno
@@ -79,7 +80,13 @@ async def _create(command: Create, screen: Screen) -> int:
         except CallError as error:
             return _failed(error, command, screen)
         status = _check_session(session, command, frame.mode, screen)
-        _print(session, status, command)
+        try:
+            _print(session, status, command)
+            sys.stdout.flush()
+        except OSError as error:  # whoever was to read it is gone, and the session is there
+            screen.say(f"frame-async create: created {session.id}, but it can't be shown: {error}")
+            _give_up_output()
+            return ExitStatus.STOPPED
         await _show_page(session, command, screen)
     return status
 
@@ -202,13 +209,22 @@ def _write(line: str, file: TextIO) -> None:
     file.write("".join(c if c.isprintable() else "?" for c in line) + "\n")
 
 
+def _give_up_output() -> None:
+    """Let nothing be written at exit, which would fail once more."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 async def _show_page(session: PaymentLinkSession, command: Create, screen: Screen) -> None:
     """Show the address as a code, open it, and keep an emulator of our own up meanwhile."""
     if session.url is None:
         return
     if command.as_code:
         file = sys.stderr if command.as_json else sys.stdout
-        segno.make_qr(session.url).terminal(file, compact=True)
+        try:
+            segno.make_qr(session.url).terminal(file, compact=True)
+        except UnicodeEncodeError:
+            screen.say("a QR code can't be shown here: the encoding of the output has no blocks")
     if command.opens and not await asyncio.to_thread(webbrowser.open, session.url):
         screen.say("no browser can be opened here")
     if not command.on_emulator:

@@ -98,12 +98,7 @@ def _field(name: str, destination: str, what: str, metavar: str = "TEXT") -> Cal
     callback=_filled,
     help="Idempotency key: with --store, the same key gives the same session again.",
 )
-@click.option(
-    "--store",
-    metavar="URL",
-    callback=_filled,
-    help="Where keys and the rate window are remembered, such as sqlite:///frame.db.",
-)
+@options.store("Where keys and the rate window are remembered, such as sqlite:///frame.db")
 @click.option(
     "--mode",
     type=click.Choice(["sandbox", "live"]),
@@ -128,7 +123,8 @@ def create(**given: Any) -> None:
 
     \b
     Exit status: 0 created, 1 refused, 3 unknown (a session may exist), 2 usage,
-    4 not created because of a condition (store, API key, network), 130 by Ctrl-C.
+    4 not created because of a condition (store, API key, network), 130 by
+    Ctrl-C.
     """  # noqa: D301  # click wants the character itself
     from frame_async.cli.create import Create, run_create
 

@@ -82,7 +82,8 @@ def worker(**given: Any) -> None:
 
     \b
     Exit status: 0 stopped by a signal, or the queue is empty (--drain), 2 usage,
-    4 stopped by a condition (key, certificate, wrong mode, database at the start).
+    4 stopped by a condition (key, certificate, wrong mode, database at the
+    start).
     """  # noqa: D301  # click wants the character itself
     from frame_async.cli.fleet_worker import Worker, run_worker
 

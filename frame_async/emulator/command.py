@@ -111,7 +111,7 @@ _memory = partial(click.option, cls=_Option, heading="What it keeps and says")
 @_behaviour(
     "--idempotency",
     is_flag=True,
-    help="Heed Idempotency-Key as the IETF draft has it; Frame itself ignores it.",
+    help="Honour Idempotency-Key as the IETF draft has it; Frame itself ignores it.",
 )
 @_behaviour(
     "--latency",

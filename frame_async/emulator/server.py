@@ -81,7 +81,7 @@ class Emulator:
     count_refused: bool = field(default=False, validator=on_or_off)
     """Whether refused requests take a place in the window. Frame does not say."""
     idempotency: bool = field(default=False, validator=on_or_off)
-    """Whether ``Idempotency-Key`` is heeded, as the IETF draft has it. Frame V1 ignores it."""
+    """Whether ``Idempotency-Key`` is honoured, as the IETF draft has it. Frame V1 ignores it."""
     envelope: str = field(default="standard", validator=envelope)
     """What errors come in: ``"standard"``, or what Frame's clients read otherwise,
     ``"cli"``, ``"node"``, ``"php"``, ``"ruby"``, or plain ``"text"``."""

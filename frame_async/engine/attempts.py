@@ -15,7 +15,8 @@ from attrs import frozen
 from frame_async.calls import Outcome
 from frame_async.engine.exchange import Course, Ended, Exchange
 from frame_async.engine.http import Http
-from frame_async.engine.limiter import DismissedError, Limiter, NoSlotError, Slot
+from frame_async.engine.limiter import Limiter, Slot
+from frame_async.engine.naps import ClosingError, DismissedError, NoSlotError
 from frame_async.engine.observing import Observers
 from frame_async.engine.operation import Operation
 from frame_async.errors import StoreError
@@ -77,7 +78,9 @@ class Attempts:
         """Take a slot of the window, see that the claim of the key still stands, and send."""
         began, options, hold = self.clock.monotonic(), course.options, self.timeout + HOLD_MARGIN
         token = f"{course.token}.{len(course.attempts)}"
-        slot = self.limiter.slot(token, options.lane, hold, course.deadline, options.run)
+        slot = Slot(
+            self.limiter, token, options.lane, hold, course.deadline, options.run, options.timeout
+        )
         try:
             async with slot:
                 if not slot.acquired:
@@ -89,6 +92,8 @@ class Attempts:
                 return await self._exchange(operation, course, slot, began)
         except DismissedError:
             return self._unsent(Ending.DISMISSED)
+        except ClosingError:
+            return self._unsent(Ending.SESSION_CLOSED)
         except NoSlotError as no:
             detail = f"there would be one in {no.fits_in:.1f} s"
             return self._unsent(Ending.NO_PLACE, detail, no.fits_in)
@@ -195,10 +200,15 @@ class _Retries:
 
     async def _attempt(self) -> Exchange:
         first, self._first = self._first, None
-        return await self._again() if first is None else first
+        if first is not None or self._shared.limiter.naps.ended:
+            return first or self._last
+        return await self._again()
 
     def _wants_another(self, exchange: Exchange) -> bool:
         self._last = exchange
+        if self._shared.limiter.naps.ended:
+            self._course.stopped = "gave up because the client was closed"
+            return False
         self._reaction = self._policy.react(exchange.outcome, exchange.evidence)
         return self._reaction is not Reaction.FINAL
 
@@ -221,4 +231,4 @@ class _Retries:
         course = self._course
         course.slept += seconds
         self._shared.observers.waiting(course.key, seconds, course.slept_for)
-        await self._shared.clock.sleep(seconds)
+        await self._shared.limiter.naps.sleep(seconds)

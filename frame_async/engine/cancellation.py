@@ -20,10 +20,15 @@ async def bounded(work: Awaitable[object], seconds: float = 2.0) -> None:
 
     What isn't finished by then, or when the task is cancelled again, goes on by itself.
     """
+    await asyncio.wait({let_go(work)}, timeout=seconds)
+
+
+def let_go(work: Awaitable[object]) -> "asyncio.Future[object]":
+    """Let a piece of bookkeeping go on by itself."""
     task = asyncio.ensure_future(work)
     _unfinished.add(task)
     task.add_done_callback(_finish)
-    await asyncio.wait({task}, timeout=seconds)
+    return task
 
 
 def _finish(task: "asyncio.Future[object]") -> None:

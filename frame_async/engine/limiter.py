@@ -5,49 +5,39 @@ wait, only one asks the store, and it asks when there is something to hear.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Coroutine, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from attrs import define, field
 
-from frame_async.engine.cancellation import bounded
+from frame_async.engine.cancellation import bounded, let_go
+from frame_async.engine.naps import ClosingError, DismissedError, Naps, NoSlotError, doze
 from frame_async.errors import StoreError
 from frame_async.observers import logger
 from frame_async.protocol.clock import Clock
-from frame_async.protocol.window import Lane
+from frame_async.protocol.window import AttemptTimes, Lane
 from frame_async.stores import Store, Window
 
+QUANTILE: Final = 0.99
+"""Share of the latest attempts that would have ended in what is left, for one to be begun."""
+
 _MOST_AT_A_TIME: Final = 64
-
-
-class NoSlotError(Exception):
-    """There is no slot before the deadline; its argument says in how many seconds there is."""
-
-    def __init__(self, fits_in: float) -> None:
-        super().__init__(fits_in)
-        self.fits_in = fits_in
-
-
-class DismissedError(NoSlotError):
-    """Whoever waited was sent away, because its run takes no more."""
+_AT_FIRST: Final = 1.2
+"""How many times that a newcomer must have: who is let wait should not be sent away later,
+when a slot comes a little later than was thought, or attempts take a little longer."""
+_MOST_NEEDED: Final = 0.5
+"""Share of its whole time that a call keeps for an attempt, at most: one whose time is short
+for this server may still try."""
 
 
 class Limiter(Protocol):
     """What gives slots: a `RateLimiter`, or none of our own, `Unlimited`."""
 
-    def slot(
-        self, token: str, lane: Lane, hold: float, deadline: float, run: object = None
-    ) -> "Slot":
-        """A slot for the request that `token` stands for, until `deadline` (monotonic seconds).
-
-        One that is never released is given up `hold` seconds later. `run` is what
-        `dismiss` knows the call by.
-        """
-        ...
+    naps: Naps
+    """Before retries, until `close`."""
 
     async def try_acquire(self, slot: "Slot") -> bool:
         """Take a slot; False when there will be one before the deadline, to `wait` for."""
@@ -57,7 +47,7 @@ class Limiter(Protocol):
         """Wait for a slot, first come, first served within a lane."""
         ...
 
-    def release(self, token: str, *, sent: bool) -> Coroutine[Any, Any, None]:
+    def release(self, slot: "Slot", *, sent: bool) -> Coroutine[Any, Any, None]:
         """The answer is in, or certainly nothing was sent."""
         ...
 
@@ -69,12 +59,12 @@ class Limiter(Protocol):
         """Send away those of a run who still wait."""
 
     def close(self) -> None:
-        """Nobody asks any more; whoever waits goes on, and finds the client closed."""
+        """Send away all who wait or sleep, now and from now on."""
 
 
 @define(eq=False, repr=False)
 class Slot:
-    """A slot of the window for one request, as ``async with limiter.slot(...)``.
+    """A slot of the window for one request, as ``async with Slot(limiter, ...)``.
 
     Entering takes one if there is one; `wait` waits for one otherwise. Leaving releases it
     as `sent` and `pause` say.
@@ -82,17 +72,25 @@ class Slot:
 
     _limiter: "Limiter"
     token: str
+    """Stands for the request."""
     lane: Lane
     hold: float
+    """Seconds after which it is given up, if it is never released."""
     deadline: float
+    """Monotonic seconds at which the call must be over."""
     run: object = None
+    """What `Limiter.dismiss` knows the call by; its `size` says how many there are."""
+    timeout: float = float("inf")
+    """Seconds that the whole call has."""
     acquired: bool = False
     sent: bool | None = False
     """Whether its request was sent; None if it may still arrive, and the slot stays taken."""
     pause: float | None = None
     """A 429 came: everyone on the window pauses for that many seconds."""
-    asked: bool = False
-    """Whether it asked the store itself."""
+    began: float = 0.0
+    """When it was acquired."""
+    due: float = 0.0
+    """When it is expected to come, for one that waits."""
     turn: "asyncio.Future[None] | None" = None
     """Done when it has come, or won't; None until it is waited for."""
 
@@ -102,6 +100,7 @@ class Slot:
         Raises:
             NoSlotError: there was none.
             DismissedError: its run was dismissed while it waited.
+            ClosingError: the client is being closed.
             StoreError: the store can't answer.
         """
         await self._limiter.wait(self)
@@ -112,6 +111,7 @@ class Slot:
 
         Raises:
             NoSlotError: there is none before the deadline; said at once, not then.
+            ClosingError: there is none now, and the client is being closed.
             StoreError: the store can't answer.
         """
         self.acquired = await self._limiter.try_acquire(self)
@@ -126,7 +126,7 @@ class Slot:
         if not self.acquired or (self.sent is None and self.pause is None):
             return
         if self.pause is None:
-            work = self._limiter.release(self.token, sent=bool(self.sent))
+            work = self._limiter.release(self, sent=bool(self.sent))
         else:
             work = self._limiter.refuse(self.token, self.pause)
         try:
@@ -155,7 +155,10 @@ class _Waiting:
     """Those who wait on one event loop."""
 
     loop: asyncio.AbstractEventLoop
-    lanes: dict[Lane, deque[Slot]] = field(factory=lambda: {lane: deque() for lane in Lane})
+    lanes: dict[Lane, OrderedDict[Slot, None]] = field(
+        factory=lambda: {lane: OrderedDict[Slot, None]() for lane in Lane}
+    )
+    """Those who wait, in the order in which they came."""
     news: asyncio.Event = field(factory=asyncio.Event)
     """Something happened that makes asking again worth while."""
     asker: asyncio.Task[None] | None = None
@@ -163,82 +166,86 @@ class _Waiting:
     """When the store last said that there may be a slot, on the clock."""
     asking: int = 0
     """How many newcomers ask the store themselves."""
-    unsure: list[Slot] = field(factory=list[Slot])
-    """Those who came when it wasn't known how long they would have to wait."""
 
-    def ahead(self, lane: Lane) -> int:
-        """How many are served before a newcomer in that lane."""
-        if lane is Lane.INTERACTIVE:
-            return len(self.lanes[lane])
-        return sum(map(len, self.lanes.values()))
+    def living(self, lane: Lane = Lane.BULK) -> Iterator[Slot]:
+        """Who is served before a newcomer in that lane, in their order; not who gave up."""
+        for served in Lane:
+            yield from (slot for slot in self.lanes[served] if not slot.gone)
+            if served is lane:
+                return
 
-    def heads(self, most: int) -> list[Slot]:
-        """Whose turn it is, up to so many; those who have their place or gave up are dropped."""
-        found: list[Slot] = []
-        for lane in Lane:
-            waiting = self.lanes[lane]
-            while waiting and waiting[0].gone:
-                waiting.popleft()
-            live = (slot for slot in waiting if not slot.gone)
-            found += islice(live, most - len(found))
-        return found
+    def drop(self, slot: Slot) -> None:
+        """It waits no more."""
+        self.lanes[slot.lane].pop(slot, None)
 
 
 class RateLimiter:
     """Slots of the rate window, for the calls of one client."""
 
-    def __init__(self, store: Store, window: Window, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, window: Window, clock: Clock, quantile: float = QUANTILE
+    ) -> None:
+        self.naps = Naps(clock)
         self._store = store
         self._window = window
         self._clock = clock
         self._here: _Waiting | None = None
-
-    def slot(
-        self, token: str, lane: Lane, hold: float, deadline: float, run: object = None
-    ) -> Slot:
-        """See `Limiter.slot`."""
-        return Slot(self, token, lane, hold, deadline, run)
+        self._times = AttemptTimes(quantile)
 
     async def try_acquire(self, slot: Slot) -> bool:
         """Take a slot; False when there will be one before the deadline, to `wait` for.
 
         Raises:
-            NoSlotError: there won't.
+            NoSlotError: there won't, or too late for an attempt.
+            ClosingError: there is none now, and nobody may wait any more.
             StoreError: the store can't answer.
         """
-        waiting = self._waiting()
+        waiting, now = self._here, self._clock.monotonic()
+        if waiting is None or waiting.loop is not asyncio.get_running_loop():
+            waiting = self._here = _Waiting(asyncio.get_running_loop())
+        if now + self._times.needed > slot.deadline and now > self._latest(slot):
+            raise NoSlotError(0.0)
         # Many may come at once: a shared store isn't asked by each, but by some of them.
-        slot.asked = waiting.asking < _MOST_AT_A_TIME and not waiting.ahead(slot.lane)
-        if slot.asked:
+        crowd = waiting.asker is not None and any(waiting.living(slot.lane))
+        wait = -1.0
+        if waiting.asking < _MOST_AT_A_TIME and not crowd:
             waiting.asking += 1
             try:
-                if await self._ask(waiting, slot):
-                    return True
+                wait = await self._ask(waiting, slot)
             finally:
                 waiting.asking -= 1
-        fits_in = self._fits_in(waiting, slot)
-        if self._clock.monotonic() + fits_in < slot.deadline:
+            if wait <= 0:
+                return True
+        if self.naps.ended:
+            raise ClosingError(0.0)
+        slot.due = now + wait if wait > 0 else await self._due(waiting, slot)
+        if slot.due <= self._latest(slot, _AT_FIRST):
             return False
-        if await self._store.force(self._window, slot.token, slot.lane, slot.hold):
+        if await self._force(slot):
             return True
-        raise NoSlotError(fits_in)
+        raise NoSlotError(slot.due - self._clock.monotonic())
 
     async def wait(self, slot: Slot) -> None:
         """See `Limiter.wait`."""
-        waiting = self._waiting()
+        waiting = self._here
+        if waiting is None or self.naps.ended:
+            raise ClosingError(0.0)
         slot.turn = waiting.loop.create_future()
-        waiting.lanes[slot.lane].append(slot)
-        if not slot.asked and waiting.next_at <= self._clock.monotonic():
-            waiting.unsure.append(slot)
+        waiting.lanes[slot.lane][slot] = None
         if slot.lane is Lane.INTERACTIVE:
             waiting.news.set()
-        if waiting.asker is None or waiting.asker.done():
+        if waiting.asker is None:
             waiting.asker = waiting.loop.create_task(self._keep_asking(waiting))
-        await self._await_turn(slot, slot.turn)
+        try:
+            await self._await_turn(waiting, slot, slot.turn)
+        finally:
+            waiting.drop(slot)
 
-    async def release(self, token: str, *, sent: bool) -> None:
+    async def release(self, slot: Slot, *, sent: bool) -> None:
         """See `Limiter.release`."""
-        await self._store.leave(self._window, token, sent=sent)
+        if sent:
+            self._times.note(self._clock.monotonic() - slot.began)
+        await self._store.leave(self._window, slot.token, sent=sent)
         if self._here is not None and self._here.asker is not None:
             self._here.news.set()
 
@@ -248,51 +255,66 @@ class RateLimiter:
 
     def dismiss(self, run: object) -> None:
         """See `Limiter.dismiss`."""
-        here = self._here
-        for slot in [w for lane in here.lanes.values() for w in lane] if here else ():
+        for slot in list(self._here.living()) if self._here else ():
             if slot.run is run:
                 slot.turn_away(DismissedError(0.0))
 
     def close(self) -> None:
         """See `Limiter.close`."""
-        here, self._here = self._here, None
+        self.naps.end()
+        here = self._here
         if here is None or here.loop.is_closed():
             return
         if here.asker is not None:
             here.asker.cancel()
-        for slot in [slot for lane in here.lanes.values() for slot in lane]:
-            slot.admit()
+        for slot in list(here.living()):
+            slot.turn_away(ClosingError(0.0))
 
-    def _waiting(self) -> _Waiting:
-        loop = asyncio.get_running_loop()
-        if self._here is None or self._here.loop is not loop:
-            self._here = _Waiting(loop)
-        return self._here
+    def _paced(self, slot: Slot) -> bool:
+        """Whether it has to keep the pace of bulk: all but runs of few rows."""
+        size = getattr(slot.run, "size", None)
+        few = size is not None and size < self._window.limit.requests
+        return slot.lane is Lane.BULK and not few
 
-    def _fits_in(self, waiting: _Waiting, slot: Slot) -> float:
-        """Seconds that a newcomer waits at least, as far as is known."""
-        limit = self._window.limit
-        rounds = waiting.ahead(slot.lane) // limit.open_to(slot.lane)
-        return max(0.0, waiting.next_at - self._clock.monotonic()) + rounds * limit.per
+    def _latest(self, slot: Slot, times: float = 1.0) -> float:
+        """When it is too late to enter: what is left wouldn't cover what attempts lately took."""
+        return slot.deadline - min(times * self._times.needed, _MOST_NEEDED * slot.timeout)
 
-    async def _ask(self, waiting: _Waiting, slot: Slot) -> bool:
-        """Ask the store for a slot; whoever gives up meanwhile gives a slot back."""
+    async def _due(self, waiting: _Waiting, slot: Slot) -> float:
+        """When there will be a slot for a newcomer, as far as is known; 0.0 for soon enough."""
+        limit, now = self._window.limit, self._clock.monotonic()
+        ahead = sum(1 for _ in waiting.living(slot.lane))
+        # A slot that is held frees within two periods, unless its request is lost.
+        rounds = ahead // limit.open_to(slot.lane)
+        if now + (rounds + 2) * limit.per < self._latest(slot):
+            return 0.0
+        wait = await self._store.opens_in(self._window, slot.lane, ahead, pace=self._paced(slot))
+        return now + wait
+
+    async def _ask(self, waiting: _Waiting, slot: Slot) -> float:
+        """Ask the store for a slot: 0.0 when it is there, else seconds until asking again.
+
+        Whoever gives up meanwhile gives a slot back.
+        """
         token, lane = slot.token, slot.lane
+        paced = lane is Lane.BULK and self._paced(slot)
         try:
-            wait = await self._store.enter(self._window, token, lane, slot.hold)
+            wait = await self._store.enter(self._window, token, lane, slot.hold, pace=paced)
         except asyncio.CancelledError:
             if self._store.shared:  # it may have been taken all the same
-                _let_go(waiting.loop, self._store.leave(self._window, token, sent=False))
+                let_go(self._store.leave(self._window, token, sent=False))
             raise
-        now = self._clock.monotonic()
+        now = slot.began = self._clock.monotonic()
         # A fleet's store gives each that asks its own time; the soonest is for all who wait here.
         known_sooner = lane is not Lane.INTERACTIVE and now < waiting.next_at < now + wait
         if not known_sooner:
             waiting.next_at = now + wait
-        return wait <= 0
+        return wait
 
-    async def _await_turn(self, slot: Slot, turn: "asyncio.Future[None]") -> None:
-        left = slot.deadline - self._clock.monotonic()
+    async def _await_turn(
+        self, waiting: _Waiting, slot: Slot, turn: "asyncio.Future[None]"
+    ) -> None:
+        left = self._latest(slot) - self._clock.monotonic()
         try:
             async with asyncio.timeout(left):
                 await turn
@@ -300,12 +322,12 @@ class RateLimiter:
             turn.cancel()  # as a rule it is: who waits for it is cancelled through it
             if not turn.cancelled() and turn.exception() is None:
                 # The slot came at the very moment of giving up.
-                _let_go(asyncio.get_running_loop(), self.release(slot.token, sent=False))
+                let_go(self.release(slot, sent=False))
             if isinstance(gave_up, asyncio.CancelledError):
                 raise
         else:
             return
-        raise NoSlotError(max(0.0, self._waiting().next_at - slot.deadline))
+        raise NoSlotError(max(0.0, max(waiting.next_at, slot.due) - self._clock.monotonic()))
 
     async def _keep_asking(self, waiting: _Waiting) -> None:
         """Serve one after the other, as long as somebody waits.
@@ -314,86 +336,64 @@ class RateLimiter:
         write to a disk or over a network takes as long for many as for one.
         """
         most = 1
-        while heads := waiting.heads(most):
-            waiting.news.clear()
-            try:
+        try:
+            while heads := list(islice(waiting.living(), most)):
+                waiting.news.clear()
                 admitted = [await self._serve(waiting, heads[0])]
                 admitted += await asyncio.gather(*(self._serve(waiting, w) for w in heads[1:]))
+                more = all(admitted) and self._store.shared and not self._paced(heads[0])
+                most = min(2 * most, _MOST_AT_A_TIME) if more else 1
                 if not all(admitted):
-                    await self._decide_unsure(waiting)
-            except StoreError as error:
-                _turn_away(waiting, str(error))
-                return
-            more = all(admitted) and self._store.shared
-            most = min(2 * most, _MOST_AT_A_TIME) if more else 1
-            if not all(admitted):
-                await self._doze(waiting, waiting.next_at - self._clock.monotonic())
+                    await self._tell_late(waiting)
+                    await doze(self._clock, waiting.next_at - self._clock.monotonic(), waiting.news)
+        except StoreError as error:
+            for slot in list(waiting.living()):  # everyone hears it now, not one by one
+                slot.turn_away(StoreError(error.message))
+        finally:
+            waiting.asker = None
 
     async def _serve(self, waiting: _Waiting, slot: Slot) -> bool:
         """Ask for one who waits; False when there is no slot yet."""
-        admitted = await self._ask(waiting, slot)
-        if not admitted and waiting.next_at >= slot.deadline:
+        if self._clock.monotonic() > self._latest(slot):
+            slot.turn_away(NoSlotError(0.0))
+            waiting.drop(slot)
+            return True
+        wait = await self._ask(waiting, slot)
+        if wait > 0 and waiting.next_at > self._latest(slot):
             # There was time when it came; now there is none.
-            return await self._force(slot)
-        if admitted and slot.gone:  # gave up while the store was answering
-            await self._store.leave(self._window, slot.token, sent=False)
-        elif admitted:
-            slot.admit()
-        return admitted
+            if not await self._force(slot):
+                slot.turn_away(NoSlotError(wait))
+            waiting.drop(slot)
+            return True
+        if wait <= 0:
+            await self._admit(slot)
+            waiting.drop(slot)
+        return wait <= 0
 
-    async def _decide_unsure(self, waiting: _Waiting) -> None:
-        """Now that it is known how long they wait: whoever can't wait so long hears it."""
-        unsure, waiting.unsure = waiting.unsure, []
-        ahead, full = dict.fromkeys(Lane, 0), set[Lane]()
-        for slot in unsure:
-            lane, limit = slot.lane, self._window.limit
-            rounds, ahead[lane] = ahead[lane] // limit.open_to(lane), ahead[lane] + 1
-            at = waiting.next_at + rounds * limit.per
-            if slot.gone or at < slot.deadline:
-                continue
-            if lane not in full and await self._force(slot):
-                continue
-            full.add(lane)
-            slot.turn_away(NoSlotError(at - self._clock.monotonic()))
+    async def _tell_late(self, waiting: _Waiting) -> None:
+        """Whoever is expected to come too late by now hears it now."""
+        head = next(waiting.living(), None)
+        drift = waiting.next_at - head.due if head is not None and head.due else 0.0
+        if head is None or drift <= 0:
+            return
+        for slot in [slot for slot in waiting.living(head.lane) if slot.due]:
+            slot.due += drift
+            if slot.due > self._latest(slot) and not await self._force(slot):
+                slot.turn_away(NoSlotError(slot.due - self._clock.monotonic()))
 
     async def _force(self, slot: Slot) -> bool:
         """Go beyond what was learned, for one who has no time to wait."""
         admitted = await self._store.force(self._window, slot.token, slot.lane, slot.hold)
-        if admitted and slot.gone:  # gave up while the store was answering
-            await self._store.leave(self._window, slot.token, sent=False)
-        elif admitted:
-            slot.admit()
+        if admitted:
+            slot.began = self._clock.monotonic()
+            await self._admit(slot)
         return admitted
 
-    async def _doze(self, waiting: _Waiting, seconds: float) -> None:
-        """Sleep until a slot may be free, or until there is news."""
-        sleeping = asyncio.ensure_future(self._clock.sleep(max(0.0, seconds)))
-        news = asyncio.ensure_future(waiting.news.wait())
-        try:
-            await asyncio.wait({sleeping, news}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            news.cancel()
-
-
-def _turn_away(waiting: _Waiting, why: str) -> None:
-    """The store can't answer: everyone hears it now, instead of one after the other."""
-    for lane in waiting.lanes.values():
-        for slot in lane:
-            slot.turn_away(StoreError(why))
-        lane.clear()
-
-
-_letting_go: set[asyncio.Task[None]] = set()
-
-
-def _let_go(loop: asyncio.AbstractEventLoop, leaving: object) -> None:
-    """Give a slot back in the background: whoever had it is being cancelled."""
-
-    async def leave() -> None:
-        with suppress(StoreError):
-            await leaving  # type: ignore[misc]
-
-    task = loop.create_task(leave())
-    _letting_go.add(task)
-    task.add_done_callback(_letting_go.discard)
+    async def _admit(self, slot: Slot) -> None:
+        """It has its slot, or gives it back if it gave up while the store was answering."""
+        if slot.turn is None:
+            slot.acquired = True
+        elif slot.gone:
+            await self._store.leave(self._window, slot.token, sent=False)
+        else:
+            slot.admit()

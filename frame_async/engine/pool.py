@@ -14,6 +14,7 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
+    Sized,
 )
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, cast
@@ -324,6 +325,20 @@ class CallPool:
             self._news.set_result(None)
 
 
+@frozen
+class Counted(Generic[T]):
+    """Inputs of which it is known how many there are."""
+
+    items: AsyncIterable[T]
+    count: int
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return aiter(self.items)
+
+    def __len__(self) -> int:
+        return self.count
+
+
 _END: Final = object()
 
 
@@ -333,6 +348,8 @@ class Source:
     def __init__(self, inputs: Iterable[Any] | AsyncIterable[Any]) -> None:
         self.closed = False
         """Whether there is nothing more to take."""
+        self.size = len(inputs) if isinstance(inputs, Sized) else None
+        """How many there are; None where that isn't known."""
         self._count = 0
         self._lock = asyncio.Lock()
         self._async: AsyncIterator[Any] | None = None

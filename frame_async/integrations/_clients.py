@@ -4,6 +4,7 @@ from typing import Any
 
 from frame_async.client import FrameClient
 from frame_async.errors import ConfigurationError
+from frame_async.integrations._stopping import hear_stop
 from frame_async.secret import Secret
 from frame_async.settings import ClientOptions
 
@@ -11,8 +12,13 @@ __all__ = ["ClientOptions", "check_client", "make_client"]
 
 
 def make_client(options: Secret[ClientOptions]) -> FrameClient:
-    """A client with these options; boxed, since a traceback shows local variables."""
-    return FrameClient(**options.reveal())
+    """A client with these options, whose calls wait no longer once the process is to stop.
+
+    Options are boxed, since a traceback shows local variables.
+    """
+    frame = FrameClient(**options.reveal())
+    hear_stop(frame)
+    return frame
 
 
 def check_client(found: Any, fix: str) -> FrameClient:

@@ -78,6 +78,7 @@ def frame_client_ctx(
         async with make_client(secret) as frame:
             app[FRAME] = frame
             yield
+            frame.stop_waiting()
             await all_seen_through()
 
     return lifetime

@@ -120,6 +120,8 @@ class FrameApplication:
 
         Webhooks' actions that Frame didn't wait for have ten seconds to end before that.
         """
+        if self._frame is not None:
+            self._frame.stop_waiting()
         await all_seen_through()
         frame, self._frame = self._frame, None
         if frame is not None:

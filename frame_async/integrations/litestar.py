@@ -116,6 +116,7 @@ class FramePlugin(InitPlugin):
         async with make_client(self._options) as frame:
             app.state[_STATE] = frame
             yield
+            frame.stop_waiting()
             await all_seen_through()
 
     def _answered(self, request: AnyRequest, error: FrameError) -> Response[Any]:

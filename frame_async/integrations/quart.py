@@ -97,8 +97,10 @@ class QuartFrame:
             app.extensions[_NAME] = make_client(self._options)
 
         async def end() -> None:
+            frame = check_client(app.extensions.pop(_NAME, None), _FIX)
+            frame.stop_waiting()
             await all_seen_through()
-            await check_client(app.extensions.pop(_NAME, None), _FIX).aclose()
+            await frame.aclose()
 
         app.before_serving(start)
         app.after_serving(end)

@@ -88,10 +88,12 @@ def frame_lifespan(
             app.state.frame_client = frame
             if inner is None:
                 yield {_STATE: frame}
+                frame.stop_waiting()
                 await all_seen_through()
                 return
             async with inner(app) as state:
                 yield {**(state or {}), _STATE: frame}
+                frame.stop_waiting()
                 await all_seen_through()
 
     return lifespan

@@ -1,4 +1,4 @@
-"""The rules that request fields obey; each says what is wrong and how to mend it.
+"""The rules that request fields obey; each says what is wrong and how to fix it.
 
 A rule is a function of a value that gives ``None`` when all is well, else a pair
 ``(rule, fix)``. No rule ever puts the value of a string into words: it may be secret.
@@ -102,7 +102,9 @@ def _address(value: str) -> Broken:
         fits = parts.port != 0
     except ValueError:
         fits = False
-    return None if fits else ("has a port that isn't from 1 to 65535", "mend it, or leave it out")
+    return (
+        None if fits else ("has a port that isn't from 1 to 65535", "correct it, or leave it out")
+    )
 
 
 def json_value(value: object, path: str) -> Iterator[Problem]:

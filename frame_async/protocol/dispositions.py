@@ -72,7 +72,7 @@ class Disposition:
     level: int = logging.ERROR
     """How loudly it is logged."""
     is_mistake: bool = False
-    """Whether the program is to be mended, so that a log needs the traceback."""
+    """Whether the program has to be fixed, so that a log needs the traceback."""
     retry_after: int = 0
     """Seconds after which a web request may come again; 0 where nobody knows."""
     known: Known | None = None
@@ -205,7 +205,7 @@ DISPOSITIONS: Final[dict[type[BaseException], Disposition]] = {
 
 _LONGEST_WAIT: Final = 86_400
 _FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What the disk says that is to be mended, and not the command."""
+"""Faults of the disk and not of the command."""
 
 
 def disposition_of(error: BaseException | None) -> Disposition:

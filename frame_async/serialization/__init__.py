@@ -1,4 +1,4 @@
-"""Classes to bytes and back; the only room that knows cattrs and the JSON library.
+"""Classes to bytes and back; the only package that knows cattrs and the JSON library.
 
 Everything here is pure: `dump` gives the bytes of a request and `dump_fields` those of each
 field too, `load_request` reads them back, `load_session` and `load_error` read what a server

@@ -1,6 +1,6 @@
 """The one cattrs converter: it alone makes objects of what was read, and what is written of them.
 
-Everything is built when this room is imported, and that is when a client is made: no call
+Everything is built when this package is imported, and that is when a client is made: no call
 finds anything left to build, on its way into an error neither.
 """
 

@@ -47,12 +47,12 @@ def decode_signed(data: bytes, what: str) -> Any:
         return decode(data, what)
     except UnreadableError:
         try:
-            mended = _mended(data.decode("utf-8", "surrogatepass")).encode()
+            repaired = _repaired(data.decode("utf-8", "surrogatepass")).encode()
         except UnicodeDecodeError:
-            mended = data
-        if mended == data:
+            repaired = data
+        if repaired == data:
             raise
-    return decode(mended, what)
+    return decode(repaired, what)
 
 
 def decode_answer(data: bytes, what: str) -> Any:
@@ -68,7 +68,7 @@ def decode_answer(data: bytes, what: str) -> Any:
         return decode(data, what)
     except UnreadableError:
         try:
-            return _members(_mended(_text(data)))
+            return _members(_repaired(_text(data)))
         except (ValueError, RecursionError):
             pass
         raise
@@ -82,7 +82,7 @@ def _text(data: bytes) -> str:
         return data.decode(encoding, "replace")
 
 
-def _mended(text: str) -> str:
+def _repaired(text: str) -> str:
     return _HALF.sub(lambda found: "\ufffd" if found.group(1) else found.group(), text)
 
 

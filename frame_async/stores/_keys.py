@@ -34,6 +34,8 @@ class KeyRecord:
     doubts: int = 0
     """Attempts that may have created a session that nobody has."""
     body: bytes = b""
+    process: str = ""
+    """Which process has claimed it, where the store can tell."""
 
     def expired(self, now: float) -> bool:
         """Whether it is to be forgotten; a claim turns into doubt first, for `LAPSED_KEEP`."""

@@ -9,13 +9,13 @@ and a newer version of this library can share a database while they are being re
 import re
 from typing import Final
 
-from frame_async.protocol.window import ASKERS
+from frame_async.stores._postgres_windows import WINDOWS
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS frame_async_version (version integer PRIMARY KEY);
-INSERT INTO frame_async_version VALUES (1) ON CONFLICT DO NOTHING;
+INSERT INTO frame_async_version VALUES (2) ON CONFLICT DO NOTHING;
 
 CREATE TABLE IF NOT EXISTS frame_async_keys (
   name bytea PRIMARY KEY,
@@ -43,6 +43,8 @@ CREATE TABLE IF NOT EXISTS frame_async_windows (
   told_at bigint NOT NULL,
   forget_at bigint NOT NULL
 ) WITH (fillfactor = 50);
+ALTER TABLE frame_async_windows ADD COLUMN IF NOT EXISTS paced_to bigint NOT NULL DEFAULT 0;
+ALTER TABLE frame_async_windows ADD COLUMN IF NOT EXISTS payers_until bigint NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX IF NOT EXISTS frame_async_windows_pkey ON frame_async_windows (name);
 
 CREATE TABLE IF NOT EXISTS frame_async_slots (
@@ -60,13 +62,13 @@ CREATE INDEX IF NOT EXISTS frame_async_slots_frees_at
 """
 
 CLOCK: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+CREATE OR REPLACE FUNCTION frame_async_2_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
   SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $$;
 """
 
 _FORGET: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_forget(p_now bigint) RETURNS void
+CREATE OR REPLACE FUNCTION frame_async_2_forget(p_now bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM frame_async_keys WHERE name IN (
@@ -82,7 +84,7 @@ END $$;
 """
 
 _KEYS: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_claim(
+CREATE OR REPLACE FUNCTION frame_async_2_claim(
   p_name bytea, p_fingerprint text, p_token bytea, p_lease bigint, p_keep bigint,
   p_patience integer,
   OUT o_outcome text, OUT o_number bigint, OUT o_body bytea, OUT o_fingerprint text)
@@ -95,16 +97,16 @@ BEGIN
   LOOP
     SELECT * INTO v_found FROM frame_async_keys WHERE name = p_name FOR UPDATE;
     EXIT WHEN FOUND;
-    v_now := frame_async_1_now();
+    v_now := frame_async_2_now();
     INSERT INTO frame_async_keys VALUES (p_name, p_fingerprint, 'claimed', p_token,
       v_now + p_lease, 1, NULL, v_now + p_lease + p_keep) ON CONFLICT DO NOTHING;
     IF FOUND THEN
-      PERFORM frame_async_1_forget(v_now);
+      PERFORM frame_async_2_forget(v_now);
       o_outcome := 'claimed';
       RETURN;
     END IF;
   END LOOP;
-  v_now := frame_async_1_now();
+  v_now := frame_async_2_now();
   IF v_found.forget_at <= v_now THEN
     v_found.state := 'forgotten';
     v_found.doubts := 0;
@@ -131,7 +133,7 @@ BEGIN
   o_number := v_found.doubts;
 END $$;
 
-CREATE OR REPLACE FUNCTION frame_async_1_change(
+CREATE OR REPLACE FUNCTION frame_async_2_change(
   p_name bytea, p_token bytea, p_state text, p_time bigint, p_doubts integer, p_body bytea,
   p_keep bigint, p_patience integer) RETURNS boolean
 LANGUAGE plpgsql AS $$
@@ -141,7 +143,7 @@ DECLARE
 BEGIN
   PERFORM set_config('lock_timeout', p_patience::text, true);
   SELECT * INTO v_found FROM frame_async_keys WHERE name = p_name FOR UPDATE;
-  v_now := frame_async_1_now();
+  v_now := frame_async_2_now();
   IF v_found.name IS NULL OR v_found.token <> p_token OR v_found.forget_at <= v_now THEN
     RETURN false;
   ELSIF v_found.state = 'done' AND p_state = 'done' THEN
@@ -161,194 +163,7 @@ BEGIN
 END $$;
 """
 
-_APPOINT: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_appoint(
-  p_window frame_async_windows, p_first bigint, p_now bigint) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-  v_told integer := p_window.told + 1;
-  v_at bigint := p_window.told_at;
-BEGIN
-  IF v_at < p_first THEN
-    v_told := 1;
-    v_at := p_first;
-  ELSIF v_told > ASKERS THEN
-    v_told := 1;
-    SELECT least(frees_at, p_now + p_window.per) INTO v_at FROM frame_async_slots
-    WHERE window_name = p_window.name AND frees_at > p_window.told_at
-    ORDER BY frees_at LIMIT 1;
-    IF v_at IS NULL OR v_at <= p_window.told_at THEN v_at := p_first; END IF;
-  END IF;
-  UPDATE frame_async_windows SET told = v_told, told_at = v_at WHERE name = p_window.name;
-  RETURN v_at - p_now;
-END $$;
-""".replace("ASKERS", str(ASKERS))
-"""When to ask again, for a worker whose place others want as well.
-
-The first few are told when the first place is free, as many again when the second is, and
-so on; after the last place that is known, it begins again with the first.
-"""
-
-_WINDOWS: Final = """
-CREATE OR REPLACE FUNCTION frame_async_1_window(
-  p_name bytea, p_requests integer, p_per bigint, p_keep bigint, p_patience integer)
-RETURNS frame_async_windows LANGUAGE plpgsql AS $$
-DECLARE
-  v_window frame_async_windows;
-  v_now bigint;
-  v_freed integer;
-BEGIN
-  PERFORM set_config('lock_timeout', p_patience::text, true);
-  LOOP
-    SELECT * INTO v_window FROM frame_async_windows WHERE name = p_name FOR UPDATE;
-    EXIT WHEN FOUND;
-    INSERT INTO frame_async_windows VALUES (p_name, p_requests, p_per, 0, p_requests, 0, 0, 0, 0, 0,
-      frame_async_1_now() + p_keep) ON CONFLICT DO NOTHING;
-  END LOOP;
-  IF v_window.requests <> p_requests OR v_window.per <> p_per THEN
-    UPDATE frame_async_windows SET requests = p_requests, per = p_per,
-      known = CASE WHEN known < requests THEN least(known, p_requests) ELSE p_requests END
-    WHERE name = p_name RETURNING * INTO v_window;
-  END IF;
-  v_now := frame_async_1_now();
-  DELETE FROM frame_async_slots WHERE window_name = p_name AND frees_at <= v_now;
-  GET DIAGNOSTICS v_freed = ROW_COUNT;
-  IF v_freed > 0 THEN
-    UPDATE frame_async_windows SET used = used - v_freed
-    WHERE name = p_name RETURNING * INTO v_window;
-  END IF;
-  RETURN v_window;
-END $$;
-
-CREATE OR REPLACE FUNCTION frame_async_1_wait(
-  p_window frame_async_windows, p_surplus integer, p_now bigint) RETURNS bigint
-LANGUAGE sql STABLE AS $$
-  SELECT coalesce((
-    SELECT greatest(1000, least(frees_at, p_now + p_window.per) - p_now)
-    FROM frame_async_slots WHERE window_name = p_window.name
-    ORDER BY frees_at OFFSET greatest(0, least(p_surplus, p_window.used - 1)) LIMIT 1
-  ), 1000)
-$$;
-
-CREATE OR REPLACE FUNCTION frame_async_1_got(p_name bytea) RETURNS integer
-LANGUAGE sql STABLE AS $$
-  SELECT count(*)::integer FROM frame_async_slots
-  WHERE window_name = p_name AND NOT held AND NOT refused
-$$;
-
-CREATE OR REPLACE FUNCTION frame_async_1_probing(p_name bytea) RETURNS bigint
-LANGUAGE sql STABLE AS $$
-  SELECT coalesce(max(frees_at), 0) FROM frame_async_slots
-  WHERE window_name = p_name AND held AND probe
-$$;
-
-CREATE OR REPLACE FUNCTION frame_async_1_enter(
-  p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_open integer,
-  p_reserve double precision, p_hold bigint, p_force boolean, p_keep bigint,
-  p_patience integer) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-  v_window frame_async_windows;
-  v_now bigint;
-  v_ours integer;
-  v_probe boolean;
-  v_wait bigint := 0;
-BEGIN
-  -- The row is locked until the commit, so that one after the other would wait for the disk.
-  PERFORM set_config('synchronous_commit', 'off', true);
-  v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
-  v_now := frame_async_1_now();
-  v_ours := v_window.known;
-  IF p_reserve > 0 AND v_ours > 1 THEN
-    v_ours := v_ours - greatest(1, floor(v_ours * p_reserve)::integer);
-  END IF;
-  v_probe := p_force OR v_window.used >= v_ours;
-  IF EXISTS (SELECT FROM frame_async_slots
-             WHERE window_name = p_name AND token = p_token AND held) THEN
-    RETURN 0;
-  ELSIF v_now < v_window.paused THEN
-    v_wait := v_window.paused - v_now;
-  ELSIF v_window.used >= p_open THEN
-    v_wait := frame_async_1_wait(v_window, v_window.used - p_open, v_now);
-    IF p_reserve > 0 AND NOT p_force THEN
-      v_wait := frame_async_1_appoint(v_window, v_now + v_wait, v_now);
-    END IF;
-  ELSIF v_probe AND NOT p_force AND (v_now < v_window.probe_at OR v_now < v_window.probing OR (
-      v_now < v_window.probe_at + p_per AND EXISTS (
-        SELECT FROM frame_async_slots WHERE window_name = p_name AND held))) THEN
-    v_wait := least(frame_async_1_wait(v_window, v_window.used - v_ours, v_now),
-      greatest(v_window.probe_at - v_now, 100000));
-  ELSE
-    INSERT INTO frame_async_slots
-    VALUES (p_name, p_token, v_now + p_hold + p_per, true, v_probe, false);
-  END IF;
-  IF v_wait = 0 THEN
-    UPDATE frame_async_windows SET used = used + 1,
-      probing = CASE WHEN v_probe THEN greatest(probing, v_now + p_hold + p_per)
-        ELSE probing END,
-      forget_at = greatest(forget_at, v_now + p_hold + p_per + p_keep)
-    WHERE name = p_name;
-  END IF;
-  RETURN v_wait;
-END $$;
-
-CREATE OR REPLACE FUNCTION frame_async_1_leave(
-  p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_sent boolean,
-  p_keep bigint, p_patience integer) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-  v_window frame_async_windows;
-  v_now bigint;
-  v_probe boolean;
-BEGIN
-  -- A slot that was left and then forgotten by a crash stays taken: late, and not wrong.
-  PERFORM set_config('synchronous_commit', 'off', true);
-  v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
-  v_now := frame_async_1_now();
-  IF p_sent THEN
-    UPDATE frame_async_slots SET held = false, frees_at = v_now + p_per
-    WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
-  ELSE
-    DELETE FROM frame_async_slots
-    WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
-  END IF;
-  IF v_probe IS NULL THEN RETURN 0; END IF;
-  IF p_sent AND v_window.known < p_requests THEN
-    v_window.known := greatest(v_window.known, least(frame_async_1_got(p_name), p_requests));
-  END IF;
-  UPDATE frame_async_windows SET used = used - (NOT p_sent)::integer, known = v_window.known,
-    probing = CASE WHEN v_probe THEN frame_async_1_probing(p_name) ELSE probing END,
-    forget_at = greatest(forget_at, v_now + p_per + p_keep)
-  WHERE name = p_name;
-  RETURN 1;
-END $$;
-
-CREATE OR REPLACE FUNCTION frame_async_1_refuse(
-  p_name bytea, p_requests integer, p_per bigint, p_token bytea, p_pause bigint,
-  p_keep bigint, p_patience integer) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-  v_window frame_async_windows;
-  v_now bigint;
-  v_probe boolean;
-BEGIN
-  v_window := frame_async_1_window(p_name, p_requests, p_per, p_keep, p_patience);
-  v_now := frame_async_1_now();
-  UPDATE frame_async_slots SET held = false, refused = true, frees_at = v_now + p_per
-  WHERE window_name = p_name AND token = p_token AND held RETURNING probe INTO v_probe;
-  IF v_probe IS NOT NULL THEN
-    v_window.known := greatest(1, least(v_window.known, frame_async_1_got(p_name)));
-  END IF;
-  UPDATE frame_async_windows SET paused = greatest(paused, v_now + p_pause),
-    probe_at = v_now + p_per, known = v_window.known,
-    probing = CASE WHEN v_probe THEN frame_async_1_probing(p_name) ELSE probing END,
-    forget_at = greatest(forget_at, v_now + greatest(p_pause, p_per) + p_keep)
-  WHERE name = p_name;
-  RETURN 1;
-END $$;
-"""
-
-SCHEMA: Final = _TABLES + CLOCK + _FORGET + _KEYS + _APPOINT + _WINDOWS
+SCHEMA: Final = _TABLES + CLOCK + _FORGET + _KEYS + WINDOWS
 """All tables and functions; running it again creates what is missing, and nothing else."""
 
 SETTINGS: Final = """

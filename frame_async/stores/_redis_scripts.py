@@ -268,9 +268,9 @@ def window_arguments(window: Window, token: str) -> tuple[str, int, int, bytes]:
     return name, window.limit.requests, per, encoded(token)
 
 
-def lane_arguments(window: Window, lane: Lane) -> tuple[int, str]:
-    """How many slots a lane may fill, and the share that it leaves of those known to be ours."""
-    return window.limit.open_to(lane), str(BULK_RESERVE if lane is Lane.BULK else 0)
+def reserve_of(lane: Lane) -> str:
+    """The share of the slots known to be ours that a lane leaves to others."""
+    return str(BULK_RESERVE if lane is Lane.BULK else 0)
 
 
 def is_hopeless(error: BaseException) -> bool:

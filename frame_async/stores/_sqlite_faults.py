@@ -1,4 +1,4 @@
-"""What can be wrong with the file, in words: the fault, and how to mend it."""
+"""What can be wrong with the file, in words: the fault, and how to fix it."""
 
 import sqlite3
 from pathlib import Path
@@ -84,4 +84,4 @@ def fault_of_system(error: OSError) -> FileFault:
     """The fault behind an error of the operating system's."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return FileFault("is in a folder that doesn't exist", "create the folder")
-    return FileFault(f"can't be opened: {error.strerror}", "choose another path, or mend this one")
+    return FileFault(f"can't be opened: {error.strerror}", "choose another path, or fix this one")

@@ -24,6 +24,7 @@ from typing import Final
 
 from attrs import evolve
 
+from frame_async.stores._processes import this_process
 from frame_async.stores._sqlite_faults import (
     DAMAGED,
     FOLDER,
@@ -43,7 +44,7 @@ from frame_async.stores._sqlite_time import FileTime, Witness, boot_id
 APPLICATION_ID: Final = 0x46726D53
 """Marks the file as ours: ``FrmS``."""
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the tables, in ``user_version``."""
 
 PATIENCE: Final = 5.0
@@ -72,6 +73,7 @@ class StoreFile:
         self._sole = sole
         self._clock = clock
         self._boot = boot_id()
+        self._process = this_process()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, ...] = ()
         self._opened = False
@@ -93,7 +95,8 @@ class StoreFile:
                     time = evolve(time, doubtful_until=now + self._witness.keep)
                     time.write(connection)
                 else:
-                    rows = Transaction(connection, now, doubtful=now < time.doubtful_until)
+                    doubtful = now < time.doubtful_until
+                    rows = Transaction(connection, now, self._process, doubtful=doubtful)
                     before = connection.total_changes
                     yield rows
                     rows.finish()

@@ -4,20 +4,20 @@ Every method looks and decides first and writes once, so one that raises has wri
 nothing, and the others in the same transaction stand.
 """
 
-import json
 import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final, TypeGuard, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from frame_async.errors import ConfigurationError
-from frame_async.protocol.window import Lane, RateLimit, RollingWindow, SlotState
+from frame_async.protocol.window import Lane
 from frame_async.stores import _keys
 from frame_async.stores._keys import LAPSED_KEEP, Change, KeyRecord, State
+from frame_async.stores._processes import is_dead
 from frame_async.stores._sqlite_faults import DAMAGED, FaultError
+from frame_async.stores._sqlite_windows import FileWindow, blob, load_window
 from frame_async.stores.interface import Claim, Claimed, Window
 
 T = TypeVar("T")
@@ -39,18 +39,35 @@ CREATE TABLE keys (
     token TEXT NOT NULL,
     until REAL NOT NULL,
     doubts INTEGER NOT NULL,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    process TEXT NOT NULL
 );
 CREATE INDEX keys_until ON keys (until) WHERE state <> 'claimed';
 CREATE TABLE windows (
-    name BLOB PRIMARY KEY NOT NULL,
+    id INTEGER PRIMARY KEY,
+    name BLOB NOT NULL UNIQUE,
     until REAL NOT NULL,
-    window TEXT NOT NULL
-)
+    requests INTEGER NOT NULL,
+    per REAL NOT NULL,
+    used INTEGER NOT NULL,
+    known INTEGER NOT NULL,
+    probe_at REAL NOT NULL,
+    paused_until REAL NOT NULL,
+    paced_to REAL NOT NULL,
+    payers_until REAL NOT NULL
+);
+CREATE TABLE slots (
+    window INTEGER NOT NULL,
+    token BLOB NOT NULL,
+    frees_at REAL NOT NULL,
+    held INTEGER NOT NULL,
+    probe INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
+    PRIMARY KEY (window, token)
+) WITHOUT ROWID;
+CREATE INDEX slots_frees_at ON slots (window, frees_at);
+CREATE INDEX slots_held ON slots (window) WHERE held
 """
-
-WINDOW_KEEP: Final = 7 * 86_400.0
-"""Seconds that a window is remembered after it was last used."""
 
 _PORTION: Final = 16
 _FREE_PAGES: Final = 1_000
@@ -62,11 +79,11 @@ class Transaction:
 
     _connection: sqlite3.Connection
     _now: float
+    _process: str = field(alias="process")
+    """What this process is known by."""
     _doubtful: bool = field(default=False, alias="doubtful")
     """Whether keys that the file doesn't know may have been known to one before it."""
-    _windows: dict[str, RollingWindow] = field(init=False, factory=dict[str, RollingWindow])
-    _dumps: dict[str, str] = field(init=False, factory=dict[str, str])
-    """The windows as they are in the file."""
+    _windows: dict[str, FileWindow] = field(init=False, factory=dict[str, FileWindow])
     _changes: int = field(init=False, default=0)
 
     def claim(self, key: str, fingerprint: str, lease: float, token: str) -> Claim:
@@ -76,10 +93,18 @@ class Transaction:
             return Claimed(token)
         if self._doubtful and (found is None or found.expired(self._now)):
             found = KeyRecord(fingerprint, State.DOUBT, "", math.inf, 1)
+        if self._is_orphaned(found):
+            found = evolve(found, until=self._now)
         answer, record = _keys.claim(found, key, fingerprint, token, self._now, lease)
         if record is not None:
             self._write(key, record)
         return answer
+
+    def _is_orphaned(self, found: KeyRecord | None) -> TypeGuard[KeyRecord]:
+        """Whether a claim's process died, so that its lease needn't be waited for."""
+        if found is None or found.state is not State.CLAIMED or found.until <= self._now:
+            return False
+        return is_dead(found.process, self._process)
 
     def claim_all(self, claims: Sequence[tuple[str, str, str, float]]) -> bool:
         """Claim keys that nobody knows; False if one was known, and then some may be claimed.
@@ -90,7 +115,7 @@ class Transaction:
             return False
         values: list[object] = []
         for key, fingerprint, token, lease in claims:
-            values += (_blob(key), fingerprint, token, self._now + lease)
+            values += (blob(key), fingerprint, token, self._now + lease, self._process)
         self._changes += len(claims)
         return self._connection.execute(_claiming(len(claims)), values).rowcount == len(claims)
 
@@ -101,7 +126,7 @@ class Transaction:
         """
         values: list[object] = []
         for key, token, body, keep in ends:
-            values += (_blob(key), token, body, self._now + keep)
+            values += (blob(key), token, body, self._now + keep)
         self._changes += len(ends)
         return self._connection.execute(_completing(len(ends)), values).rowcount == len(ends)
 
@@ -117,7 +142,7 @@ class Transaction:
         if _keys.owned(self._find(key), token) is None:
             return False
         self._changes += 1
-        self._connection.execute("DELETE FROM keys WHERE key = ?", (_blob(key),))
+        self._connection.execute("DELETE FROM keys WHERE key = ?", (blob(key),))
         return True
 
     def apart(self, operation: Callable[[sqlite3.Connection], T]) -> T:
@@ -126,33 +151,39 @@ class Transaction:
 
     def _find(self, key: str) -> KeyRecord | None:
         row = self._connection.execute(
-            "SELECT fingerprint, state, token, until, doubts, body FROM keys WHERE key = ?",
-            (_blob(key),),
+            "SELECT fingerprint, state, token, until, doubts, body, process FROM keys"
+            " WHERE key = ?",
+            (blob(key),),
         ).fetchone()
         return None if row is None else _record(*row)
 
     def _write(self, key: str, record: KeyRecord) -> None:
         self._changes += 1
         self._connection.execute(
-            "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body, process)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
             " fingerprint = excluded.fingerprint, state = excluded.state,"
             " token = excluded.token, until = excluded.until, doubts = excluded.doubts,"
-            " body = excluded.body",
+            " body = excluded.body, process = excluded.process",
             (
-                _blob(key),
+                blob(key),
                 record.fingerprint,
                 record.state.value,
                 record.token,
                 record.until,
                 record.doubts,
                 record.body,
+                self._process,
             ),
         )
 
-    def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+    def enter(self, window: Window, token: str, lane: Lane, hold: float, *, pace: bool) -> float:
         """See `Store.enter`."""
-        return self._window(window).enter(token, lane, self._now, hold)
+        return self._window(window).enter(token, lane, self._now, hold, pace=pace)
+
+    def opens_in(self, window: Window, lane: Lane, ahead: int, *, pace: bool) -> float:
+        """See `Store.opens_in`."""
+        return self._window(window).opens_in(lane, ahead, self._now, pace=pace)
 
     def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
         """See `Store.force`."""
@@ -166,31 +197,18 @@ class Transaction:
         """See `Store.refuse`."""
         self._window(window).refuse(token, self._now, pause)
 
-    def _window(self, window: Window) -> RollingWindow:
+    def _window(self, window: Window) -> FileWindow:
         rolling = self._windows.get(window.name)
         if rolling is None:
-            rolling = self._windows[window.name] = self._load(window)
+            rolling = load_window(self._connection, window, self._now)
+            self._windows[window.name] = rolling
         rolling.resize(window.limit)
         return rolling
 
-    def _load(self, window: Window) -> RollingWindow:
-        row = self._connection.execute(
-            "SELECT window FROM windows WHERE name = ?", (_blob(window.name),)
-        ).fetchone()
-        if row is None:
-            return RollingWindow(window.limit)
-        self._dumps[window.name] = row[0]
-        return load_window(row[0])
-
     def finish(self) -> None:
         """Write the windows that were used, and forget a portion of what has expired."""
-        for name, rolling in self._windows.items():
-            dump = dump_window(rolling)
-            if dump != self._dumps.get(name):
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO windows (name, until, window) VALUES (?, ?, ?)",
-                    (_blob(name), self._now + WINDOW_KEEP, dump),
-                )
+        for rolling in self._windows.values():
+            rolling.write(self._now)
         if self._changes:
             self._forget(_PORTION + 2 * self._changes)
 
@@ -200,6 +218,10 @@ class Transaction:
             "DELETE FROM keys WHERE rowid IN (SELECT rowid FROM keys"
             " WHERE state <> 'claimed' AND until <= ? LIMIT ?)",
             (self._now, most),
+        )
+        self._connection.execute(
+            "DELETE FROM slots WHERE window IN (SELECT id FROM windows WHERE until <= ?)",
+            (self._now,),
         )
         self._connection.execute("DELETE FROM windows WHERE until <= ?", (self._now,))
         if self._connection.execute("PRAGMA freelist_count").fetchone()[0] > _FREE_PAGES:
@@ -218,14 +240,12 @@ def end_claims(connection: sqlite3.Connection, now: float, *, rebooted: bool) ->
     connection.execute(
         "UPDATE keys SET until = ? WHERE state = ? AND until > ?", (now, State.CLAIMED.value, now)
     )
-    for name, text in connection.execute("SELECT name, window FROM windows").fetchall():
-        rolling = load_window(text)
-        for slot in rolling.slots.values():
-            if rebooted or slot.held:
-                slot.frees_at, slot.held, slot.probe = now + rolling.limit.per, False, False
-        connection.execute(
-            "UPDATE windows SET window = ? WHERE name = ?", (dump_window(rolling), name)
-        )
+    ended = "1" if rebooted else "held"
+    connection.execute(
+        "UPDATE slots SET held = 0, probe = 0,"  # noqa: S608  # one of two words of ours
+        f" frees_at = ? + (SELECT per FROM windows WHERE id = window) WHERE {ended}",
+        (now,),
+    )
 
 
 def forget_claims(connection: sqlite3.Connection, now: float) -> None:
@@ -235,44 +255,14 @@ def forget_claims(connection: sqlite3.Connection, now: float) -> None:
     )
 
 
-def dump_window(rolling: RollingWindow) -> str:
-    """A window as compact JSON."""
-    slots = {
-        token: (slot.frees_at, int(slot.held), int(slot.probe), int(slot.refused))
-        for token, slot in rolling.slots.items()
-    }
-    limit = (rolling.limit.requests, rolling.limit.per)
-    learned = (rolling.known, rolling.probe_at, rolling.paused_until)
-    return json.dumps((limit, learned, slots), separators=(",", ":"))
-
-
-def load_window(text: str) -> RollingWindow:
-    """The window that was dumped.
-
-    Raises:
-        FaultError: it can't be read.
-    """
-    try:
-        limit, (known, probe_at, paused_until), slots = json.loads(text)
-        rolling = RollingWindow(RateLimit(*limit))
-        rolling.known, rolling.probe_at, rolling.paused_until = known, probe_at, paused_until
-        rolling.slots = {
-            token: SlotState(frees_at, bool(held), bool(probe), bool(refused))
-            for token, (frees_at, held, probe, refused) in slots.items()
-        }
-    except (ValueError, TypeError, AttributeError, ConfigurationError):
-        raise FaultError(DAMAGED) from None
-    return rolling
-
-
-_CLAIMED: Final = f"(?, ?, '{State.CLAIMED.value}', ?, ?, 1, x'')"
+_CLAIMED: Final = f"(?, ?, '{State.CLAIMED.value}', ?, ?, 1, x'', ?)"
 
 
 @cache
 def _claiming(count: int) -> str:
     """As few statements as there are texts: SQLite keeps each prepared."""
     return (
-        "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body)"  # noqa: S608
+        "INSERT INTO keys (key, fingerprint, state, token, until, doubts, body, process)"  # noqa: S608
         f" VALUES {', '.join([_CLAIMED] * count)} ON CONFLICT (key) DO NOTHING"
     )
 
@@ -288,17 +278,24 @@ def _completing(count: int) -> str:
 
 
 def _record(
-    fingerprint: str, state: str, token: str, until: float, doubts: int, body: bytes
+    fingerprint: str,
+    state: str,
+    token: str,
+    until: float,
+    doubts: int,
+    body: bytes,
+    process: str,
 ) -> KeyRecord:
     try:
         known = State(state)
     except ValueError:
         raise FaultError(DAMAGED) from None
     return KeyRecord(
-        fingerprint=fingerprint, state=known, token=token, until=until, doubts=doubts, body=body
+        fingerprint=fingerprint,
+        state=known,
+        token=token,
+        until=until,
+        doubts=doubts,
+        body=body,
+        process=process,
     )
-
-
-def _blob(text: str) -> bytes:
-    """Any text, lone surrogates and NUL included, as bytes that are its own."""
-    return text.encode("utf-8", "surrogatepass")

@@ -119,12 +119,24 @@ class Store(Protocol):
         """Certainly nothing was created: the key is free again."""
         ...
 
-    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+    async def enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, pace: bool = False
+    ) -> float:
         """Take a slot: 0.0 when it is taken, else seconds until asking again makes sense.
 
         ``token`` stands for one request. While it holds a slot, entering again gives 0.0
-        and takes no second one. See ``RollingWindow.enter``. A store of many hosts may tell
-        each that asks a time of its own, so that not all come for the same place.
+        and takes no second one. The bulk lane enters evenly if told to ``pace``, or if a payer
+        came within the last period. See ``RollingWindow.enter``. A store of many hosts may
+        tell each that asks a time of its own, so that not all come for the same place.
+        """
+        ...
+
+    async def opens_in(
+        self, window: Window, lane: Lane, ahead: int, *, pace: bool = False
+    ) -> float:
+        """Seconds until there is a slot for one who has ``ahead`` others before him.
+
+        As far as is known now; nothing changes. See ``RollingWindow.opens_in``.
         """
         ...
 

@@ -75,10 +75,19 @@ class MemoryStore:
             if record is not None and record.expired(now):
                 del self._keys[key]
 
-    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+    async def enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, pace: bool = False
+    ) -> float:
         """See `Store.enter`."""
         with self._lock:
-            return self._window(window).enter(token, lane, self._now(), hold)
+            return self._window(window).enter(token, lane, self._now(), hold, pace=pace)
+
+    async def opens_in(
+        self, window: Window, lane: Lane, ahead: int, *, pace: bool = False
+    ) -> float:
+        """See `Store.opens_in`."""
+        with self._lock:
+            return self._window(window).opens_in(lane, ahead, self._now(), pace=pace)
 
     async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
         """See `Store.force`."""

@@ -27,11 +27,12 @@ from frame_async.stores._links import (
 from frame_async.stores._postgres_link import PostgresLink, Row, Value, read_options
 from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight, Window
 
-_CLAIM: Final = "SELECT * FROM frame_async_1_claim(%s, %s, %s, %s, %s, %s)"
-_CHANGE: Final = "SELECT frame_async_1_change(%s, %s, %s, %s, %s, %s, %s, %s)"
-_ENTER: Final = "SELECT frame_async_1_enter(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-_LEAVE: Final = "SELECT frame_async_1_leave(%s, %s, %s, %s, %s, %s, %s)"
-_REFUSE: Final = "SELECT frame_async_1_refuse(%s, %s, %s, %s, %s, %s, %s)"
+_CLAIM: Final = "SELECT * FROM frame_async_2_claim(%s, %s, %s, %s, %s, %s)"
+_CHANGE: Final = "SELECT frame_async_2_change(%s, %s, %s, %s, %s, %s, %s, %s)"
+_ENTER: Final = "SELECT frame_async_2_enter(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_OPENS_IN: Final = "SELECT frame_async_2_opens_in(%s, %s, %s, %s, %s, %s, %s, %s)"
+_LEAVE: Final = "SELECT frame_async_2_leave(%s, %s, %s, %s, %s, %s, %s)"
+_REFUSE: Final = "SELECT frame_async_2_refuse(%s, %s, %s, %s, %s, %s, %s)"
 _KEEP: Final = round(LAPSED_KEEP * 1e6)
 
 
@@ -137,20 +138,31 @@ class PostgresStore:
         (changed,) = await self._ask(token, _CHANGE, *values)
         return bool(changed)
 
-    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+    async def enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, pace: bool = False
+    ) -> float:
         """See `Store.enter`."""
-        return await self._enter(window, token, lane, hold, forced=False)
+        return await self._enter(window, token, lane, hold, forced=False, pace=pace)
 
     async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
         """See `Store.force`."""
-        return await self._enter(window, token, lane, hold, forced=True) == 0
+        return await self._enter(window, token, lane, hold, forced=True, pace=False) == 0
 
     async def _enter(
-        self, window: Window, token: str, lane: Lane, hold: float, *, forced: bool
+        self, window: Window, token: str, lane: Lane, hold: float, *, forced: bool, pace: bool
     ) -> float:
-        lanes = (window.limit.open_to(lane), BULK_RESERVE if lane is Lane.BULK else 0.0)
-        values = (*_window(window, token), *lanes, micro(hold), forced, _KEEP)
+        lanes = window.limit.open_to(lane), _reserve_of(lane)
+        values = (*_window(window, token), *lanes, micro(hold), forced, pace, _KEEP)
         (wait,) = await self._ask(token, _ENTER, *values)
+        return float(wait) / 1e6
+
+    async def opens_in(
+        self, window: Window, lane: Lane, ahead: int, *, pace: bool = False
+    ) -> float:
+        """See `Store.opens_in`."""
+        name, requests, per, _ = _window(window, "")
+        values = (name, requests, per, _reserve_of(lane), ahead, pace, _KEEP)
+        (wait,) = await self._ask(token_hex(8), _OPENS_IN, *values)
         return float(wait) / 1e6
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
@@ -193,6 +205,11 @@ def _shown(reason: str, options: Secret[dict[str, Any]]) -> str:
 
 def _hashed(text: str) -> bytes:
     return sha256(encoded(text)).digest()
+
+
+def _reserve_of(lane: Lane) -> float:
+    """The share of the slots known to be ours that a lane leaves to others."""
+    return BULK_RESERVE if lane is Lane.BULK else 0.0
 
 
 def _window(window: Window, token: str) -> tuple[bytes, int, int, bytes]:

@@ -33,13 +33,13 @@ from frame_async.stores._redis_scripts import (
     find_move,
     is_hopeless,
     key_name,
-    lane_arguments,
     make_pool,
+    reserve_of,
     run,
     window_arguments,
     words,
 )
-from frame_async.stores._redis_windows import ENTER, LEAVE, REFUSE
+from frame_async.stores._redis_windows import ENTER, LEAVE, OPENS_IN, REFUSE
 from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight, Window
 
 _LONGEST_BATCH: Final = 256
@@ -205,20 +205,30 @@ class RedisStore:
         """See `Store.release`."""
         return await self._ask(RELEASE, key_name(key), token) == 1
 
-    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+    async def enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, pace: bool = False
+    ) -> float:
         """See `Store.enter`."""
-        return await self._enter(window, token, lane, hold, forced=False)
+        return await self._enter(window, token, lane, hold, forced=False, pace=pace)
 
     async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
         """See `Store.force`."""
-        return await self._enter(window, token, lane, hold, forced=True) == 0
+        return await self._enter(window, token, lane, hold, forced=True, pace=False) == 0
 
     async def _enter(
-        self, window: Window, token: str, lane: Lane, hold: float, *, forced: bool
+        self, window: Window, token: str, lane: Lane, hold: float, *, forced: bool, pace: bool
     ) -> float:
-        lanes = lane_arguments(window, lane)
-        values = (*window_arguments(window, token), *lanes, micro(hold), int(forced))
+        lanes = window.limit.open_to(lane), reserve_of(lane)
+        how = micro(hold), int(forced), int(pace)
+        values = (*window_arguments(window, token), *lanes, *how)
         return cast("int", await self._ask(ENTER, *values)) / 1e6
+
+    async def opens_in(
+        self, window: Window, lane: Lane, ahead: int, *, pace: bool = False
+    ) -> float:
+        """See `Store.opens_in`."""
+        values = (*window_arguments(window, ""), reserve_of(lane), ahead, int(pace))
+        return cast("int", await self._ask(OPENS_IN, *values)) / 1e6
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
         """See `Store.leave`."""

@@ -58,7 +58,7 @@ class SQLiteStore:
     Raises:
         ConfigurationError: the path is empty, or has a NUL character, or ``:memory:``.
         StoreError: from every method: the file can't be used; the message says why, and how
-            to mend it. The next call tries again.
+            to fix it. The next call tries again.
     """
 
     def __init__(
@@ -106,9 +106,17 @@ class SQLiteStore:
         """See `Store.release`."""
         return await self._run(lambda rows: rows.release(key, token))
 
-    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+    async def enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, pace: bool = False
+    ) -> float:
         """See `Store.enter`."""
-        return await self._run(lambda rows: rows.enter(window, token, lane, hold))
+        return await self._run(lambda rows: rows.enter(window, token, lane, hold, pace=pace))
+
+    async def opens_in(
+        self, window: Window, lane: Lane, ahead: int, *, pace: bool = False
+    ) -> float:
+        """See `Store.opens_in`."""
+        return await self._run(lambda rows: rows.opens_in(window, lane, ahead, pace=pace))
 
     async def force(self, window: Window, token: str, lane: Lane, hold: float) -> bool:
         """See `Store.force`."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from frame_async.testing.deliveries import signed_webhook
     from frame_async.testing.emulators import EmulatorThread
     from frame_async.testing.loops import LoopThread
-    from frame_async.testing.mocks import mend_aioresponses
+    from frame_async.testing.mocks import patch_aioresponses
     from frame_async.testing.responses import FrameResponses
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "LoopThread",
     "VirtualClock",
     "connect",
-    "mend_aioresponses",
+    "patch_aioresponses",
     "signed_webhook",
 ]
 
@@ -34,7 +34,7 @@ _HOMES = {
     "LoopThread": "loops",
     "VirtualClock": "clock",
     "connect": "clients",
-    "mend_aioresponses": "mocks",
+    "patch_aioresponses": "mocks",
     "signed_webhook": "deliveries",
 }
 

@@ -1,4 +1,4 @@
-"""aioresponses on today's aiohttp; to be taken away when aioresponses is mended itself."""
+"""aioresponses on today's aiohttp; to be taken away when aioresponses is fixed itself."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class MendedResponse(aiohttp.ClientResponse):
         super().__init__(*args, **({"stream_writer": Nowhere()} | kwargs))
 
 
-def mend_aioresponses() -> None:
+def patch_aioresponses() -> None:
     """Let aioresponses make answers on aiohttp 3.14, which asks for one argument more.
 
     It holds for the whole process. The fixture ``frame_responses`` does it, and the pytest

@@ -88,9 +88,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A test may do what its own markers say, and aioresponses works in it."""
     if "aioresponses" in sys.modules:
-        from frame_async.testing.mocks import mend_aioresponses  # noqa: PLC0415
+        from frame_async.testing.mocks import patch_aioresponses  # noqa: PLC0415
 
-        mend_aioresponses()
+        patch_aioresponses()
     network = item.config.stash[_NETWORK_KEY]
     network.item = item
     try:

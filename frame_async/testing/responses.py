@@ -20,7 +20,7 @@ from frame_async.stores import MemoryStore
 try:
     from aioresponses import CallbackResult, aioresponses
 
-    from frame_async.testing.mocks import Nowhere, mend_aioresponses
+    from frame_async.testing.mocks import Nowhere, patch_aioresponses
 except ModuleNotFoundError as error:
     raise ImportError(
         "frame_responses needs aioresponses: pip install 'frame-async[mocks]'"
@@ -198,7 +198,7 @@ class FrameResponses:
         return CallbackResult(status=404, payload={"error": {"message": f"{said}; {fix}"}})
 
     def __enter__(self) -> Self:
-        mend_aioresponses()
+        patch_aioresponses()
         self._mock.start()
         self._mock.post(_URL, repeat=True, callback=self._answer)
         return self

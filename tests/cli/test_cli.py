@@ -127,7 +127,7 @@ def test_help_is_for_humans() -> None:
     assert run("nonsense").returncode == 2
 
 
-@pytest.mark.parametrize("missing", ["click", "rich"])
+@pytest.mark.parametrize("missing", ["click", "rich", "segno"])
 def test_without_the_extra(missing: str) -> None:
     """Without click or rich, the command names the extra that brings them."""
     code = (

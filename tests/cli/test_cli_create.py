@@ -209,6 +209,41 @@ def test_no_account_and_no_key() -> None:
     assert "--open keeps both" in ran.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_output_that_is_lost(server: Emulator) -> None:
+    """A session that was created and can't be shown is named, and the exit status isn't 0."""
+    named = {"FRAME_SECRET_KEY": KEY, "FRAME_API_BASE_URL": server.base_url}
+    for options in ([], ["--json"]):
+        with Path("/dev/full").open("w") as full:
+            ran = subprocess.run(
+                [sys.executable, "-m", "frame_async", "create", "--product", "p", *options],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+                env=os.environ | named,
+            )
+        assert ran.returncode == 4
+        assert f"created {server.created()[-1]}, but it can't be shown" in ran.stderr
+        assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_code_that_cannot_be_shown(server: Emulator) -> None:
+    """An output that can't have a QR code still has the session, and a line says so."""
+    named = {"FRAME_SECRET_KEY": KEY, "FRAME_API_BASE_URL": server.base_url}
+    ran = subprocess.run(
+        [sys.executable, "-m", "frame_async", "create", "--product", "p", "--qr"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | named | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert (ran.returncode, ran.stdout.startswith("session ")) == (0, True)
+    assert "a QR code can't be shown here" in ran.stderr
+
+
 def test_the_page_is_opened(tmp_path: Path) -> None:
     """--open hands the address to the browser; with --emulator, the page lives until Ctrl-C."""
     seen, browser = tmp_path / "seen", tmp_path / "browser"

@@ -35,6 +35,20 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert name in map(anchor, HEADING.findall(target.read_text())), link
 
 
+LONG = 1_200
+"""Words of a page."""
+WHOLE = {"tutorial.md", "changelog.md", "command-line.md"}
+"""Followed from beginning to end, or looked up."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_long_pages_begin_with_a_summary(page: Path) -> None:
+    """A page over 1,200 words says in its first lines what comes of it."""
+    text = page.read_text()
+    if len(text.split()) > LONG and page.name not in WHOLE:
+        assert text.split("\n\n")[1].startswith("**In short:** ")
+
+
 def test_the_pages_have_links() -> None:
     """The README leads to the tutorial, and a page to a heading of another one."""
     assert "docs/tutorial.md" in set(links(ROOT / "README.md"))

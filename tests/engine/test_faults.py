@@ -740,10 +740,12 @@ class SlowStore(MemoryStore):
 
     slow = False
 
-    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
+    async def enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, pace: bool = False
+    ) -> float:
         """See `Store.enter`."""
         await asyncio.sleep(0.2 * (self.slow))
-        return await super().enter(window, token, lane, hold)
+        return await super().enter(window, token, lane, hold, pace=pace)
 
 
 async def test_a_call_without_time_left_sends_nothing(

@@ -11,8 +11,10 @@ from support.rates import CountingServer, Delay, Simulation
 
 from frame_async.errors import ConfigurationError
 from frame_async.protocol.window import (
+    ATTEMPTS_LOOKED_AT,
     LIVE,
     SANDBOX,
+    AttemptTimes,
     Lane,
     RateLimit,
     RollingWindow,
@@ -122,11 +124,13 @@ class TestSlots:
         assert (window.slots, window.known) == ({}, 2)
 
     def test_something_is_always_ours(self) -> None:
-        """When the very first request is refused, one slot is still taken to be ours."""
+        """When the very first requests are refused, one slot is still taken to be ours."""
         window = RollingWindow(RateLimit(5, 10))
-        assert not window.enter("a", INTERACTIVE, 0, 5)
-        window.refuse("a", 0, 1)
+        for token in "xa":
+            assert not window.enter(token, INTERACTIVE, 0, 5)
+            window.refuse(token, 0, 0)
         assert window.known == 1
+        window.leave("x", 0, sent=False)
         assert window.enter("b", INTERACTIVE, 1, 5) > 0
         assert window.enter("b", INTERACTIVE, 10, 5) == 0
 
@@ -231,7 +235,7 @@ class TestPause:
         assert not window.force("a", INTERACTIVE, 14.9, 100)
         assert not window.slots
         assert window.force("a", INTERACTIVE, 15, 100)
-        assert window.enter("b", BULK, 15, 100) == 0
+        assert window.enter("b", INTERACTIVE, 15, 100) == 0
 
     def test_it_is_never_shortened(self) -> None:
         """A shorter pause within a longer one changes nothing, a longer one does."""
@@ -256,9 +260,9 @@ class TestForce:
     def test_within_the_limit_only(self) -> None:
         """What was learned is passed over, the limit and the reserve of bulk are not."""
         window = RollingWindow(RateLimit(3, 60))
+        window.known = 1
         assert not window.enter("a", INTERACTIVE, 0, 100)
         window.refuse("a", 0, 0)
-        assert window.known == 1
         assert window.enter("b", INTERACTIVE, 1, 100) == 59
         assert window.force("b", INTERACTIVE, 1, 100)
         assert not window.force("c", BULK, 1, 100)
@@ -282,11 +286,151 @@ class TestForce:
         assert window.enter("probe", INTERACTIVE, 122, 100) == 0
 
 
+class TestPace:
+    """Bulk beside payers enters evenly."""
+
+    def entered(self, window: RollingWindow, now: float, pace: bool) -> int:
+        """How many of bulk's enter at once."""
+        found = 0
+        while not window.enter(f"{now} {found}", BULK, now, 100, pace=pace):
+            found += 1
+        return found
+
+    def test_few_go_at_once(self) -> None:
+        """Without a pace and with nobody else about, bulk fills its share at once."""
+        assert self.entered(RollingWindow(RateLimit(160, 60)), 0, pace=False) == 144
+
+    def test_many_go_evenly(self) -> None:
+        """At a pace, bulk takes a tenth at once, and then one slot after the other."""
+        window = RollingWindow(RateLimit(160, 60))
+        assert self.entered(window, 0, pace=True) == 17
+        assert window.enter("next", BULK, 0, 100, pace=True) == pytest.approx(0.375)
+        assert [self.entered(window, second, pace=True) for second in range(3, 12, 3)] == [8] * 3
+
+    def test_a_payer_calls_for_the_pace(self) -> None:
+        """For a period after a payer came, bulk keeps its pace whether it is told to or not."""
+        for at, entered in ((59.5, 17), (60, 144)):
+            window = RollingWindow(RateLimit(160, 60))
+            assert not window.enter("payer", INTERACTIVE, 0, 0)
+            window.leave("payer", 0, sent=True)
+            assert self.entered(window, at, pace=False) == entered
+
+    def test_payers_are_part_of_it(self) -> None:
+        """What payers take is taken off what bulk may, so that both together come evenly."""
+        window = RollingWindow(RateLimit(160, 60))
+        for number in range(8):
+            assert not window.enter(f"payer {number}", INTERACTIVE, 0, 100)
+        assert self.entered(window, 0, pace=True) == 9
+
+    def test_payers_keep_no_pace(self) -> None:
+        """A payer enters as long as there is a slot, whatever the pace."""
+        window = RollingWindow(RateLimit(20, 60))
+        assert [window.enter(f"{n}", INTERACTIVE, 0, 1, pace=True) for n in range(20)] == [0] * 20
+
+    def test_a_call_without_time_leaves_the_pace(self) -> None:
+        """Who can't wait is let in beside the pace, but not beyond the share of bulk."""
+        window = RollingWindow(RateLimit(20, 60))
+        self.entered(window, 0, pace=True)
+        forced = [window.force(f"f{n}", BULK, 0, 100) for n in range(16)]
+        assert forced == [True] * 15 + [False]
+
+    def test_it_is_never_held_for_more_than_a_period(self) -> None:
+        """What was entered while little was known doesn't hold bulk up for long afterwards."""
+        window = RollingWindow(RateLimit(160, 60))
+        window.known = 1
+        for second in range(5):
+            window.force(f"{second}", INTERACTIVE, second, 0)
+        assert window.paced_to <= 4 + 60
+
+
+class TestOpens:
+    """When there is a slot for one who waits behind others."""
+
+    def window(self) -> RollingWindow:
+        """Two slots that free at 60 and 70, and one that doesn't yet."""
+        window = RollingWindow(RateLimit(3, 60))
+        for second, token in ((0, "a"), (10, "b"), (11, "c")):
+            assert not window.enter(token, INTERACTIVE, second, 100)
+        window.leave("a", 0, sent=True)
+        window.leave("b", 10, sent=True)
+        return window
+
+    @pytest.mark.parametrize(
+        ("ahead", "wait"), [(0, 40), (1, 50), (2, 60), (3, 100), (4, 110), (6, 160)]
+    )
+    def test_each_takes_the_next(self, ahead: int, wait: float) -> None:
+        """Who has so many before him gets the slot after theirs, and theirs a period later."""
+        assert self.window().opens_in(INTERACTIVE, ahead, 20) == wait
+
+    def test_there_is_one(self) -> None:
+        """Where a slot is free for everyone before and oneself, it is now."""
+        window = RollingWindow(RateLimit(3, 60))
+        waits = [window.opens_in(INTERACTIVE, ahead, 0) for ahead in range(4)]
+        assert waits == [0, 0, 0, 60]
+
+    def test_bulk_needs_its_reserve(self) -> None:
+        """For bulk there is a slot when its reserve is free too."""
+        assert self.window().opens_in(BULK, 0, 20, pace=False) == 50
+
+    def test_a_pause_goes_first(self) -> None:
+        """Nobody is told a time before the end of a pause."""
+        window = self.window()
+        window.refuse("x", 20, 45)
+        assert window.opens_in(INTERACTIVE, 0, 20) == 45
+
+    def test_a_pace_is_kept(self) -> None:
+        """Bulk at a pace is told when those before it have entered at that pace."""
+        window = RollingWindow(RateLimit(160, 60))
+        window.paced_to = 100.0
+        assert window.opens_in(BULK, 8, 80, pace=True) == pytest.approx(20 - 6 + 3)
+
+    @settings(max_examples=60)
+    @given(st.integers(0, 12), st.integers(0, 2**32))
+    def test_it_is_what_happens(self, ahead: int, seed: int) -> None:
+        """Whoever waits behind so many, who are all answered at once, enters at that time."""
+        chance, window = random.Random(seed), RollingWindow(RateLimit(4, 60))
+        now = 0.0
+        for number in range(4):
+            now += chance.uniform(0, 10)
+            assert not window.enter(f"{number}", INTERACTIVE, now, 100)
+            window.leave(f"{number}", now, sent=True)
+        told = now + window.opens_in(INTERACTIVE, ahead, now)
+        for number in range(ahead + 1):
+            while wait := window.enter(f"w{number}", INTERACTIVE, now, 100):
+                now += wait
+            window.leave(f"w{number}", now, sent=True)
+        assert now == pytest.approx(told, abs=0.01)
+
+
+class TestAttemptTimes:
+    """What attempts lately took."""
+
+    def test_nothing_is_known_at_first(self) -> None:
+        """Before an attempt has ended, none needs any time."""
+        assert AttemptTimes(0.99).needed == 0
+
+    @pytest.mark.parametrize(("quantile", "slowest"), [(0.5, 51), (0.9, 91), (0.99, 100), (1, 100)])
+    def test_it_is_a_quantile(self, quantile: float, slowest: float) -> None:
+        """Nearly all would have ended in that time, and a quarter of it is added."""
+        times = AttemptTimes(quantile)
+        for seconds in random.Random(1).sample(range(1, 101), 100):
+            times.note(seconds)
+        assert times.needed == pytest.approx(1.25 * slowest)
+
+    def test_only_the_latest_count(self) -> None:
+        """A slow hour is forgotten after as many attempts as are looked at."""
+        times = AttemptTimes(0.99)
+        for seconds in [9.0] * ATTEMPTS_LOOKED_AT + [0.5] * ATTEMPTS_LOOKED_AT:
+            times.note(seconds)
+        assert times.needed == pytest.approx(0.625)
+
+
 def learned() -> RollingWindow:
     """Of ten, two are ours: two were answered, a third refused; two more are under way at 62."""
     window = RollingWindow(RateLimit(10, 60))
-    for token in "abc":
+    for token in "xabc":
         assert not window.enter(token, INTERACTIVE, 0, 100)
+    window.refuse("x", 1, 0)
     window.leave("a", 1, sent=True)
     window.leave("b", 1, sent=True)
     window.refuse("c", 2, 0)
@@ -299,24 +443,47 @@ class TestLearning:
     """What others leave to us, and finding out when it is more."""
 
     def test_what_was_answered_is_ours(self) -> None:
-        """After a 429, as many are ours as were answered in the last period, others not."""
+        """After a second 429, as many are ours as were answered in the last period."""
         window = RollingWindow(RateLimit(10, 60))
-        for token in "abcd":
+        for token in "abcdx":
             assert not window.enter(token, INTERACTIVE, 0, 100)
         window.leave("a", 1, sent=True)
         window.leave("b", 1, sent=True)
         window.refuse("c", 2, 0)
+        assert window.known == 10
+        window.refuse("x", 2, 0)
         assert window.known == 2
-        assert [slot.refused for slot in window.slots.values()] == [False, False, True, False]
+        refused = [slot.refused for slot in window.slots.values()]
+        assert refused == [False, False, True, False, True]
+
+    def test_a_lone_429_holds_nobody_beyond_its_pause(self) -> None:
+        """A 429 from a window that had room pauses everyone, and then all goes on as before."""
+        window = RollingWindow(RateLimit(10, 60))
+        assert not window.enter("a", INTERACTIVE, 0, 100)
+        window.refuse("a", 0.2, 1)
+        assert window.enter("b", INTERACTIVE, 0.2, 100) == 1
+        assert not window.enter("b", INTERACTIVE, 1.2, 100)
+        window.leave("b", 1.4, sent=True)
+        assert window.known == 10
+
+    def test_a_429_of_another_period_is_alone_too(self) -> None:
+        """What was refused a period ago makes no second 429 of this one; within it, it does."""
+        window = RollingWindow(RateLimit(10, 60))
+        for at, known in ((0, 10), (60, 10), (119, 1)):
+            assert not window.enter(f"{at}", INTERACTIVE, at, 100)
+            window.refuse(f"{at}", at, 0)
+            assert window.known == known
 
     def test_what_is_refused_counts_as_used(self) -> None:
         """A refused request has its slot until a period after its answer."""
         window = RollingWindow(RateLimit(10, 60))
+        window.known = 3
         for token in "abc":
             assert not window.enter(token, INTERACTIVE, 0, 100)
         window.leave("a", 1, sent=True)
         window.leave("b", 1, sent=True)
         window.refuse("c", 2, 0)
+        assert window.known == 2
         assert window.enter("d", INTERACTIVE, 3, 100) == 58
         assert window.enter("d", INTERACTIVE, 61, 100) == 0
         assert window.enter("e", INTERACTIVE, 61, 100) == 1
@@ -388,6 +555,7 @@ class TestLearning:
         """Of what is known to be ours, bulk leaves a reserve too."""
         window = learned()
         window.leave("f", 62, sent=False)
+        window.payers_until = 0.0
         assert window.enter("bulk", BULK, 62, 100) == SOON
         assert window.enter("payer", INTERACTIVE, 62, 100) == 0
         assert not window.slots["payer"].probe

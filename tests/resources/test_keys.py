@@ -351,9 +351,9 @@ class BrokenStore(MemoryStore):
         self._break("complete")
         return await super().complete(*args)
 
-    async def enter(self, *args: Any) -> Any:
+    async def enter(self, *args: Any, **options: Any) -> Any:
         self._break("enter")
-        return await super().enter(*args)
+        return await super().enter(*args, **options)
 
     def _break(self, operation: str) -> None:
         if operation in self.broken:

@@ -4,14 +4,16 @@ How to add a backend: see ``conftest.py`` beside this file.
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 import pytest
+from support.appointing import AppointingWindow
 from support.stores import Bench
 
 from frame_async.errors import IdempotencyConflictError
 from frame_async.protocol.fingerprints import make_fingerprint
-from frame_async.protocol.window import Lane
+from frame_async.protocol.window import Lane, RateLimit, RollingWindow
 from frame_async.stores import Claim, Claimed, Done, InDoubt, InFlight, Store, Window
 
 EVERY_BYTE = bytes(range(256))
@@ -560,6 +562,76 @@ class TestWindow:
         assert await bench.enter(window, "c")
 
 
+class TestPace:
+    """Bulk enters evenly beside payers, and a call is told when there is a slot for it."""
+
+    async def test_many_go_evenly(self, bench: Bench) -> None:
+        """At a pace, bulk takes a tenth at once, and the next when it was told to."""
+        window = bench.window(40, units=100)
+        entered, wait = 0, 0.0
+        while not wait:
+            token = f"{(entered := entered + 1)}"
+            wait = await bench.store.enter(window, token, Lane.BULK, bench.unit, pace=True)
+        assert entered - 1 in (5, 6)
+        assert 0 < wait <= 2.5 * bench.unit
+        await bench.wait(wait / bench.unit + 0.1)
+        assert not await bench.other.enter(window, "next", Lane.BULK, bench.unit, pace=True)
+
+    async def test_a_payer_calls_for_the_pace(self, bench: Bench) -> None:
+        """After a payer came, bulk keeps the pace, whatever it was told."""
+        window = bench.window(40, units=100)
+        assert await bench.enter(window, "payer")
+        bulk = [await bench.enter(window, f"{n}", Lane.BULK) for n in range(6)]
+        assert bulk[0]
+        assert not bulk[-1]
+
+    async def test_a_call_is_told_when_there_is_a_slot(self, bench: Bench) -> None:
+        """Who is behind others is told when the slot is free that comes after theirs."""
+        window = bench.window(3, units=60)
+        for token in ("a", "b", "c"):
+            assert await bench.enter(window, token)
+            await bench.store.leave(window, token, sent=True)
+            await bench.wait(1)
+        told = [
+            await bench.other.opens_in(window, Lane.INTERACTIVE, ahead) / bench.unit
+            for ahead in (0, 1, 2, 3, 7)
+        ]
+        assert told == pytest.approx([57, 58, 59, 117, 178], abs=1.0)
+        assert not await bench.enter(window, "d")
+
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_it_does_as_the_rules(self, bench: Bench, seed: int) -> None:
+        """Whatever is done in whatever order, every store says what the rules say."""
+        if bench.clock is None:
+            pytest.skip("a server's own time goes on between two answers")
+        chance = random.Random(f"{bench.kind} {seed}")
+        hosts = bench.kind in ("redis", "postgres")
+        rules = (AppointingWindow if hosts else RollingWindow)(
+            RateLimit(chance.choice([1, 4, 20]), 60)
+        )
+        window = Window("rules", rules.limit)
+        for step in range(150):
+            bench.clock.advance(chance.choice([0, 0, 0.25, 1, 5, 20]))
+            now, lane, pace = bench.clock(), chance.choice(list(Lane)), chance.random() < 0.5
+            token, earlier = f"{step}", f"{step - chance.randrange(9)}"
+            match chance.randrange(6):
+                case 0 | 1 | 2:
+                    expected = rules.enter(token, lane, now, 5, pace=pace)
+                    told = await bench.store.enter(window, token, lane, 5, pace=pace)
+                    assert told == pytest.approx(expected, abs=1e-4), step
+                case 3:
+                    rules.leave(earlier, now, sent=pace)
+                    await bench.other.leave(window, earlier, sent=pace)
+                case 4:
+                    rules.refuse(earlier, now, 2)
+                    await bench.store.refuse(window, earlier, 2)
+                case _:
+                    ahead = chance.randrange(30)
+                    expected = rules.opens_in(lane, ahead, now, pace=pace)
+                    told = await bench.other.opens_in(window, lane, ahead, pace=pace)
+                    assert told == pytest.approx(expected, abs=1e-3), step
+
+
 class TestLimits:
     """A window whose limit changes keeps what is inside it."""
 
@@ -644,6 +716,15 @@ class TestRefuse:
         assert await bench.enter(window, "probe")
         assert not await bench.enter(window, "beyond")
 
+    async def test_a_lone_429_teaches_nothing(self, bench: Bench) -> None:
+        """A 429 from a window that had room is a pause, and then there is as much room again."""
+        window = bench.window(10, units=10)
+        assert await bench.enter(window, "a")
+        await bench.store.refuse(window, "a", 1 * bench.unit)
+        assert not await bench.enter(window, "0")
+        await bench.wait(2)
+        assert [await bench.enter(window, f"{n}") for n in range(10)] == [True] * 9 + [False]
+
     async def test_a_probe_that_succeeds_finds_more(self, bench: Bench) -> None:
         """When the probe beyond what is known is answered, that slot is ours too."""
         window = await learned(bench)
@@ -677,7 +758,7 @@ class TestRefuse:
 
     async def test_bulk_leaves_a_reserve_of_what_is_known(self, bench: Bench) -> None:
         """Where others use part of the limit, the bulk lane leaves a tenth of our part."""
-        window = await learned(bench, enters=3, held=1)
+        window = await learned(bench, enters=3, held=1, lane=Lane.BULK)
         assert await bench.enter(window, "bulk", Lane.BULK)
         assert not await bench.enter(window, "bulk too", Lane.BULK)
         assert await bench.enter(window, "interactive")
@@ -751,17 +832,20 @@ class TestForce:
         assert await bench.enter(window, "b")
 
 
-async def learned(bench: Bench, enters: int = 5, held: int = 0) -> Window:
+async def learned(
+    bench: Bench, enters: int = 5, held: int = 0, lane: Lane = Lane.INTERACTIVE
+) -> Window:
     """A window of 10 in which 5 are ours, one period later; some are taken again."""
     window = bench.window(10, units=4)
-    for n in range(6):
+    for n in range(7):
         assert await bench.enter(window, f"{n}")
     for n in range(5):
         await bench.store.leave(window, f"{n}", sent=True)
-    await bench.store.refuse(window, "5", 0.5 * bench.unit)
+    for n in (5, 6):
+        await bench.store.refuse(window, f"{n}", 0.5 * bench.unit)
     await bench.wait(5)
     for n in range(enters):
-        assert await bench.enter(window, f"again {n}")
+        assert await bench.enter(window, f"again {n}", lane)
     for n in range(held, enters):
         await bench.store.leave(window, f"again {n}", sent=True)
     return window

@@ -20,7 +20,7 @@ from support.stores import BACKENDS, HAND_UNIT, Bench
 
 from frame_async.errors import IdempotencyConflictError
 from frame_async.protocol.fingerprints import make_fingerprint
-from frame_async.protocol.window import Lane, RateLimit
+from frame_async.protocol.window import BULK_BURST, Lane, RateLimit
 from frame_async.stores import Claim, Claimed, Done, InDoubt, InFlight, Store, Window
 
 UNIT = 0.3
@@ -74,6 +74,8 @@ class Model:
     known: int = LIMIT
     paused: float = 0.0
     probing: float = 0.0
+    paced_to: float = 0.0
+    payers_until: float = 0.0
 
     def deadlines(self) -> list[float]:
         """Every moment at which something changes by itself."""
@@ -84,6 +86,8 @@ class Model:
             self.paused,
             self.probing,
             self.probing + period,
+            self.paced_to - BULK_BURST * period,
+            self.payers_until,
         ]
 
     def claim(self, name: str, fingerprint: str, now: float) -> str:
@@ -99,13 +103,16 @@ class Model:
             return "InFlight"
         return "InDoubt" if key.doubts else "Claimed"
 
-    def enters(self, lane: Lane, now: float) -> tuple[bool, bool]:
+    def enters(self, lane: Lane, now: float, pace: bool = False) -> tuple[bool, bool]:
         """Whether a request may go, and whether it goes to find out."""
         period = PERIOD * self.unit
         inside = [r for r in self.requests.values() if now < r.until(period)]
         self.requests = {t: r for t, r in self.requests.items() if r in inside}
         bulk = lane is Lane.BULK
         if now < self.paused or len(inside) >= (LIMIT - 1 if bulk else LIMIT):
+            return False, False
+        early = self.paced_to - now > BULK_BURST * period
+        if bulk and early and (pace or now < self.payers_until):
             return False, False
         ours = max(1, self.known - 1) if bulk else self.known
         if len(inside) < ours:
@@ -114,6 +121,14 @@ class Model:
         late = now >= self.probing + period
         may = now >= self.probing and not any(r.probe for r in waiting) and (late or not waiting)
         return may, True
+
+    def take(self, token: str, lane: Lane, request: Request) -> None:
+        """A request goes."""
+        now, period = request.entered, PERIOD * self.unit
+        self.requests[token] = request
+        self.paced_to = min(max(self.paced_to, now) + period / self.known, now + period)
+        if lane is Lane.INTERACTIVE:
+            self.payers_until = now + period
 
     def forces(self, lane: Lane, now: float) -> bool:
         """Whether a request may go that has no time to wait."""
@@ -275,18 +290,18 @@ class StoreMachine(RuleBasedStateMachine):
         if good:
             del self.model.keys[name]
 
-    @rule(lane=st.sampled_from(Lane), units=UNITS)
-    def enter(self, lane: Lane, units: int) -> None:
+    @rule(lane=st.sampled_from(Lane), units=UNITS, pace=st.booleans())
+    def enter(self, lane: Lane, units: int, pace: bool) -> None:
         """A request wants to go."""
         now = self.now()
         token = f"request {len(self.tokens.setdefault('', []))}"
         self.tokens[""].append(token)
-        expected, probe = self.model.enters(lane, now)
-        wait = self.run(1, "enter", self.window, token, lane, units * self.unit)
+        expected, probe = self.model.enters(lane, now, pace)
+        wait = self.run(1, "enter", self.window, token, lane, units * self.unit, pace=pace)
         assert (wait == 0) is expected
         assert 0 <= wait <= max(PERIOD * self.unit, self.model.paused - now) + MARGIN
         if expected:
-            self.model.requests[token] = Request(now, units * self.unit, probe)
+            self.model.take(token, lane, Request(now, units * self.unit, probe))
 
     @rule(lane=st.sampled_from(Lane), units=UNITS)
     def force(self, lane: Lane, units: int) -> None:
@@ -297,7 +312,7 @@ class StoreMachine(RuleBasedStateMachine):
         expected = self.model.forces(lane, now)
         assert self.run(0, "force", self.window, token, lane, units * self.unit) is expected
         if expected:
-            self.model.requests[token] = Request(now, units * self.unit, probe=True)
+            self.model.take(token, lane, Request(now, units * self.unit, probe=True))
 
     @rule(number=TOKENS, lane=st.sampled_from(Lane), operation=st.sampled_from(["enter", "force"]))
     def repeat(self, number: int, lane: Lane, operation: str) -> None:
@@ -342,7 +357,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.paused = max(self.model.paused, now + units * self.unit)
         self.model.probing = now + PERIOD * self.unit
         if request is not None:
+            inside = self.model.requests.values()
+            believed = self.model.known < LIMIT or any(r.refused for r in inside)
             request.answered, request.refused = now, True
+            if not believed:
+                return
             self.model.known = max(1, min(self.model.known, self.model.got()))
 
     def run(self, handle: int, operation: str, *args: Any, **named: Any) -> Any:

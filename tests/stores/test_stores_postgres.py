@@ -49,7 +49,7 @@ DROPS = [
     "ALTER TABLE frame_async_keys DROP CONSTRAINT frame_async_keys_pkey",
     "ALTER TABLE frame_async_windows DROP CONSTRAINT frame_async_windows_pkey",
     *(
-        f"DROP FUNCTION frame_async_1_{name} CASCADE"
+        f"DROP FUNCTION frame_async_2_{name} CASCADE"
         for name in [
             "now",
             "forget",
@@ -64,7 +64,7 @@ DROPS = [
             "leave",
         ]
     ),
-    "DROP FUNCTION frame_async_1_refuse",
+    "DROP FUNCTION frame_async_2_refuse",
 ]
 
 
@@ -307,7 +307,7 @@ class TestRows:
         """What is left of a claim stays for 26 hours after its lease at least."""
         await store.renew("k", await claimed(store, "k"), 10, 1)
         (kept,) = raw.execute(
-            "SELECT forget_at - frame_async_1_now() FROM frame_async_keys"
+            "SELECT forget_at - frame_async_2_now() FROM frame_async_keys"
         ).fetchone()
         assert kept >= 26 * 3600 * 1e6
 

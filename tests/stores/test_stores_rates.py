@@ -1,18 +1,23 @@
 """What the rate window promises, of the real client, in simulated hours."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
 import pytest
 from attrs import define, field
+from support.beside_bulk import beside_bulk, percentile_99
 from support.rates import CountingServer, Delay
 from support.rates_loop import simulated, virtually
 
 from frame_async import FrameClient, Lane, LineItem, PaymentLinkSessionRequest
 from frame_async.errors import FrameError
 
+SOAK = "FRAME_SOAK_CALLS" in os.environ
+TOWNS, MINUTES = (10, 60.0) if SOAK else (3, 4.0)
+"""Simulations, and how long each is; an hour in the soak."""
 ORDER = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
 MINUTE = 60.0
 
@@ -108,6 +113,29 @@ def test_a_payer_does_not_wait_for_bulk() -> None:
             assert here.answered(201, MINUTE, 9 * MINUTE) >= 0.97 * 8 * 144
 
     virtually(work)
+
+
+@pytest.mark.parametrize(("a_minute", "most"), [(8, 1.0), (16, 1.0), (24, 1.0), (48, 2.0)])
+def test_payers_beside_bulk_from_the_first_minute(a_minute: float, most: float) -> None:
+    """In each minute of a bulk run, 99 of 100 payers wait a second at most, many payers two."""
+    towns = [beside_bulk(seed, a_minute, MINUTES) for seed in range(TOWNS)]
+    for minute in range(int(MINUTES)):
+        waits = [wait for town in towns for wait in town.of_minute(minute)]
+        assert percentile_99(waits) <= most, minute
+    for town in towns:
+        # What payers don't take is bulk's, but for the reserve.
+        assert town.rows + len(town.waits) >= 0.97 * 144 * MINUTES
+
+
+def test_a_short_file_goes_at_once() -> None:
+    """Fewer rows than the window has places, with nobody else about, take what there is at once."""
+    assert beside_bulk(1, 0, 2, rows=159).first_rows[143] < 2
+
+
+def test_a_short_file_keeps_the_pace_beside_payers() -> None:
+    """Once a payer has come, a short file leaves places for the next ones as a long one does."""
+    town = beside_bulk(1, 24, 2, rows=159)
+    assert percentile_99(town.of_minute(1)) <= 1
 
 
 @pytest.mark.parametrize("callers", [1, 40])

@@ -33,10 +33,10 @@ def test_the_simulation_does_as_the_line(name: str) -> None:
     begin, end = 20.0, 60.0
     here, there = (run(FLEETS[name], begin, end) for run in (simulate, simulate_lines))
     found, real = here.figures(begin, end), there.figures(begin, end)
-    assert found.share == pytest.approx(real.share, abs=0.02)
+    assert found.share == pytest.approx(real.share, abs=0.03)
     assert found.per_call == pytest.approx(real.per_call, rel=0.1)
     assert found.fairness == pytest.approx(real.fairness, abs=0.1)
-    assert here.recovery(40.0) == pytest.approx(there.recovery(40.0), abs=1.0)
+    assert here.recovery(40.0) == pytest.approx(there.recovery(40.0), abs=1.5)
 
 
 @pytest.mark.parametrize("spread", [True, False])

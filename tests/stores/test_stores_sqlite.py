@@ -4,18 +4,20 @@ import asyncio
 import gc
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence, Sized
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from support.full_windows import ratios
 from support.hand_clocks import HandClock
 from support.store_workers import environment
 
@@ -32,6 +34,7 @@ from frame_async.stores import (
     _sqlite_writer,
 )
 from frame_async.stores._keys import Change, State
+from frame_async.stores._processes import is_dead, this_process
 from frame_async.stores._sqlite_batches import Operation, perform
 from frame_async.stores._sqlite_rows import Transaction
 from frame_async.stores.sqlite import SQLiteStore
@@ -273,7 +276,7 @@ class TestFaults:
         """A file of another version of ours is refused, saying which."""
         await done(path)
         query(path, "PRAGMA user_version = 9")
-        assert "has format 9, not 2" in await refused(path)
+        assert "has format 9, not 3" in await refused(path)
 
     @pytest.mark.parametrize("damage", ["cut", "garbled"])
     async def test_damage(self, path: Path, damage: str) -> None:
@@ -304,15 +307,28 @@ class TestFaults:
         query(path, change)
         assert "is damaged" in await refused(path)
 
-    @pytest.mark.parametrize("text", ["nonsense", "[]", "[[0,60],[1,0,0],{}]", "[[1,60],1,{}]"])
-    async def test_nonsense_in_a_window(self, path: Path, text: str) -> None:
+    @pytest.mark.parametrize(
+        "nonsense",
+        [
+            "windows SET requests = 0",
+            "windows SET per = 'x'",
+            "windows SET per = -1.0",
+            "windows SET known = x''",
+            "windows SET paced_to = 'soon'",
+            "windows SET used = 9; DELETE FROM slots",
+            "slots SET held = 7",
+            "slots SET frees_at = 'never'",
+        ],
+    )
+    async def test_nonsense_in_a_window(self, path: Path, nonsense: str) -> None:
         """A window that can't be read is damage."""
         store = SQLiteStore(path)
         window = Window("w", RateLimit(5))
         await store.enter(window, "a", Lane.BULK, 60)
-        query(path, f"UPDATE windows SET window = '{text}'")
+        for statement in f"UPDATE {nonsense}".split("; "):
+            query(path, statement)
         with pytest.raises(StoreError, match="is damaged"):
-            await store.enter(window, "b", Lane.BULK, 60)
+            await store.enter(window, "a", Lane.BULK, 60)
         await store.aclose()
 
     @pytest.mark.parametrize("opened", [True, False])
@@ -1115,3 +1131,86 @@ class TestTime:
             assert _sqlite_time.boot_id() == _sqlite_time.boot_id()
         monkeypatch.setattr(_sqlite_time, "_BOOT_ID", tmp_path / "none")
         assert _sqlite_time.boot_id() == ""
+
+
+CLAIMER = """
+import asyncio, sys, time
+from frame_async.stores.sqlite import SQLiteStore
+
+async def main():
+    await SQLiteStore(sys.argv[1]).claim("k", "a=1", 1000)
+
+asyncio.run(main())
+print("claimed", flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.alone
+async def test_a_full_window_costs_no_more_than_a_small_one(tmp_path: Path) -> None:
+    """Entering and leaving takes at most 1.5 times as long with 6,000 places as with 160."""
+    assert (await ratios(tmp_path, (160, 6_000)))[6_000] <= 1.5
+
+
+class TestDeadProcesses:
+    """A claim names its process, so that nobody waits for the lease of one that died."""
+
+    @pytest.fixture
+    def claimer(self, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """Another process that has claimed a key for long."""
+        command = [sys.executable, "-c", CLAIMER, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as claimer:
+            assert claimer.stdout is not None
+            assert claimer.stdout.readline() == b"claimed\n"
+            yield claimer
+            claimer.kill()
+
+    async def test_a_living_one_keeps_its_claim(
+        self, path: Path, claimer: subprocess.Popen[bytes]
+    ) -> None:
+        """As long as a process lives its claim is in flight, also while it stands still."""
+        store = SQLiteStore(path)
+        assert isinstance(await store.claim("k", "a=1", 30), InFlight)
+        claimer.send_signal(signal.SIGSTOP)
+        assert isinstance(await store.claim("k", "a=1", 30), InFlight)
+        await store.aclose()
+
+    @pytest.mark.parametrize("waited_for", [True, False])
+    async def test_a_dead_one_is_known_at_once(
+        self, path: Path, claimer: subprocess.Popen[bytes], waited_for: bool
+    ) -> None:
+        """Once a process was killed, its claim is in doubt, whether its parent knows or not."""
+        store = SQLiteStore(path)
+        assert isinstance(await store.claim("k", "a=1", 30), InFlight)
+        claimer.kill()
+        if waited_for:
+            claimer.wait()
+        async with asyncio.timeout(1):
+            while isinstance(claim := await store.claim("k", "a=1", 30), InFlight):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert isinstance(claim, InDoubt)
+        assert claim.doubts == 1
+        assert isinstance(await store.claim("k", "a=1", 30), InFlight), "it is ours now"
+        await store.aclose()
+
+    @pytest.mark.parametrize(
+        ("process", "dead"),
+        [
+            ("", False),
+            ("nonsense", False),
+            ("1 2 3 4", False),
+            ("{pid} {start} {namespace}", False),
+            ("{pid} 1 {namespace}", True),
+            ("{pid} 1 another", False),
+            ("4194304999 1 {namespace}", False),
+            ("4194303 1 {namespace}", True),
+            ("-1 1 {namespace}", False),
+        ],
+    )
+    def test_who_is_dead(self, process: str, dead: bool) -> None:
+        """Only a process of this namespace that is gone, or another one by now, is dead."""
+        here = this_process()
+        pid, start, namespace = here.split()
+        named = process.format(pid=pid, start=start, namespace=namespace)
+        assert is_dead(named, here) is dead
+        assert not is_dead(named, "")

@@ -19,21 +19,29 @@ class AppointingWindow(RollingWindow):
     _told: int = field(init=False, default=0)
     _told_at: float = field(init=False, default=0.0)
 
-    def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
+    def enter(
+        self, token: str, lane: Lane, now: float, hold: float, *, pace: bool = False
+    ) -> float:
         """See `RollingWindow.enter`."""
-        return self.appointed(super().enter(token, lane, now, hold), lane, now)
+        wait = RollingWindow.enter(self, token, lane, now, hold, pace=pace)
+        return self.appointed(wait, lane, now, pace=pace)
 
-    def appointed(self, wait: float, lane: Lane, now: float) -> float:
+    def appointed(self, wait: float, lane: Lane, now: float, *, pace: bool) -> float:
         """Seconds until asking again, for one who was told to wait for the first place."""
-        full = len(self.slots) >= self.limit.open_to(lane) and now >= self.paused_until
-        if wait <= 0 or lane is Lane.INTERACTIVE or not full:
+        paced = pace or now < self.payers_until
+        full = len(self.slots) >= self.limit.open_to(lane)
+        early = paced and self._early(now) > 0
+        told = wait > 0 and lane is Lane.BULK and (full or early) and now >= self.paused_until
+        if not told:
             return wait
         if self._told_at < now + wait - _SAME:
             self._told, self._told_at = 1, now + wait
         elif self._told < ASKERS:
             self._told += 1
         else:
-            at = min(self.next_after(self._told_at + _SAME), now + self.limit.per)
+            least = self._told_at + self.limit.per / self.known if paced else 0.0
+            later = max(self.next_after(self._told_at + _SAME) if full else 0.0, least)
+            at = min(later, now + self.limit.per)
             self._told, self._told_at = 1, at if at > self._told_at + _SAME else now + wait
         return self._told_at - now
 

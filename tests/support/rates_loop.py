@@ -70,21 +70,25 @@ def virtually(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def simulated(
-    server: CountingServer, there: Delay, back: Delay, store: MemoryStore | None = None
+    server: CountingServer,
+    there: Delay,
+    back: Delay,
+    **options: Any,
 ) -> FrameClient:
     """A client of a counting server in simulated time; all is real but the network."""
     clock = LoopClock()
-    store = MemoryStore(now=clock.monotonic) if store is None else store
-    client = FrameClient(
-        "sk_sandbox_simulated", store=store, clock=clock, rate_limit=LIVE, max_in_flight=1000
-    )
+    usual = {"store": MemoryStore(now=clock.monotonic), "rate_limit": LIVE, "max_in_flight": 1000}
+    client = FrameClient("sk_sandbox_simulated", clock=clock, **{**usual, **options})
 
-    async def send(*arguments: Any) -> Exchange:
-        exchange: Exchange = arguments[-1]
+    async def send(_operation: Any, _course: Any, timeout: float, exchange: Exchange) -> Exchange:
         exchange.admitted = exchange.handed = exchange.sent = clock.monotonic()
-        await asyncio.sleep(there())
-        status = 201 if server.admit(clock.monotonic()) else 429
-        await asyncio.sleep(back())
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.sleep(there())
+                status = 201 if server.admit(clock.monotonic()) else 429
+                await asyncio.sleep(back())
+        except TimeoutError:
+            return exchange.end(Ending.TIMED_OUT)
         exchange.answered = exchange.read = clock.monotonic()
         exchange.status, exchange.body = status, session_body("pls_1")
         return exchange.end(Ending.COMPLETE)

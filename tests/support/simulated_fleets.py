@@ -175,14 +175,17 @@ class SharedWindow(AppointingWindow):
     _frees: list[tuple[float, str]] = field(init=False, factory=list[tuple[float, str]])
     _until: float = field(init=False, default=0.0)
 
-    def enter(self, token: str, lane: Lane, now: float, hold: float) -> float:
+    def enter(
+        self, token: str, lane: Lane, now: float, hold: float, *, pace: bool = False
+    ) -> float:
         """See `RollingWindow.enter`; all askers are of one lane."""
-        return self.appointed(self._first_place(token, lane, now, hold), lane, now)
+        wait = self._first_place(token, lane, now, hold, pace)
+        return self.appointed(wait, lane, now, pace=pace)
 
-    def _first_place(self, token: str, lane: Lane, now: float, hold: float) -> float:
+    def _first_place(self, token: str, lane: Lane, now: float, hold: float, pace: bool) -> float:
         if now < self._until:
             return max(0.001, self._until - now)
-        wait = RollingWindow.enter(self, token, lane, now, hold)
+        wait = RollingWindow.enter(self, token, lane, now, hold, pace=pace)
         if not wait:
             insort(self._frees, (self.slots[token].frees_at, token))
         # A whole period is what is said of requests under way: it isn't known of later.
@@ -315,7 +318,9 @@ class Simulation:
                 worker.next_at = self.now + wait
             answer(wait)
 
-        self._ask(lambda now: self._window.enter(token, self.fleet.lane, now, HOLD), told)
+        lane = self.fleet.lane
+        pace = lane is Lane.BULK
+        self._ask(lambda now: self._window.enter(token, lane, now, HOLD, pace=pace), told)
 
     def _leave(self, token: str, answer: Answer, *, sent: bool) -> None:
         def leave(now: float) -> float:
@@ -425,7 +430,8 @@ class Simulation:
     def _decide(self, worker: _Worker, most: int, *, everyone: bool) -> None:
         """Ask for twice as many, or sleep until a place may be free or there is news."""
         if everyone:
-            self._keep_asking(worker, min(2 * most, _MOST_AT_A_TIME))
+            paced = self.fleet.lane is Lane.BULK
+            self._keep_asking(worker, 1 if paced else min(2 * most, _MOST_AT_A_TIME))
             return
         if worker.news:
             self._keep_asking(worker, 1)
@@ -464,6 +470,7 @@ def fill(window: RollingWindow, lane: Lane) -> None:
         at = per * (number + 1) / places
         window.enter(f"before {number}", lane, 0.0, HOLD)
         window.leave(f"before {number}", at - per, sent=True)
+    window.paced_to = 0.0
 
 
 def simulate(fleet: Fleet, warm_up: float, until: float) -> Tally:

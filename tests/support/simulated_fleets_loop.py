@@ -32,8 +32,10 @@ class DistantStore(AppointingStore):
         self._chance = chance
         self._busy = self._served = 0.0
 
-    async def enter(self, window: Window, token: str, lane: Lane, hold: float) -> float:
-        work = partial(AppointingStore.enter, self, window, token, lane, hold)
+    async def enter(
+        self, window: Window, token: str, lane: Lane, hold: float, *, pace: bool = False
+    ) -> float:
+        work = partial(AppointingStore.enter, self, window, token, lane, hold, pace=pace)
         return await self._asked(work)
 
     async def leave(self, window: Window, token: str, *, sent: bool) -> None:
@@ -70,7 +72,7 @@ def simulate_lines(fleet: Fleet, warm_up: float, until: float) -> Tally:
         while True:
             token = f"{next(tokens)}"
             try:
-                await acquire(limiter, token, fleet.lane, HOLD, 1e9)
+                slot = await acquire(limiter, token, fleet.lane, HOLD, 1e9)
             except StoreError:
                 tally.errors += 1
                 await asyncio.sleep(fleet.pause * chance.uniform(0.5, 1.5))
@@ -78,7 +80,7 @@ def simulate_lines(fleet: Fleet, warm_up: float, until: float) -> Tally:
             await asyncio.sleep(chance.uniform(*fleet.latency))
             tally.calls.append((asyncio.get_running_loop().time(), number))
             with suppress(StoreError):  # the place then stays taken until it is given up
-                await limiter.release(token, sent=True)
+                await limiter.release(slot, sent=True)
 
     async def work(limiter: RateLimiter, number: int) -> None:
         await asyncio.sleep(chance.uniform(0, fleet.start))

@@ -73,7 +73,7 @@ class Sitting:
         ends = time.monotonic() + seconds
         while not seen("\n".join(self.terminal.shown)):
             assert time.monotonic() < ends, self.terminal.shown
-            await self._look()
+            assert await self._look(), self.terminal.shown
 
     async def end(self) -> int:
         """Look until the command ends; its exit status."""

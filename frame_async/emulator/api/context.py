@@ -64,7 +64,7 @@ class RequestContext:
 
     @property
     def idempotency_key(self) -> str | None:
-        """The ``Idempotency-Key`` header, heeded or not."""
+        """The ``Idempotency-Key`` header, honoured or not."""
         return self._header("Idempotency-Key")
 
     def _header(self, name: str) -> str | None:

@@ -182,7 +182,7 @@ def _operation(media_type: str) -> dict[str, Any]:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "required": False,
-                "description": "Ignored, unless the emulator was told to heed it; "
+                "description": "Ignored, unless the emulator was told to honour it; "
                 "then 1 to 255 characters.",
                 "schema": {"type": "string"},
             }

@@ -48,7 +48,7 @@ CARDS: Mapping[str, Behaviour] = {
     "4726848912206759": Behaviour("card_velocity_exceeded"),
     "4726843338079575": Behaviour("stolen_card"),
 }
-"""By card number. Any security code and any date to come will do."""
+"""By card number. Any security code and any future date will do."""
 
 ROUTING_NUMBER = "110000000"
 """The routing number of every test account."""

@@ -172,7 +172,7 @@ def _build() -> Markup:
     bad = {n: how for n, how in CARDS.items() if n not in good and n not in asking}
     return html(
         '<details class="samples"><summary>Test cards and accounts</summary>'
-        "<p>Any security code and any date to come will do.</p>"
+        "<p>Any security code and any future date will do.</p>"
         "{good}{asking}{bad}"
         "<p>Routing number <code>{routing}</code>.</p>{accounts}</details>",
         good=_table("Cards that work", "card", good),

@@ -156,7 +156,7 @@ class Fault:
     reference: str | None = field(default=None, validator=_text)
     """Only requests with this ``client_reference_id``."""
     times: int | None = field(default=None, validator=_count)
-    """So many times and then no more."""
+    """At most this many times."""
     lasting: float | None = field(default=None, validator=_time)
     """For so many seconds from when it was added, by the emulator's clock."""
 

@@ -40,7 +40,7 @@ class EmulatorState:
     latency: Latency
     """How long answers are held back."""
     idempotency: Idempotency | None
-    """The idempotency keys, where they are heeded."""
+    """The idempotency keys, where they are honoured."""
     key_names: KeyNames = field(factory=KeyNames)
     """What API keys are called where they must not be written."""
     faults: Faults

@@ -47,7 +47,7 @@ class LedgerEntry:
     path: str
     """Path without the query."""
     idempotency_key: str | None
-    """The ``Idempotency-Key`` header as it came, heeded or not."""
+    """The ``Idempotency-Key`` header as it came, honoured or not."""
     client_reference_id: str | None
     """The merchant's reference in the body, when it is a string."""
     body: Mapping[str, object] | None = field(hash=False)

@@ -1,0 +1,419 @@
+"""``frame-async doctor`` against emulators, servers that are not well, and no server at all."""
+
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from time import time
+from typing import Any
+
+import pytest
+import trustme
+from click.testing import CliRunner
+from support.bulk_runs import beside
+from support.servers import ENCODED_PASSWORD, PASSWORD, empty_postgres, empty_redis
+
+from frame_async.cli.commands import cli
+from frame_async.emulator import Emulator, Fault
+
+KEY = "sk_sandbox_of_the_doctor_1234567890"
+PROBE = ("--probe", "--yes", "--product", "prod_1")
+
+
+def doctor(*arguments: str, url: str | None = None, **more: str | None) -> tuple[int, str]:
+    """Run the command in this process: exit status and all that it says."""
+    bare = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "FRAME_PROXY"))
+    environment = {**bare, "FRAME_SECRET_KEY": KEY, "FRAME_API_BASE_URL": url, **more}
+    ran = CliRunner().invoke(cli, ["doctor", *arguments], env=environment)
+    assert isinstance(ran.exception, SystemExit | None), ran.exception
+    assert KEY not in ran.output
+    return ran.exit_code, ran.output
+
+
+def findings(*arguments: str, url: str, **more: str | None) -> dict[str, Any]:
+    """What a probe found."""
+    _, out = doctor(*PROBE, "--json", *arguments, url=url, **more)
+    return dict(json.loads(out)["probe"])
+
+
+def results(found: dict[str, Any]) -> dict[str, str]:
+    """Which assumptions hold, by their first words."""
+    return {
+        " ".join(each["assumption"].split()[:3]): each["result"] for each in found["assumptions"]
+    }
+
+
+def test_all_is_well(server: Emulator, tmp_path: Path) -> None:
+    """Each check is one line of at most 80 columns, and nothing is created."""
+    status, out = doctor("--store", f"sqlite:///{tmp_path}/frame.db", url=server.base_url)
+    assert status == 0
+    lines = out.splitlines()
+    assert [line[:15].split(maxsplit=1)[0] for line in lines] == ["ok"] * 9
+    names = [line[5:15].strip() for line in lines]
+    assert names == [
+        "versions",
+        "API key",
+        "address",
+        "DNS",
+        "TCP",
+        "TLS",
+        "HTTP",
+        "clock",
+        "store",
+    ]
+    assert "from FRAME_SECRET_KEY, sandbox mode, 50 requests a minute" in lines[1]
+    assert re.search(r"sqlite, shared by processes, .* SQLite 3\.\S+, journal \w+", lines[8])
+    assert max(map(len, lines[1:8])) <= 80
+    assert not server.created()
+
+
+def test_a_probe_of_an_emulator(server: Emulator) -> None:
+    """Four requests tell what is unknown; the report can be pasted, and has no secret."""
+    status, out = doctor(*PROBE, url=server.base_url)
+    assert status == 0
+    assert [entry.status for entry in server.ledger if entry.method == "POST"][:3] == [
+        201,
+        201,
+        422,
+    ]
+    report = out.partition("\n\n")[2]
+    assert report.startswith("frame-async ")
+    for line in (
+        "valid request: 201",
+        "the same Idempotency-Key twice: ignored",
+        "request id: x-request-id",
+        "holds: the address of the payment page is in the field url",
+    ):
+        assert f"  {line}\n" in report
+    bodies = [entry.body for entry in server.ledger if entry.method == "POST"]
+    assert all(body and body["line_items"] == [{"product": "prod_1"}] for body in bodies)
+
+
+def test_a_probe_where_keys_are_honoured() -> None:
+    """An emulator that heeds Idempotency-Key is found out."""
+    with beside(Emulator(limit=None, idempotency=True)) as emulator:
+        found = findings(url=emulator.base_url)
+        assert len(emulator.created()) == 2  # the other one is of the wrong key
+    assert found["idempotency"] == "honoured"
+    assert results(found)["Idempotency-Key is ignored"] == "does not hold"
+
+
+def test_a_probe_that_is_refused(server: Emulator) -> None:
+    """Where nothing is created, the report says what came instead, and the rest is unknown."""
+    server.add_fault(Fault(do="refuse", status=503))
+    found = findings(url=server.base_url)
+    assert found["session"]["created"] is False
+    assert found["session"]["status"] == 503
+    judged = results(found)
+    assert judged["a valid request"] == "does not hold"
+    assert judged["the address of"] == judged["Idempotency-Key is ignored"] == "unknown"
+
+
+CannedAnswer = tuple[int, bytes, dict[str, str]]
+"""Status, body and headers."""
+
+
+class Canned(BaseHTTPRequestHandler):
+    """Answers each POST with what it was told, and a GET with 401."""
+
+    answers: list[CannedAnswer]
+
+    def do_GET(self) -> None:
+        self._answer(401, b"{}", getattr(self.server, "headers", {}))
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(*self.server.answers.pop(0))  # type: ignore[attr-defined]
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response_only(status)
+        for name, value in {"Date": formatdate(time(), usegmt=True), **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def canned(
+    *answers: CannedAnswer, tls: ssl.SSLContext | None = None, **headers: str
+) -> Iterator[int]:
+    """A server with these answers; its port."""
+    with HTTPServer(("127.0.0.1", 0), Canned) as server:
+        server.answers, server.headers = list(answers), headers  # type: ignore[attr-defined]
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_probe_of_a_server_that_is_otherwise() -> None:
+    """Unknown, unread and missing fields, an address that isn't https, an envelope: all named."""
+    session = {
+        "id": "ses_1",
+        "livemode": True,
+        "status": 5,
+        "created": 1_781_115_881,
+        "expires": 1_781_202_281,
+        "url": "http://pay.example/1",
+        "new\x1b[2J": {"secret": "value"},
+    }
+    good = (200, json.dumps(session).encode(), {"X-RateLimit-Limit": "50"})
+    no: CannedAnswer = (
+        422,
+        b'{"error": "Unprocessable", "error_details": {"message": "m", "list": [1]}}',
+        {},
+    )
+    with canned(good, good, no, (401, b"<html>", {})) as port:
+        found = findings(url=f"http://127.0.0.1:{port}")
+    made = found["session"]
+    assert (made["status"], made["unread_fields"]) == (200, ["status"])
+    assert "value" not in json.dumps(found)
+    assert {"account", "object", "updated"} <= set(made["missing_fields"])
+    assert found["idempotency"] == "honoured"
+    assert found["rate_limit_headers"] == ["x-ratelimit-limit"]
+    assert found["invalid_request"]["envelope"] == {
+        "error": "text",
+        "error_details": {"message": "text", "list": ["number"]},
+    }
+    assert found["wrong_key"]["envelope"] == "nothing"
+    judged = results(found)
+    assert judged["the address of"] == judged["a sandbox key"] == "does not hold"
+    assert judged["an answer has"] == judged["a session lives"] == "does not hold"
+    assert judged["a wrong key"] == "holds"
+
+
+def test_a_report_has_no_control_characters() -> None:
+    """A name that a server made up can't write to the terminal."""
+    body = json.dumps({"id": "s", "x\x1b[2J\r\n": 1, "status": "\x1b[31m"}).encode()
+    good: CannedAnswer = (201, body, {})
+    bad: CannedAnswer = (400, b'{"\\u001b[2J": 1}', {})
+    with canned(good, good, bad, bad) as port:
+        status, out = doctor(*PROBE, url=f"http://127.0.0.1:{port}")
+    assert status == 0
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", out)
+
+
+@pytest.mark.parametrize("key", ["sk_production_1234567890", "rk_1234567890"])
+def test_a_probe_is_for_the_sandbox(server: Emulator, key: str) -> None:
+    """With any other key nothing is sent, and that is a failure."""
+    status, out = doctor(*PROBE, url=server.base_url, FRAME_SECRET_KEY=key)
+    assert (status, "sandbox keys only; nothing was sent" in out) == (1, True)
+    assert key not in out
+    assert not server.created()
+
+
+def test_a_probe_asks_first(server: Emulator) -> None:
+    """Without --yes it asks, and where nobody can be asked it is a mistake."""
+    status, out = doctor("--probe", "--product", "prod_1", url=server.base_url)
+    assert (status, "--yes" in out) == (2, True)
+    assert doctor("--probe", "--yes", url=server.base_url)[0] == 2
+    if not hasattr(os, "openpty"):
+        return
+    master, slave = os.openpty()
+    os.write(master, b"n\n")
+    command = [sys.executable, "-m", "frame_async", "doctor", "--probe", "--product", "prod_1"]
+    named = {"FRAME_SECRET_KEY": KEY, "FRAME_API_BASE_URL": server.base_url}
+    ran = subprocess.run(
+        command, stdin=slave, capture_output=True, timeout=60, check=False, env=os.environ | named
+    )
+    os.close(master)
+    os.close(slave)
+    assert ran.returncode == 1
+    assert b"Send four requests to your sandbox?" in ran.stderr
+    assert not server.created()
+
+
+@pytest.mark.parametrize(
+    ("environment", "line", "fix"),
+    [
+        ({"FRAME_SECRET_KEY": None}, "fail API key   FRAME_SECRET_KEY is not set", "sk_sandbox_"),
+        ({"FRAME_SECRET_KEY": "pk_sandbox_1"}, "a publishable key", "sk_sandbox_"),
+        ({"FRAME_SECRET_KEY": "sk_sandbox_1\n"}, "has whitespace", "sk_sandbox_"),
+        (
+            {"FRAME_SECRET_KEY": "rk_1"},
+            "warn API key   from FRAME_SECRET_KEY, unknown",
+            "rate_limit",
+        ),
+        ({"FRAME_API_BASE_URL": ""}, "fail address   FRAME_API_BASE_URL is set but empty", "unset"),
+        ({"FRAME_API_BASE_URL": "http://emulator:1"}, "FRAME_ALLOW_HTTP_TO", "set FRAME_API"),
+        (
+            {"FRAME_API_BASE_URL": "http://127.0.0.1:9", "HTTP_PROXY": "http://u:pa55@127.0.0.1:1"},
+            "warn proxy     HTTP_PROXY is set, and not used",
+            "FRAME_PROXY=environment",
+        ),
+        ({"FRAME_API_BASE_URL": "http://127.0.0.1:9"}, "fail TCP       port 9: ", "firewall"),
+        ({"FRAME_API_BASE_URL": "https://frame.invalid"}, "fail DNS       frame.invalid: ", "DNS"),
+        (
+            {
+                "FRAME_API_BASE_URL": "https://frame.invalid",
+                "FRAME_PROXY": "http://u:pa55@127.0.0.1:9",
+            },
+            "ok   proxy     http://127.0.0.1:9, by FRAME_PROXY",
+            "whether a proxy is needed",
+        ),
+        (
+            {"FRAME_API_BASE_URL": "https://frame.invalid", "FRAME_PROXY": "socks5://x"},
+            "fail proxy     FRAME_PROXY must be the URL",
+            "unset FRAME_PROXY",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_fix(
+    environment: dict[str, str | None], line: str, fix: str
+) -> None:
+    """Each thing that is wrong has its line and its fix; the command ends with 1."""
+    more: dict[str, Any] = {"url": environment.pop("FRAME_API_BASE_URL", "http://127.0.0.1:9")}
+    status, out = doctor("--timeout", "3", **more, **environment)
+    assert status == 1
+    assert line in out
+    assert fix in out
+    assert "pa55" not in out
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("nosql://x", "must be a URL such as"),
+        ("redis://:pa55@127.0.0.1:9/0", "fail store"),
+        ("sqlite:////nowhere/at/all/frame.db", "fail store"),
+        ("postgresql://u:pa55@127.0.0.1:9/db", "fail store"),
+    ],
+)
+def test_a_store_that_cannot_be_used(server: Emulator, url: str, says: str) -> None:
+    """A store that doesn't answer fails with its reason, and its password isn't shown."""
+    status, out = doctor("--store", url, "--timeout", "5", url=server.base_url)
+    assert (status, says in out, "pa55" in out) == (1, True, False)
+    assert "that its user may write" in out
+
+
+def test_settings_of_redis(server: Emulator) -> None:
+    """A server that may forget keys is said to, with the fix; a password isn't shown."""
+    url = empty_redis()
+    status, out = doctor("--store", url, url=server.base_url)
+    assert status == 0
+    assert re.search(r"^warn store .*(Valkey|Redis) \d", out, re.MULTILINE)
+    assert "set appendonly yes" in out
+    redis = pytest.importorskip("redis")
+    with redis.Redis.from_url(url) as client:
+        before = client.config_get("maxmemory*")
+        try:
+            client.config_set("maxmemory", "64mb")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            assert (
+                "set maxmemory-policy noeviction" in doctor("--store", url, url=server.base_url)[1]
+            )
+        finally:
+            client.config_set("maxmemory", before["maxmemory"])
+            client.config_set("maxmemory-policy", before["maxmemory-policy"])
+    assert PASSWORD not in out
+    assert ENCODED_PASSWORD not in out
+
+
+def test_settings_of_postgres(server: Emulator) -> None:
+    """A database that may lose what it confirmed is said to; the tests' own is one."""
+    status, out = doctor("--store", empty_postgres(), url=server.base_url)
+    assert status == 0
+    assert re.search(r"^warn store .*PostgreSQL \d+.*, fsync off", out, re.MULTILINE)
+    assert "set fsync and full_page_writes on" in out
+    assert PASSWORD not in out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "line", "status"),
+    [
+        (0, "ok   clock     within 5 s", 0),
+        (24, "warn clock     2? s behind", 0),
+        (-34, "warn clock     3? s ahead of", 0),
+        (7204, "fail clock     7,20? s behind", 1),
+    ],
+)
+def test_clocks(seconds: int, line: str, status: int) -> None:
+    """This machine's clock is compared with what the server's answer says."""
+    with canned(Date=formatdate(time() + seconds, usegmt=True)) as port:
+        ended, out = doctor(url=f"http://127.0.0.1:{port}")
+    assert ended == status
+    nearly = re.sub(r"\b(7,19|7,20|1|2|3)[0-9]\b", r"\g<1>?", out)  # a second passes, or not
+    assert line in nearly, nearly
+
+
+def test_a_server_without_a_clock() -> None:
+    """A Date that is none is a remark, and no failure."""
+    with canned(Date="yesterday") as port:
+        status, out = doctor(url=f"http://127.0.0.1:{port}")
+    assert (status, "warn clock     the server names no time" in out) == (0, True)
+
+
+def run_with_tls(trust: Path | None) -> subprocess.CompletedProcess[str]:
+    """Run the command against a server whose certificate a test authority signed."""
+    authority = trustme.CA(organization_name="Test Authority")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    environment = {"FRAME_SECRET_KEY": KEY, "PYTHONWARNINGS": "error"}
+    if trust is not None:
+        authority.cert_pem.write_to_path(str(trust))
+        environment["SSL_CERT_FILE"] = str(trust)
+    with canned(tls=context) as port:
+        environment["FRAME_API_BASE_URL"] = f"https://localhost:{port}"
+        return subprocess.run(
+            [sys.executable, "-m", "frame_async", "doctor"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=os.environ | environment,
+        )
+
+
+def test_tls(tmp_path: Path) -> None:
+    """The authority that signed is named; one that nobody trusts fails, with its fix."""
+    ran = run_with_tls(tmp_path / "authority.pem")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert re.search(r"ok   TLS       TLSv1\.3, certificate signed by Test Authority", ran.stdout)
+    distrusted = run_with_tls(None)
+    assert distrusted.returncode == 1
+    assert "certificate can't be trusted: " in distrusted.stdout
+    assert "pass its authority with tls=" in distrusted.stdout
+
+
+def test_no_http() -> None:
+    """A server that speaks something else, or TLS that meets none, is said to be so."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        status, out = doctor("--timeout", "0.5", url=f"http://127.0.0.1:{port}")
+        assert (status, "fail HTTP      timed out" in out) == (1, True)
+    with canned() as port:
+        status, out = doctor(url=f"https://localhost:{port}")
+        assert status == 1
+        assert "sent what is not TLS" in out
+
+
+def test_json(server: Emulator) -> None:
+    """--json has every check with its state, and the exit status."""
+    status, out = doctor("--json", url=server.base_url)
+    said = json.loads(out)
+    assert (status, said["exit_status"]) == (0, 0)
+    assert {check["state"] for check in said["checks"]} == {"ok"}
+    status, out = doctor("--json", url="http://127.0.0.1:9")
+    said = json.loads(out)
+    assert (status, said["exit_status"]) == (1, 1)
+    (failed,) = (check for check in said["checks"] if check["state"] == "fail")
+    assert failed["name"] == "TCP"
+    assert failed["fix"]
