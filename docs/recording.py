@@ -128,7 +128,7 @@ def main() -> None:
         python = f"PYTHONPATH={shlex.quote(str(ROOT))} exec {sys.executable} -m frame_async"
         (folder / "frame-async").write_text(f'#!/bin/sh\necho $$ > pid\n{python} "$@"\n')
         (folder / "frame-async").chmod(0o755)
-        command = [sys.executable, "-m", "frame_async", "emulator", "--port", "0"]
+        command = [sys.executable, "-m", "frame_async", "emulator", "--port", "0", "--log", "off"]
         command += ["--limit", "none", "--latency", "lognormal(median=90ms, p99=400ms)"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:

@@ -99,9 +99,14 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 
 def check_columns(names: Sequence[str]) -> list[Problem]:
-    """Everything that is wrong with a header: unknown, doubled or missing columns."""
+    """Everything that is wrong with a header: unknown, doubled or missing columns.
+
+    Those without a name are left out.
+    """
     problems = [
-        _stranger(name, number) for number, name in enumerate(names, 1) if not is_column(name)
+        _stranger(name, number)
+        for number, name in enumerate(names, 1)
+        if name and not is_column(name)
     ]
     repeated = sorted({name for name in names if names.count(name) > 1 and is_column(name)})
     problems += [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from frame_async.bulk.columns import build_request
-from frame_async.bulk.layouts import PLAIN, Layout
+from frame_async.bulk.layouts import OTHERS, PLAIN, Layout
 from frame_async.bulk.meaning import on_one_line, trimmed
 from frame_async.bulk.rows import Row
 from frame_async.bulk.unpacking import NOT_UTF_8, UTF_16, WIDE_MARKS
@@ -184,7 +184,9 @@ def row_of(
     by_field = layout.fields_of(by_column)
     reference = _tidy(by_field.get("client_reference_id", ""))
     key = _tidy(by_column.get(layout.key, "")) if layout.key else ""
+    by_field.pop("", None)
     problems = tuple(faults) or _shape_problems(header, cells) or layout.key_problems(key)
+    problems = problems or (() if OTHERS in layout.renames else _nameless(header, cells))
     if not problems:
         try:
             return Row(line, reference, build_request(by_field), (), number, key)
@@ -198,6 +200,17 @@ def _shape_problems(header: list[str], cells: list[str]) -> tuple[Problem, ...]:
         return ()
     rule = f"has {len(cells)} cells where the header has {len(header)}"
     return (Problem("", rule, "check its separators and quotes"),)
+
+
+def _nameless(header: Sequence[str], cells: Sequence[str]) -> tuple[Problem, ...]:
+    """Columns without a name are left out, unless there is something in them."""
+    if "" not in header:
+        return ()
+    return tuple(
+        Problem(f"column {number}", "has no name", "name it in the header, or take it out")
+        for number, (name, cell) in enumerate(zip(header, cells, strict=True), 1)
+        if cell and not name
+    )
 
 
 def _tidy(text: str) -> str:

@@ -21,6 +21,9 @@ T = TypeVar("T")
 LAYOUT: Final = "unusable layout"
 """What an error says first when options are wrong, and not the file."""
 
+OTHERS: Final = "*"
+"""Stands for all columns that aren't named, and have no field's name."""
+_OTHERS: Final = Problem(OTHERS, "can't be a field", "leave other columns out with *=")
 _EMPTY: Final = Problem("", "is empty", "give each row a value of its own in the key column")
 
 
@@ -37,7 +40,7 @@ class Layout:
     """
 
     renames: Mapping[str, str] = field(factory=dict[str, str], converter=_on_one_line)
-    """Field by column; an empty field leaves the column out."""
+    """Field by column; an empty field leaves the column out, ``*`` all that are no fields."""
     constants: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     """Value by field, the same for every row, written as in a CSV cell."""
     key: str = field(default="", converter=on_one_line)
@@ -47,6 +50,8 @@ class Layout:
         fields = [*(name for name in self.renames.values() if name), *self.constants]
         problems = [_no_field(name) for name in fields if not is_column(name)]
         problems += [_twice(name) for name in sorted(set(fields)) if fields.count(name) > 1]
+        if self.renames.get(OTHERS):
+            problems.append(_OTHERS)
         if problems:
             raise ValidationError(LAYOUT, problems)
 
@@ -55,10 +60,10 @@ class Layout:
         problems = [
             _no_column(name, columns)
             for name in [*self.renames, *([self.key] if self.key else [])]
-            if name not in columns
+            if name not in columns and name != OTHERS
         ]
-        repeated = {name for name in columns if columns.count(name) > 1}
-        fields = [self.renames.get(name, name) for name in columns if not self._left_out(name)]
+        repeated = {name for name in columns if name and columns.count(name) > 1}
+        fields = ["" if self._left_out(name) else self.renames.get(name, name) for name in columns]
         if not repeated:
             problems += [_twice(name) for name in fields if name in self.constants]
         return problems + check_columns([*fields, *(c for c in self.constants if c not in fields)])
@@ -94,7 +99,8 @@ class Layout:
     def _left_out(self, column: str) -> bool:
         if column in self.renames:
             return not self.renames[column]
-        return bool(column) and column == self.key and not is_column(column)
+        others = not column or column == self.key or OTHERS in self.renames
+        return others and not is_column(column)
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:

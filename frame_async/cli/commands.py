@@ -141,7 +141,8 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
     "maps",
     multiple=True,
     metavar="COLUMN=FIELD",
-    help="A column of another name; COLUMN= leaves it out. May be repeated.",
+    help="A column of another name; COLUMN= leaves it out, *= all that aren't named. May be "
+    "repeated.",
 )
 @click.option(
     "--set",

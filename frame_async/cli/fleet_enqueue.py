@@ -18,7 +18,7 @@ from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.guard import needing_procrastinate
 from frame_async.cli.stops import listening
 from frame_async.fleet.rows import OpenRows, queued
-from frame_async.fleet.runs import Enqueued, FleetRun
+from frame_async.fleet.runs import Enqueued, FleetRow, FleetRun
 from frame_async.protocol.dispositions import exit_status_of_rows
 from frame_async.serialization import dump_json
 
@@ -44,6 +44,19 @@ class _Summary:
         self.added += enqueued.added
         self.again += enqueued.again
         self.changed += enqueued.changed
+
+    def without(self, changed: list[FleetRow], rows: list[FleetRow], take: bool) -> list[FleetRow]:
+        """The rows that are to be enqueued: those that have changed only if that was said."""
+        if take or not changed:
+            return rows
+        self.changed += [row.row.line for row in changed]
+        ids = {row.known_as for row in changed}
+        return [row for row in rows if row.known_as not in ids]
+
+    @property
+    def known(self) -> int:
+        """Rows that were enqueued before, changed or not."""
+        return self.passed - self.added - self.again
 
     @property
     def exit_status(self) -> int:
@@ -93,6 +106,9 @@ async def _enqueue(
             left = checked.rows.rows()
             while stops.signal is None and (batch := list(islice(left, _BATCH))):
                 given = [queued(row, checked.found, run.key_column) for row in batch]
+                if not run.key_column:
+                    changed = await fleet.runs.place(run, given, checked.found.has, again)
+                    given = summary.without(changed, given, CHANGED in command.again)
                 summary.add(await fleet.runs.enqueue(run, TASK, given, again), len(batch))
                 screen.show_checking(summary.passed, "enqueuing")
             if stops.signal is None:
@@ -108,7 +124,7 @@ def _as_json(summary: _Summary, run: FleetRun) -> dict[str, Any]:
         "invalid": summary.invalid,
         "enqueued": summary.added,
         "again": summary.again,
-        "known": summary.passed - summary.added - summary.again,
+        "known": summary.known,
         "pending": summary.rows - summary.passed,
         "changed": len(summary.changed),
         "changed_lines": summary.changed[:_MOST_NAMED],
@@ -129,10 +145,12 @@ def _sentences(summary: _Summary, run: FleetRun) -> Iterator[str]:
             + (", ..." if len(summary.changed) > _SHOWN else "")
         )
         yield "is this another file? give it a --run of its own"
+        if not run.key_column:
+            yield "are they new ones, and the old are to stay? say --again changed"
     parts = [f"{summary.added:,} enqueued"]
     if summary.again:
         parts.append(f"{summary.again:,} again")
-    parts += [f"{summary.passed - summary.added - summary.again:,} known before"]
+    parts += [f"{summary.known:,} known before"]
     parts += [f"{summary.invalid:,} of all invalid"] if summary.invalid else []
     yield f"run {run.name}: {summary.rows:,} rows, {', '.join(parts)}"
     if summary.passed < summary.rows:

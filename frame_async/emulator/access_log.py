@@ -1,13 +1,21 @@
-"""A line on standard error for each request, as text or as JSON."""
+"""A line on standard error for each request, as text or as JSON.
+
+A line is short, and is left out where writing it would wait for a reader: whoever starts
+the emulator with a pipe and doesn't read it shall have answers all the same.
+"""
 
 import json
+import select
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, cast
 
 from .state.ledger import LedgerEntry
+
+_LONGEST = 200  # of one text: a line fits into what a pipe takes at once
+_MOST = 10
 
 
 def text_line(entry: LedgerEntry) -> str:
@@ -21,16 +29,16 @@ def text_line(entry: LedgerEntry) -> str:
         entry.client_reference_id or "",
         entry.session_id or "",
         f"({entry.fault.do}: {entry.fault.evidence})" if entry.fault else "",
-        f"(ignored: {', '.join(entry.unknown_fields)})" if entry.unknown_fields else "",
+        f"(ignored: {', '.join(entry.unknown_fields[:_MOST])})" if entry.unknown_fields else "",
     ]
-    return _printable(" ".join(part for part in parts if part))
+    return _printable(" ".join(part[:_LONGEST] for part in parts if part))
 
 
 def json_line(entry: LedgerEntry) -> str:
-    """One request as the ledger has it, without its body."""
+    """One request as the ledger has it, without its body; long texts are cut."""
     shown = entry.dump()
     del shown["body"]
-    return json.dumps(shown)
+    return json.dumps(_short(shown))
 
 
 LOGS: Final[Mapping[str, Callable[[LedgerEntry], object] | None]] = {
@@ -41,11 +49,26 @@ LOGS: Final[Mapping[str, Callable[[LedgerEntry], object] | None]] = {
 """What to do with each entry of the ledger, by the name of the format."""
 
 
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_short(each) for each in cast("list[Any]", value)[:_MOST]]
+    return value[:_LONGEST] if isinstance(value, str) else value
+
+
 def _printable(text: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def _write(line: str) -> None:
     with suppress(OSError, ValueError):  # nobody reads it any more
+        if _would_wait():
+            return
         sys.stderr.write(f"{line.encode('ascii', 'backslashreplace').decode()}\n")
         sys.stderr.flush()
+
+
+def _would_wait() -> bool:
+    """Whether the reader of standard error is behind; on Windows nobody can say."""
+    return sys.platform != "win32" and not select.select((), (sys.stderr,), (), 0)[1]

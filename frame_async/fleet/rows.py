@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 from frame_async.bulk.checking import Checked, Rows, with_repeated
 from frame_async.bulk.lines import line_of_wrong
 from frame_async.bulk.rows import Row
-from frame_async.bulk.state import digest, identity
+from frame_async.bulk.state import digest
 from frame_async.errors import Problem
 from frame_async.fleet.runs import FleetRow
 from frame_async.serialization import dump, dump_json
@@ -47,8 +47,7 @@ class OpenRows:
 def queued(row: Row, checked: Checked, key_column: str) -> FleetRow:
     """What goes to the queue for a row of a checked file."""
     row = with_repeated(row, checked, key_column)
-    # The key of a doubled row stands for another one.
-    known_as = -row.number if row.number in checked.repeated else identity(row.number, row.key)
+    known_as = checked.known_as(row)
     if row.request is None:
         line = dump_json(line_of_wrong(row)).decode()
         return FleetRow(known_as, evolve(row, request=None), 0, None, line)

@@ -1,6 +1,6 @@
 """Runs that many hosts work off: their rows, results and progress, as PostgreSQL keeps them."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from os import urandom
 from typing import Any, Final, Literal, Protocol
 
@@ -215,6 +215,36 @@ class FleetRuns:
             again=[int(ending) for ending in again],
         )
         return Enqueued(counted["o_added"], counted["o_again"], counted["o_changed"])
+
+    async def place(
+        self,
+        run: FleetRun,
+        rows: Sequence[FleetRow],
+        is_there: Callable[[int], bool],
+        again: Collection[RowResult] = (),
+    ) -> list[FleetRow]:
+        """Remember where rows stand now; those that have changed.
+
+        They are new, and stand where another one stood that isn't in the file any more, as
+        `is_there` says. One that is to be taken up again, and was mended, is no such other.
+        """
+        numbers, ids = [row.row.number for row in rows], [row.known_as for row in rows]
+        found = await self._database.fetch(schema.PLACES, run=run.id, numbers=numbers, rows=ids)
+        known = {record["known_as"]: record["number"] for record in found}
+        gone = [record for record in found if not is_there(record["known_as"])]
+        mended = [record["known_as"] for record in gone if record["ending"] in again]
+        if mended:
+            await self._database.run(schema.REMOVE, run=run.id, rows=mended)
+        moved = {
+            row.known_as: row.row.number
+            for row in rows
+            if known.get(row.known_as, row.row.number) != row.row.number
+        }
+        if moved:
+            where = {"rows": list(moved), "numbers": list(moved.values())}
+            await self._database.run(schema.MOVE, run=run.id, **where)
+        places = {one["number"] for one in gone if one["known_as"] not in mended}
+        return [row for row in rows if row.known_as not in known and row.row.number in places]
 
     async def complete(self, run: FleetRun, total: int) -> None:
         """The whole file was enqueued; it has that many rows."""

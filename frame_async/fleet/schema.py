@@ -139,6 +139,22 @@ SELECT * FROM frame_async_bulk_1_enqueue(%(run)s, %(task)s, %(rows)s::bigint[],
   %(requests)s::text[], %(results)s::text[], %(again)s::smallint[])
 """
 
+PLACES: Final = """
+SELECT number, known_as, ending FROM frame_async_bulk_rows
+WHERE run = %(run)s
+  AND (number = ANY (%(numbers)s::bigint[]) OR known_as = ANY (%(rows)s::bigint[]))
+"""
+
+MOVE: Final = """
+UPDATE frame_async_bulk_rows AS kept SET number = given.number
+FROM unnest(%(rows)s::bigint[], %(numbers)s::bigint[]) AS given (known_as, number)
+WHERE kept.run = %(run)s AND kept.known_as = given.known_as
+"""
+
+REMOVE: Final = """
+DELETE FROM frame_async_bulk_rows WHERE run = %(run)s AND known_as = ANY (%(rows)s::bigint[])
+"""
+
 COMPLETE_RUN: Final = """
 UPDATE frame_async_bulk_runs SET complete = true, total = %(total)s WHERE id = %(run)s
 """

@@ -77,8 +77,13 @@ class Event:
 
     @property
     def failure_code(self) -> str | None:
-        """Why a payment failed, as far as ``data`` tells."""
+        """Why a charge failed, as far as ``data`` tells: a field of Frame's Charge."""
         return _text(self.data.get("failure_code"))
+
+    @property
+    def failure_reason(self) -> str | None:
+        """Why a transfer failed, as far as ``data`` tells: a field of Frame's Transfer."""
+        return _text(self.data.get("failure_reason"))
 
 
 _SESSIONS: Final = ("payment_link.session", "payment_link_session")

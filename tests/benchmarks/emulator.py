@@ -26,6 +26,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def serving(*options: str) -> Iterator[tuple[int, str]]:
     """Run the emulator; give its process number and port."""
     command = [sys.executable, "-m", "frame_async.emulator", "--port", "0", "--limit", "none"]
+    command += ["--log", "off"]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

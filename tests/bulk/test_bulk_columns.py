@@ -80,7 +80,6 @@ def test_a_doubled_column(name: str) -> None:
         ("product", "product", f"did you mean {PRODUCT}?"),
         ("zzz", "zzz", "rename or remove the column"),
         ("payment_methods.data", "payment_methods.data", "did you mean payment_method_data?"),
-        ("", "column 2", "rename or remove the column"),
         ("a\x00b", "column 2", "rename or remove the column"),
         ("a\nb", "column 2", "rename or remove the column"),
         ("caf\udce9", "column 2", "rename or remove the column"),

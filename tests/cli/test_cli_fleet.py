@@ -102,6 +102,72 @@ def test_another_file_of_the_same_name_is_noticed(desk: Desk, database: str) -> 
     assert status(desk, database, "-o", "x.jsonl").status == 2
 
 
+def lines_of(count: int) -> tuple[str, list[str]]:
+    head, *rows = orders(count).splitlines(keepends=True)
+    return head, rows
+
+
+def test_rows_that_moved_are_enqueued_once(desk: Desk, database: str) -> None:
+    """Rows that were reversed, inserted or removed are known by what they say."""
+    bulk(desk, database)
+    head, rows = lines_of(20)
+    for text in (rows[::-1], ["new,acc,prod_1\n", *rows[3:]], rows):
+        desk.write("".join([head, *text]))
+        assert bulk(desk, database).status == 0
+    ran = status(desk, database, "--json")
+    assert (ran.summary["rows"], ran.summary["pending"]) == (21, 21)
+
+
+def test_a_row_that_has_changed_waits_for_a_word(desk: Desk, database: str) -> None:
+    """It stands where another stood: named, and enqueued when it is said to be new."""
+    bulk(desk, database)
+    head, rows = lines_of(20)
+    moved = ["new,acc,prod_1\n", *rows]
+    desk.write("".join([head, *moved]))
+    assert bulk(desk, database).status == 0
+    moved[4] = "order-3,acc,prod_2\n"
+    desk.write("".join([head, *moved]))
+    for _ in range(2):
+        ran = bulk(desk, database, "--json")
+        assert (ran.status, ran.summary["changed_lines"], ran.summary["enqueued"]) == (1, [6], 0)
+    ran = bulk(desk, database, "--again", "changed", "--json")
+    assert (ran.status, ran.summary["enqueued"]) == (0, 1)
+    assert bulk(desk, database).status == 0
+
+
+def test_a_mended_row_takes_the_place_of_the_wrong_one(desk: Desk, database: str) -> None:
+    """--again invalid: what was wrong is forgotten, and the mended row enqueued."""
+    desk.write(orders(2) + "bad,acc,\n")
+    assert bulk(desk, database).status == 1
+    desk.write(orders(2) + "bad,acc,prod_1\n")
+    assert bulk(desk, database, "--json").summary["changed_lines"] == [4]
+    ran = bulk(desk, database, "--again", "invalid", "--json")
+    assert (ran.status, ran.summary["enqueued"]) == (0, 1)
+    told = status(desk, database, "--json").summary
+    assert (told["rows"], told["invalid"], told["pending"]) == (3, 0, 3)
+
+
+def test_a_key_of_its_own_for_each_row(desk: Desk, database: str) -> None:
+    """--key auto takes the reference, as without a queue, and goes on with it."""
+    for _ in range(2):
+        ran = bulk(desk, database, "--key", "auto")
+        assert ran.status == 0
+        assert "rows are known by client_reference_id (--key auto)" in ran.err
+    assert "20 known before" in ran.out
+    assert bulk(desk, database).status == 2
+
+
+def test_a_queue_from_a_file(desk: Desk, database: str, tmp_path: Path) -> None:
+    """The URL of a queue may be in a file, for all three commands."""
+    named = tmp_path / "queue.url"
+    named.write_text(database)
+    named.chmod(0o600)
+    assert bulk(desk, f"@{named}").status == 0
+    assert status(desk, f"@{named}").status == 4
+    ran = desk.invoke(["worker", "--queue", f"@{named}.none"])
+    assert (ran.status, f"{named}.none can't be read" in " ".join(ran.err.split())) == (2, True)
+
+
 def test_secrets_are_not_enqueued(desk: Desk, database: str) -> None:
     """A row with payment method data refuses the whole file, without a word of what it is."""
     card = (
@@ -198,7 +264,9 @@ async def jobs_of(place: FleetPlace) -> list[int]:
     """The rows that have a job."""
     async with await psycopg.AsyncConnection.connect(place.url, autocommit=True) as connection:
         try:
-            found = await connection.execute("SELECT (args ->> 'row')::int FROM procrastinate_jobs")
+            found = await connection.execute(
+                "SELECT (args ->> 'row')::bigint FROM procrastinate_jobs"
+            )
         except psycopg.errors.UndefinedTable:
             return []
         return [row for (row,) in await found.fetchall()]

@@ -348,6 +348,20 @@ def test_each_request_is_a_line(log: str) -> None:
         assert re.fullmatch(what + "400", second)
 
 
+@pytest.mark.parametrize("log", ["text", "json"])
+def test_a_log_that_nobody_reads_holds_nothing_up(log: str) -> None:
+    """Where standard error is a pipe without a reader, every request has its answer."""
+    with running("--log", log, "--limit", "none") as process:
+        where = read_line(process)[1]
+        order = {"line_items": [{"product": "p" * 9_000}], "client_reference_id": "r" * 9_000}
+        body = json.dumps(order | {f"unknown{n}": n for n in range(500)}).encode()
+        assert [post(where, body) for _ in range(300)] == [201] * 300
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0
+    assert all(len(line) < 4_000 for line in errors.splitlines())
+
+
 def test_without_click_it_says_what_to_install() -> None:
     """Where the extra isn't installed, the line to install it is all that is said."""
     blocked = "import runpy, sys; sys.modules['click'] = None; "

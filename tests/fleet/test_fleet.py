@@ -12,16 +12,15 @@ import pytest
 from support.fleets import check_books, refusals
 
 from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest, RateLimit
-from frame_async.bulk.checking import Checked
 from frame_async.bulk.permits import PermitStore
 from frame_async.bulk.rows import Row
-from frame_async.bulk.state import RowResult
+from frame_async.bulk.state import RowResult, digest
 from frame_async.emulator import Emulator
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.fleet import TASK, Fleet, open_fleet, register
-from frame_async.fleet.rows import queued
 from frame_async.fleet.runs import FleetRow, FleetRun, queue_of
 from frame_async.fleet.work import FleetWork, Terms
+from frame_async.serialization import dump
 from frame_async.stores import MemoryStore, Window
 
 KEY = "sk_sandbox_fleet_SECRETSECRET"
@@ -37,7 +36,9 @@ def rows(count: int, first: int = 1, **fields: Any) -> list[FleetRow]:
         for n in range(first, first + count)
     }
     return [
-        queued(Row(n + 1, f"order-{n}", request, (), n), Checked(), "")
+        FleetRow(
+            n, Row(n + 1, f"order-{n}", request, (), n), digest(request), dump(request).decode()
+        )
         for n, request in requests.items()
     ]
 
@@ -463,7 +464,8 @@ async def test_any_text_passes(database: str) -> None:
             )
         except ValueError:
             continue
-        given.append(queued(Row(n, text, request, (), n), Checked(), ""))
+        row = Row(n, text, request, (), n)
+        given.append(FleetRow(n, row, digest(request), dump(request).decode()))
     async with Emulator(limit=None) as emulator, fleet_on(database, emulator) as fleet:
         run = await enqueue(fleet, given)
         await drained(fleet)

@@ -82,7 +82,7 @@ def test_references(data: dict[str, Any], found: dict[str, str]) -> None:
     assert event(**data).references() == found
 
 
-@pytest.mark.parametrize("name", ["client_reference_id", "failure_code"])
+@pytest.mark.parametrize("name", ["client_reference_id", "failure_code", "failure_reason"])
 def test_what_data_tells(name: str) -> None:
     """Reference and failure code are read from the data; what is no text is None."""
     values: list[Any] = ["order-42", None, "", 1, ["order-42"], {}]
