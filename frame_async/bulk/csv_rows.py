@@ -12,7 +12,7 @@ from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import OTHERS, PLAIN, Layout
 from frame_async.bulk.meaning import on_one_line, trimmed
 from frame_async.bulk.rows import Row
-from frame_async.bulk.unpacking import NOT_UTF_8, UTF_16, WIDE_MARKS
+from frame_async.bulk.unpacking import NOT_UTF_8, UTF_16, is_wide
 from frame_async.errors import Problem, ValidationError
 
 _SEPARATORS: Final = (",", ";", "\t")
@@ -86,7 +86,7 @@ class _Lines:
     def __next__(self) -> str:
         raw = next(self._pieces)
         self.number += 1
-        if self.number == 1 and raw.startswith(WIDE_MARKS):
+        if self.number == 1 and is_wide(raw):
             del raw
             raise _unusable(1, [UTF_16])
         if self.number == 1:
