@@ -1,6 +1,7 @@
 """Single requests as they are, for `doctor`: what the server and its certificate say."""
 
 import asyncio
+import os
 import socket
 import ssl
 import time
@@ -69,7 +70,7 @@ async def connect(host: str, port: int, timeout: float) -> float:
     except TimeoutError:
         reason = f"no answer within {timeout:g} s"
     except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0].lower()
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
     else:
         return time.monotonic() - began
     raise UnreachableError(reason)
