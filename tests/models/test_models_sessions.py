@@ -170,13 +170,18 @@ def test_frames_answer_is_read_too() -> None:
     assert (session.expires, session.extra) == (None, {"expires": True})
 
 
+IDS: list[Any] = ["a", 5, True, " ", "", {"id": "q"}]
+NO_OBJECTS: list[Any] = [[{"id": "c"}], {}, 5, True]
+DAYS: list[Any] = ["2026-06-11", "2026-W01-1", "soon", "", 1e9]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
-        *({"id": found} for found in (7, {"id": "s"}, {"id": 7})),
-        *({"id": "s", "account": {"id": found}} for found in ("a", 5, True, " ", "", {"id": "q"})),
-        *({"id": "s", "customer": found} for found in ([{"id": "c"}], {}, 5, True)),
-        *({"id": "s", "expires": found} for found in ("2026-06-11", "2026-W01-1", "soon", "", 1e9)),
+        *({"id": 7}, {"id": {"id": "s"}}, {"id": {"id": 7}}),
+        *({"id": "s", "account": {"id": one}} for one in IDS),
+        *({"id": "s", "customer": one} for one in NO_OBJECTS),
+        *({"id": "s", "expires": one} for one in DAYS),
         *({"id": "s", "expires": f"2026-06-11T10:00:00{zone}"} for zone in ("", "Z", "+02:00")),
         {"id": "s", "livemode": "false", "status": 5, "url": {"href": "x"}, "more": [None]},
     ],
@@ -192,8 +197,10 @@ def test_an_answer_is_read_as_the_client_reads_it(answer: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"id": None}, {"id": True}, {"id": 1.5}, {"id": ""}, {"id": " "}, {"id": "\u200b"}]
-    + [{"id": {}}, {"id": {"id": " "}}, [], "pls_1", None],
+    [
+        *({}, [], "pls_1", None),
+        *({"id": found} for found in (None, True, 1.5, "", " ", "\u200b", {}, {"id": " "})),
+    ],
 )
 def test_what_is_no_session(given: Any) -> None:
     """Without an id there is no session, and the error says so."""
