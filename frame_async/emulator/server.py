@@ -22,7 +22,6 @@ from .options import (
     endpoints,
     envelope,
     file_or_none,
-    filled,
     host_names,
     latency_setting,
     loopback_or_allowed,
@@ -32,6 +31,7 @@ from .options import (
     own_names,
     positive,
     seconds,
+    secret,
     whole,
     whole_or_text,
 )
@@ -90,7 +90,7 @@ class Emulator:
     decided before."""
     bank_delay: float = field(default=2.0, validator=not_negative)
     """Seconds that a bank payment is processing, by `clock`."""
-    redirect_secret: str = field(default="emulator_redirect_secret", repr=False, validator=filled)
+    redirect_secret: str = field(default="emulator_redirect_secret", repr=False, validator=secret)
     """Signs the payload on ``success_url`` and ``cancel_url``."""
     _endpoints: Sequence[tuple[str, str | None]] = field(
         default=(), alias="webhooks", repr=False, converter=endpoints
