@@ -309,8 +309,9 @@ class FrameClient:
 
         Each hears at once that it was not sent, or that its outcome is unknown, if an attempt
         was. From now on nobody waits: a call for which there is a place goes on, and what
-        is on the wire comes to its end. For a process that is told to stop; to be called on
-        the event loop of the client, for instance with ``loop.call_soon_threadsafe``.
+        is on the wire comes to its end. Runs of ``create_many`` take no more inputs, and end
+        with `ClientClosedError`. For a process that is told to stop; to be called on the event
+        loop of the client, for instance with ``loop.call_soon_threadsafe``.
         """
         for each in (self._engine, *self._engines.values()):
             each.attempts.limiter.close()

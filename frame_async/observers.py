@@ -5,6 +5,7 @@ Each call is described in the log ``frame_async``: at INFO if it was retried, el
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from frame_async.calls import Attempt, Call
@@ -32,10 +33,17 @@ class Observer:
         """
         return self
 
-    def trace_headers(self, key: str) -> Mapping[str, str]:  # noqa: ARG002  # for some
-        """What the next attempt of the call with that idempotency key says of its trace.
+    def attempt_started(
+        self,
+        key: str,  # noqa: ARG002  # for those who need it, as the others
+        number: int,  # noqa: ARG002
+        started: datetime,  # noqa: ARG002
+        elapsed: float,  # noqa: ARG002
+    ) -> Mapping[str, str]:
+        """Attempt ``number`` (from 1) of the call with that idempotency key begins.
 
-        Of what is returned, ``traceparent`` and ``tracestate`` (W3C Trace Context) are sent.
+        At the wall-clock time ``started`` (UTC), ``elapsed`` seconds after its call. Of what is
+        returned, ``traceparent`` and ``tracestate`` (W3C Trace Context) are sent.
         """
         return {}
 

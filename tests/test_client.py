@@ -101,6 +101,13 @@ def test_bad_limits(value: int) -> None:
         FrameClient(SECRET, max_in_flight=value)
 
 
+@pytest.mark.parametrize("value", [-0.1, 1.01, True, "0.9", None, float("nan")])
+def test_bad_quantiles(value: float) -> None:
+    """A share of attempts that isn't a number from 0 to 1 is refused by name."""
+    with pytest.raises(ConfigurationError, match="attempt_quantile must be a number from 0 to 1"):
+        FrameClient(SECRET, attempt_quantile=value)
+
+
 def test_a_client_shows_no_secret() -> None:
     """The repr of a client shows address, mode and state, and it can't be pickled."""
     client = FrameClient(SECRET)

@@ -16,6 +16,7 @@ import frame_async
 from frame_async.bulk import read_csv, read_jsonl
 from frame_async.bulk.columns import build_request
 from frame_async.bulk.unpacking import unpacked
+from frame_async.bulk.xlsx_rows import read_xlsx
 from frame_async.errors import Problem, ValidationError
 from frame_async.models import BankAccount, Card, LineItem, PaymentLinkSessionRequest
 from frame_async.models.payment_methods import PaymentMethodData
@@ -411,3 +412,16 @@ def test_problems_are_what_they_are() -> None:
     """A problem reads as place, rule and fix; without a place it starts with the rule."""
     assert str(Problem("a.b", "is bad", "mend it")) == "a.b: is bad (mend it)"
     assert str(Problem("", "is bad", "mend it")) == "is bad (mend it)"
+
+
+@pytest.mark.parametrize(
+    "cells", [["mug", JSON], ["line_items.0.product", JSON], ["line_items", JSON, JSON]]
+)
+def test_an_unusable_workbook_does_not_show_its_first_row(cells: list[str], tmp_path: Path) -> None:
+    """The same for a sheet."""
+    book: Any = pytest.importorskip("openpyxl").Workbook()
+    book.worksheets[0].append(cells)
+    book.save(tmp_path / "orders.xlsx")
+    with pytest.raises(ValidationError) as caught:
+        list(read_xlsx(tmp_path / "orders.xlsx"))
+    assert_silent(caught.value)

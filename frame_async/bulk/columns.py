@@ -18,6 +18,7 @@ from frame_async.bulk.unpacking import NOT_UTF_8
 from frame_async.errors import Problem, UnreadableError, ValidationError
 from frame_async.models.requests import REQUEST_FIELDS, LineItem, PaymentLinkSessionRequest
 from frame_async.serialization import load_json
+from frame_async.shapes import is_listing, is_mapping
 
 STRANGER: Final = "is not a field of the request"
 """The rule that a column breaks whose name no request knows."""
@@ -31,6 +32,7 @@ _STRAY_BYTES: Final = re.compile(r"[\ud800-\udfff]")
 _WORDS: Final = {"true": True, "false": False}
 _LONGEST_SHOWN: Final = 40
 _LONGEST_NAME: Final = 60
+_UNLIKE_NAMES: Final = frozenset("@{}[]")
 _FEWEST_LETTERS: Final = 5
 _MOST_DIGITS: Final = 8
 _ITEM_PATH: Final = re.compile(r"line_items\[([0-9]+)\](.*)")
@@ -144,8 +146,8 @@ def column_shown(name: object) -> str:
     """
     if type(name) is not str or not name.isprintable() or len(name) > _LONGEST_NAME:
         return "?"
-    secret = sum(c.isdigit() for c in name) > _MOST_DIGITS or name.startswith(("{", "[", "sk_"))
-    return "?" if secret or "@" in name or not name else name
+    secret = sum(c.isdigit() for c in name) > _MOST_DIGITS or "sk_" in name
+    return "?" if secret or not name or set(name) & _UNLIKE_NAMES else name
 
 
 def _stranger(name: str, number: int) -> Problem:
@@ -178,7 +180,8 @@ def _built(
     items: dict[int, dict[str, Any]] = {}
     for name, value in given.items():
         if is_column(name) or name == "extra":
-            _place(name).put(value, values, items)
+            place = _place(name)
+            place.put(_written(value) if place.reader is _text else value, values, items)
         else:
             problems.append(_stranger(name, 0))
     for name, cell in cells.items():
@@ -194,11 +197,23 @@ def _built(
             fix = "use one column of JSON, or one for each value"
             problems.append(Problem("line_items", "is given twice", fix))
         values["line_items"] = [items[index] for index in indexes]
+    elif is_listing(found := values.get("line_items")):
+        values["line_items"] = [_with_product(item) for item in found]
     try:
         return PaymentLinkSessionRequest.from_dict(values), problems
     except ValidationError as error:
         found = [_in_columns(_advised(problem), indexes) for problem in error.problems]
     return None, problems + _unless_known(found, problems)
+
+
+def _written(value: Any) -> Any:
+    """A number that stands for a name, such as 1001 for an order, as it is written."""
+    return str(value) if type(value) is int else value
+
+
+def _with_product(item: Any) -> Any:
+    named = is_mapping(item) and type(item.get("product")) is int
+    return {**item, "product": _written(item["product"])} if named else item
 
 
 @frozen(eq=False)

@@ -12,7 +12,7 @@ from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import OTHERS, PLAIN, Layout
 from frame_async.bulk.meaning import on_one_line, trimmed
 from frame_async.bulk.rows import Row
-from frame_async.bulk.unpacking import NOT_UTF_8, UTF_16, WIDE_MARKS
+from frame_async.bulk.unpacking import NOT_UTF_8, UTF_16, is_wide
 from frame_async.errors import Problem, ValidationError
 
 _SEPARATORS: Final = (",", ";", "\t")
@@ -86,7 +86,7 @@ class _Lines:
     def __next__(self) -> str:
         raw = next(self._pieces)
         self.number += 1
-        if self.number == 1 and raw.startswith(WIDE_MARKS):
+        if self.number == 1 and is_wide(raw):
             del raw
             raise _unusable(1, [UTF_16])
         if self.number == 1:
@@ -126,23 +126,19 @@ def _skip_line(file: BinaryIO) -> None:
 
 def _header(lines: _Lines, layout: Layout) -> list[str]:
     names = _names(lines)
-    line = lines.number or 1
-    checked_header(names, layout, f"unusable CSV, line {line}")
-    return names
+    problems = problems_of_header(names, layout)
+    if not problems:
+        return names
+    del names  # without a header, these are the cells of a row
+    raise _unusable(lines.number or 1, problems)
 
 
-def checked_header(names: list[str], layout: Layout, otherwise: str) -> None:
-    """See that a file has these columns.
-
-    Raises:
-        ValidationError: it can't be used; the message begins with `otherwise`.
-    """
+def problems_of_header(names: list[str], layout: Layout) -> list[Problem]:
+    """Why a file can't have these columns; whoever raises them drops the names before."""
     problems = layout.problems_of(names) if any(names) else [_NO_HEADER]
     if problems and any(name != _tidy(name) for name in names):
         problems.insert(0, Problem("", *NOT_UTF_8))
-    del names  # without a header, these are the cells of a row
-    if problems:
-        raise ValidationError(otherwise, tuple(problems))
+    return problems
 
 
 def _names(lines: _Lines) -> list[str]:

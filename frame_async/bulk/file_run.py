@@ -30,6 +30,7 @@ from frame_async.bulk.pinned import RunFileError
 from frame_async.bulk.rows import Row
 from frame_async.bulk.sources import Input
 from frame_async.bulk.state import RowResult, Run, RunState, digest
+from frame_async.bulk.waiting import reason_of
 from frame_async.client import FrameClient
 from frame_async.engine.pool import BulkItem, BulkResult, BulkResults, Counted
 from frame_async.errors import FrameError, NotSentError, StoreError
@@ -327,7 +328,5 @@ class FileRun:
 
 def _reason(result: BulkResult[Any]) -> str:
     """Why a call had no answer that counts, in a few words."""
-    last = result.call.attempts[-1] if result.call.attempts else None
-    if last is None:
-        return str(result.error)
-    return last.reason.removeprefix("no connection: ") or f"HTTP {last.status}"
+    attempts = result.call.attempts
+    return reason_of(attempts[-1]) if attempts else str(result.error)

@@ -11,7 +11,7 @@ from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import PLAIN, Layout
 from frame_async.bulk.meaning import meant, on_one_line
 from frame_async.bulk.rows import Row
-from frame_async.bulk.unpacking import UTF_16, WIDE_MARKS
+from frame_async.bulk.unpacking import UTF_16, is_wide
 from frame_async.errors import ConfigurationError, Problem, UnreadableError, ValidationError
 from frame_async.serialization import load_json
 from frame_async.shapes import is_mapping
@@ -21,6 +21,7 @@ _LONGEST: Final = 1 << 20
 _PIECE: Final = 1 << 16
 _BOM: Final = b"\xef\xbb\xbf"
 _MARKS: Final = re.compile(rb'\\.|["{}\[\],]', re.DOTALL)
+_NAN: Final = re.compile(rb'("(?:[^"\\]|\\.)*")|\bNaN\b', re.DOTALL)
 _OPEN: Final = Problem("", "is a JSON array without an end", "check whether the file is whole")
 _MORE: Final = Problem("", "has more behind its JSON array", "write one array, or JSON Lines")
 
@@ -51,7 +52,7 @@ def _json_rows(file: BinaryIO, layout: Layout) -> Iterator[Row]:
     for line, raw in _values(file):
         number += 1
         try:
-            value = load_json(raw, "line")
+            value = _value(raw)
         except UnreadableError as error:
             problem = Problem("", error.problems[0].rule, "write one JSON object on each line")
             yield Row(line, "", None, (problem,), number)
@@ -63,13 +64,26 @@ def _json_rows(file: BinaryIO, layout: Layout) -> Iterator[Row]:
         yield row
 
 
+def _value(raw: bytes) -> Any:
+    """What a line or an element says; a NaN, which Python writes and JSON lacks, is a null."""
+    try:
+        return load_json(raw, "line")
+    except UnreadableError:
+        if b"NaN" not in raw:
+            raise
+    finally:
+        plain = _NAN.sub(lambda found: found.group(1) or b"null", raw) if b"NaN" in raw else b""
+        del raw
+    return load_json(plain, "line")
+
+
 def _values(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Each line that isn't blank, or each element of an array, with the line it begins on."""
     begun = False
     for line, raw in enumerate(_lines(file), 1):
         text = raw.removeprefix(_BOM) if line == 1 else raw
         del raw
-        if line == 1 and text.startswith(WIDE_MARKS):
+        if line == 1 and is_wide(text):
             del text
             raise ValidationError("unusable file", [UTF_16])
         if not begun and text.lstrip().startswith(b"["):
@@ -155,7 +169,7 @@ def build_row(line: int, number: int, value: Any, layout: Layout) -> Row:
         given = {on_one_line(str(name)): item for name, item in given.items()}
     fields = layout.renamed(given)
     reference = fields.get("client_reference_id")
-    shown = reference if isinstance(reference, str) else ""
+    shown = str(reference) if isinstance(reference, str | int) else ""
     key = str(given.get(layout.key, "")) if layout.key else ""
     problems = layout.key_problems(key) or _twice(fields, layout)
     if not problems:

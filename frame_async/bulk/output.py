@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from zlib import crc32
 
+from frame_async.bulk.meaning import trimmed
 from frame_async.bulk.pinned import RunFileError
 from frame_async.errors import ConfigurationError
 from frame_async.serialization import dump_json
@@ -333,5 +334,5 @@ def _cell(name: str, value: Any, *, raw: bool) -> str:
     # One line for one row, whatever a reference has in it.
     text = _CONTROLS.sub(" ", str(value))
     # Spreadsheets run what begins so as a formula, and references come from strangers.
-    runs = not raw and isinstance(value, str) and text.lstrip().startswith(_FORMULAS)
+    runs = not raw and isinstance(value, str) and trimmed(text).startswith(_FORMULAS)
     return f"'{text}" if runs else text

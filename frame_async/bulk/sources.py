@@ -153,29 +153,32 @@ def _opened(
             plain = stack.enter_context(tempfile.TemporaryFile(dir=folder))
             shutil.copyfileobj(unpacked(file, UTF_8), plain)
             file = plain
-        found = reading.format or _format(file, path)
+        found = reading.format or _format(file, path, reading.encoding)
         if reading.sheet and found != "xlsx":
             raise ConfigurationError(f"--sheet is for workbooks (.xlsx), and {path} is none")
         yield Input(file, found, reading, layout)
 
 
-def _head(file: BinaryIO) -> bytes:
-    return unpacked(file, UTF_8).read(_HEAD)
+def _head(file: BinaryIO, encoding: str = UTF_8) -> bytes:
+    return unpacked(file, encoding).read(_HEAD)
 
 
-def _format(file: BinaryIO, path: Path) -> Format:
+def _format(file: BinaryIO, path: Path, encoding: str) -> Format:
     head = _head(file)
     suffix = Path(path.stem if path.suffix.lower() in _PACKED else path.name).suffix.lower()
     if head.startswith(ZIP) and (suffix in _WORKBOOKS or is_xlsx(file)):
         return "xlsx"
+    if head.startswith(_PARQUET):
+        return "parquet"
+    if encoding != UTF_8:
+        head = _head(file, encoding)
     what = foreign(head)
-    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    by_content: Format = "jsonl" if text.startswith((b"{", b"[")) else "csv"
-    parquet = head.startswith(_PARQUET)
-    del head, text
+    json = head.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b"["))
+    del head  # a traceback shows variables
     if what:
         raise ConfigurationError(
             f"the input {path} is {what}: export the table as CSV, or say --format csv if it "
             "is one all the same"
         )
-    return "parquet" if parquet else _BY_SUFFIX.get(suffix, by_content)
+    named = _BY_SUFFIX.get(suffix, "csv")
+    return "jsonl" if json and named == "csv" else named

@@ -21,6 +21,8 @@ NOT_UTF_8: Final = (
 )
 """A rule and its fix."""
 ZIP: Final = b"PK\x03\x04"
+_BEGINNING: Final = 128
+"""Bytes among which no text has a NUL."""
 _PIECE: Final = 1 << 13
 """Bytes to unpack at a time: they may become a thousand times as many."""
 _ZSTD_PIECE: Final = 1 << 8
@@ -41,6 +43,12 @@ _FOREIGN: Final = (
     (ZIP, "a ZIP archive, perhaps a spreadsheet of LibreOffice (.ods)"),
     (b"\xd0\xcf\x11\xe0", "an old spreadsheet (.xls), or one with a password"),
     (b"SQLite format 3", "a database"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"BZh", "compressed with bzip2"),
+    (b"\xfd7zXZ", "compressed with xz"),
+    (b"{\\rtf", "an RTF document"),
+    (b"%!PS", "PostScript"),
     (b"<", "HTML or XML"),
 )
 
@@ -48,7 +56,14 @@ _FOREIGN: Final = (
 def foreign(head: bytes) -> str:
     """What a file is that has no rows for us, by how it begins; empty when it may have some."""
     plain = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    return next((what for begins, what in _FOREIGN if plain.startswith(begins)), "")
+    known = next((what for begins, what in _FOREIGN if plain.startswith(begins)), "")
+    binary = b"\0" in head[:_BEGINNING] and not is_wide(head)
+    return known or ("an image, a program or another binary file" if binary else "")
+
+
+def is_wide(head: bytes) -> bool:
+    """Whether text that begins so is UTF-16, with a mark or without."""
+    return head.startswith(WIDE_MARKS) or head[:2].count(0) == 1
 
 
 def is_packed(file: BinaryIO) -> bool:

@@ -1,10 +1,17 @@
-"""When the rate window has its next place, as the store says that gives them."""
+"""What a run waits for: the rate window, as the store knows it, or an answer."""
 
 import time
 from collections.abc import Callable
 from typing import Any, cast
 
+from attrs import field, frozen
+
+from frame_async.calls import Attempt
+from frame_async.observers import Observer
 from frame_async.stores import Store
+
+_TOO_MANY = 429
+_BROKEN = 500
 
 
 class WindowWatch:
@@ -30,6 +37,51 @@ class WindowWatch:
     def next_in(self) -> float:
         """Seconds until there may be a place; 0.0 where nobody waits for one."""
         return max(0.0, self._next_at - self._now())
+
+
+class AnswerWatch(Observer):
+    """Notes why the last attempt had no answer that counts, and when the next one is due."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.why = ""
+        """Empty as long as there are answers."""
+        self._now = now
+        self._next_at = 0.0
+
+    def attempt_ended(self, key: str, number: int, attempt: Attempt) -> None:  # noqa: ARG002
+        """An attempt is over."""
+        self.why = _reason(attempt)
+
+    def waiting(self, key: str, seconds: float, why: str) -> None:  # noqa: ARG002
+        """A call sleeps before its next attempt."""
+        self._next_at = self._now() + seconds
+
+    @property
+    def next_in(self) -> float:
+        """Seconds until the next attempt."""
+        return max(0.0, self._next_at - self._now())
+
+
+def _reason(attempt: Attempt) -> str:
+    status = attempt.status or 0
+    if status == _TOO_MANY:
+        return "Frame takes no more: HTTP 429"
+    if 0 < status < _BROKEN:
+        return ""
+    return f"Frame doesn't answer: {reason_of(attempt)}"
+
+
+def reason_of(attempt: Attempt) -> str:
+    """Why an attempt had no answer that counts, in a few words."""
+    return attempt.reason.removeprefix("no connection: ") or f"HTTP {attempt.status}"
+
+
+@frozen
+class Waits:
+    """What a run may be waiting for."""
+
+    window: WindowWatch = field(factory=WindowWatch)
+    answers: AnswerWatch = field(factory=AnswerWatch)
 
 
 class _Watched:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from zipfile import BadZipFile, ZipFile
 
-from frame_async.bulk.csv_rows import checked_header, row_of
+from frame_async.bulk.csv_rows import problems_of_header, row_of
 from frame_async.bulk.layouts import PLAIN, Layout
 from frame_async.bulk.meaning import on_one_line, trimmed
 from frame_async.bulk.pinned import RunFileError
@@ -65,7 +65,9 @@ def read_xlsx(
     header = [on_one_line(text) for text, _ in cells]
     while header and not header[-1]:
         header.pop()
-    checked_header(header, layout, f"unusable sheet, row {line}")
+    if problems := problems_of_header(header, layout):
+        del rows, cells, header  # without a header, these are the cells of a row
+        raise ValidationError(f"unusable sheet, row {line}", problems)
     number = 0
     for line, cells in rows:
         if any(text for text, _ in cells):

@@ -21,7 +21,7 @@ from frame_async.bulk.pinned import RunFileError
 from frame_async.bulk.rewriting import ANEW, reopen, rewrite
 from frame_async.bulk.sources import Input, open_input
 from frame_async.bulk.state import Recorded, RowResult, Run, RunState, check_same, store_name
-from frame_async.bulk.waiting import WindowWatch
+from frame_async.bulk.waiting import Waits
 from frame_async.cli.bulk_check import InputCheck, checking, known_run
 from frame_async.cli.bulk_command import CHANGED, STDIN, Command, OptionsError
 from frame_async.cli.bulk_report import Report, print_checked, print_report
@@ -31,6 +31,7 @@ from frame_async.cli.guard import check_mode, guarded
 from frame_async.cli.stops import listening
 from frame_async.client import FrameClient
 from frame_async.errors import FrameError, StoreError
+from frame_async.observers import Observer
 from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, Lane, RateLimit
 from frame_async.secret import Secret
@@ -161,8 +162,8 @@ async def _go(command: Command, checked: InputCheck, screen: Screen) -> Report:
     with _state_path(command) as state_path, listening(screen.say) as stops:
         state = RunState(itself(state_path))
         try:
-            window = WindowWatch()
-            async with _frame(command, state, window) as client:
+            waits = Waits()
+            async with _frame(command, state, waits) as client:
                 new = command.to_file and await state.find() is None
                 run = await _begin(command, client, state, checked.found.wrong, screen)
                 before = await state.counts()
@@ -170,7 +171,7 @@ async def _go(command: Command, checked: InputCheck, screen: Screen) -> Report:
                 output = Output(path, command.written_as, run.size, run.mark, new=new)
                 going = _file_run(command, client, checked, state, run, output)
                 stops.attach(going.stop)
-                async with watch(going, checked.found.total, before, window, screen):
+                async with watch(going, checked.found.total, before, waits, screen):
                     await going.go()
                 await _see_to_output(command, going, output, state, screen)
                 created = before[RowResult.CREATED]
@@ -268,16 +269,14 @@ def _file_run(
 
 
 @asynccontextmanager
-async def _frame(
-    command: Command, state: RunState, window: WindowWatch
-) -> AsyncGenerator[FrameClient]:
+async def _frame(command: Command, state: RunState, waits: Waits) -> AsyncGenerator[FrameClient]:
     async with AsyncExitStack() as stack:
         store = state.store if command.store is None else open_store(Secret(command.store))
         if store is not state.store:
             stack.push_async_callback(store.aclose)
-        store = window.watched(store)
+        store, watching = waits.window.watched(store), (waits.answers,)
         if not command.on_emulator:
-            yield await stack.enter_async_context(_client(command, store))
+            yield await stack.enter_async_context(_client(command, store, watching))
             return
         from frame_async.emulator import Emulator
 
@@ -285,13 +284,14 @@ async def _frame(
         emulator = await stack.enter_async_context(
             Emulator(limit=limit, ledger_limit=1_000, session_limit=10_000)
         )
-        client = _client(command, store, emulator.api_key, emulator.base_url)
+        client = _client(command, store, watching, emulator.api_key, emulator.base_url)
         yield await stack.enter_async_context(client)
 
 
 def _client(
     command: Command,
     store: Store | str | None = None,
+    observers: Sequence[Observer] = (),
     api_key: str | None = None,
     base_url: str | None = None,
 ) -> FrameClient:
@@ -301,6 +301,7 @@ def _client(
         max_in_flight=max(100, command.concurrency),
         rate_limit="mode" if command.limit is None else _given_limit(command.limit),
         store=store,
+        observers=observers,
         remember=_YEAR,
     )
     check_mode(command.mode, client.mode)

@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
@@ -169,6 +169,12 @@ def _mapped(problems: Sequence[Problem]) -> Iterator[str]:
 def _quoted(word: str) -> str:
     """A word for a shell, in double quotes where they do, as Windows knows no others."""
     return shlex.quote(word) if set(word) & _SPECIAL else f'"{word}"'
+
+
+def say_lines(lines: Iterable[str], file: TextIO) -> None:
+    """Write lines, wrapped where that is a terminal, if anybody still listens."""
+    width = width_of(file)
+    say("\n".join(part for line in lines for part in wrapped(printable(line), width)), file)
 
 
 def say(text: str, file: TextIO) -> None:

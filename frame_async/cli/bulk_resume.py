@@ -8,7 +8,7 @@ from typing import Final
 _ONCE: Final = ("--again",)
 _PASSWORD: Final = re.compile(r"(://).*@", re.DOTALL)
 _QUERY: Final = re.compile(r"(://[^?#]*)[?#].*", re.DOTALL)
-_SECRET_FIELD: Final = re.compile(r"(payment_method_data\s*=).*", re.DOTALL)
+_SECRET_FIELD: Final = re.compile(r"(payment_method_data[^=]*=).*", re.DOTALL)
 
 
 def resuming(arguments: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from rich.text import Text
 from frame_async.bulk.file_run import FileRun
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import RowResult
-from frame_async.bulk.waiting import WindowWatch
+from frame_async.bulk.waiting import Waits
 from frame_async.cli.wording import printable, wrapped
 
 _GONE: Final = (OSError, ValueError)
@@ -61,10 +61,10 @@ class Screen:
 
 @asynccontextmanager
 async def watch(
-    run: FileRun, total: int, before: Mapping[RowResult, int], window: WindowWatch, screen: Screen
+    run: FileRun, total: int, before: Mapping[RowResult, int], waits: Waits, screen: Screen
 ) -> AsyncGenerator[None]:
     """Show how a run goes, until the block is left; `before` says what earlier runs did."""
-    view = _View(run, total, before, window)
+    view = _View(run, total, before, waits)
     show = _bar if screen.console.is_terminal else _lines
     showing = asyncio.create_task(show(view, screen))
     try:
@@ -116,7 +116,7 @@ class _View:
     run: FileRun
     total: int
     before: Mapping[RowResult, int]
-    window: WindowWatch
+    waits: Waits
 
     def progress(self) -> str:
         """How many rows have their result."""
@@ -125,10 +125,10 @@ class _View:
     def left(self) -> list[str]:
         """How long it takes, where that is known."""
         run = self.run
-        if run.outage.why or run.stopping:
+        if run.outage.why or run.stopping or self.waits.answers.why:
             return []
         # A place comes no sooner than the store says, which knows of more than this run.
-        wait = self.window.next_in
+        wait = self.waits.window.next_in
         remaining = self.total - run.numbers.done
         seconds = run.forecast.left(remaining, time.monotonic(), wait)
         return [] if seconds is None else [f"{duration(seconds)} left"]
@@ -145,20 +145,25 @@ class _View:
         if retries := run.numbers.retries:
             parts.append(f"retried {retries:,}")
         rate = run.forecast.rate(now)
-        parts += [] if rate is None else [f"{rate:,.0f}/min"]
+        parts += [] if not rate else [f"{rate:,.0f}/min"]
         return ", ".join([*parts, *self._waits(now)])
 
     def _waits(self, now: float) -> list[str]:
-        outage = self.run.outage
+        outage, answers = self.run.outage, self.waits.answers
         if self.run.stopping:
             return ["stopping"]
         if outage.why:
-            pause = outage.pause(now)
-            again = f"trying again in {duration(pause)}" if pause >= 1 else "trying again now"
-            return [outage.why, again, f"stopping in {duration(outage.left(now))}"]
-        if wait := self.window.next_in:
+            end = f"stopping in {duration(outage.left(now))}"
+            return [outage.why, _again(outage.pause(now)), end]
+        if answers.why:
+            return [answers.why, _again(answers.next_in)]
+        if wait := self.waits.window.next_in:
             return [f"waiting for the rate window, next in {duration(max(1.0, wait))}"]
         return []
+
+
+def _again(seconds: float) -> str:
+    return f"trying again in {duration(seconds)}" if seconds >= 1 else "trying again now"
 
 
 def duration(seconds: float | None) -> str:

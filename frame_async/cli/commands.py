@@ -329,6 +329,7 @@ def verify(body: BinaryIO, signature: str, secret_file: Path | None, secret_env:
     default=8643,
     show_default=True,
     type=click.IntRange(0, 65_535),
+    metavar="N",
     help="Port to listen on; 0 takes a free one.",
 )
 @click.option("--allow-remote", is_flag=True, help="Let URL be on another machine.")

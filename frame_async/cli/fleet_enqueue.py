@@ -13,7 +13,7 @@ from frame_async.bulk.sources import Input
 from frame_async.bulk.state import RowResult
 from frame_async.cli.bulk_check import InputCheck, checking
 from frame_async.cli.bulk_command import CHANGED, Command, OptionsError
-from frame_async.cli.bulk_report import print_checked, say
+from frame_async.cli.bulk_report import print_checked, say, say_lines
 from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.guard import needing_procrastinate
 from frame_async.cli.stops import listening
@@ -88,8 +88,10 @@ def _checked(command: Command, checked: InputCheck, run: FleetRun | None, screen
     if run is None or (command.strict and found.bad):
         return print_checked(found, checked.wrong, sys.stdout if command.as_json else None)
     summary = asyncio.run(_enqueue(command, checked, run, screen))
-    text = dump_json(_as_json(summary, run)).decode() if command.as_json else _lines(summary, run)
-    say(text, sys.stdout)
+    if command.as_json:
+        say(dump_json(_as_json(summary, run)).decode(), sys.stdout)
+    else:
+        say_lines(_sentences(summary, run), sys.stdout)
     return summary.exit_status
 
 
@@ -131,10 +133,6 @@ def _as_json(summary: _Summary, run: FleetRun) -> dict[str, Any]:
         "signal": signal.Signals(summary.signal).name if summary.signal is not None else None,
         "exit_status": summary.exit_status,
     }
-
-
-def _lines(summary: _Summary, run: FleetRun) -> str:
-    return "\n".join(_sentences(summary, run))
 
 
 def _sentences(summary: _Summary, run: FleetRun) -> Iterator[str]:

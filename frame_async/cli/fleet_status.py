@@ -13,7 +13,7 @@ from attrs import field, frozen
 from frame_async.bulk.output import Output, OutputFormat, sync_folder
 from frame_async.bulk.state import RowResult
 from frame_async.cli.bulk_command import STDIN, OptionsError
-from frame_async.cli.bulk_report import describe, say
+from frame_async.cli.bulk_report import describe, say, say_lines
 from frame_async.cli.bulk_screen import Screen, duration
 from frame_async.cli.guard import guarded, needing_procrastinate
 from frame_async.cli.stops import listening
@@ -109,7 +109,7 @@ async def _list(fleet: "Fleet", runs: Sequence[FleetRun], status: Status) -> int
     if status.as_json:
         say(dump_json([_as_json(progress) for progress in found]).decode(), sys.stdout)
     else:
-        say("\n".join(map(_line, found)) or "no runs in this queue", sys.stdout)
+        say_lines(map(_line, found) if found else ["no runs in this queue"], sys.stdout)
     return max(map(_exit_status, found), default=0)
 
 
@@ -147,8 +147,10 @@ async def _write_to(output: Output, fleet: "Fleet", run: FleetRun) -> None:
 
 def _describe(progress: Progress, status: Status) -> None:
     file = sys.stderr if status.output == STDIN else sys.stdout
-    text = dump_json(_as_json(progress)).decode() if status.as_json else "\n".join(_lines(progress))
-    say(text, file)
+    if status.as_json:
+        say(dump_json(_as_json(progress)).decode(), file)
+    else:
+        say_lines(_lines(progress), file)
 
 
 def _exit_status(progress: Progress, signal: int | None = None) -> int:

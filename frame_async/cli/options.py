@@ -41,7 +41,9 @@ def seconds(
 ) -> Callable[[C], C]:
     """An option with a number of seconds: ``least`` or more, or more than that with ``above``."""
     kind = _Seconds(min=least, min_open=above)
-    return click.option(name, default=default, show_default=True, type=kind, help=what)
+    return click.option(
+        name, default=default, show_default=True, type=kind, metavar="SECONDS", help=what
+    )
 
 
 class _Seconds(click.FloatRange):
@@ -60,13 +62,13 @@ class _Seconds(click.FloatRange):
 def count(name: str, default: int, most: int | None, what: str) -> Callable[[C], C]:
     """An option with a whole number, from 1 to ``most``."""
     kind = click.IntRange(1, most)
-    return click.option(name, default=default, show_default=True, type=kind, help=what)
+    return click.option(name, default=default, show_default=True, type=kind, metavar="N", help=what)
 
 
 def limit(what: str) -> Callable[[C], C]:
     """The option with the rate limit."""
     said = f"{what}; 0 for no limit. [default: 160 live, 50 sandbox]"
-    return click.option("--limit", type=click.IntRange(min=0), help=said)
+    return click.option("--limit", type=click.IntRange(min=0), metavar="N", help=said)
 
 
 def store(what: str) -> Callable[[C], C]:

@@ -111,7 +111,8 @@ class Attempts:
         at = datetime.fromtimestamp(self.clock.time(), UTC)
         exchange = Exchange(self.clock.monotonic, self.clock.monotonic())
         if self.observers.observers:
-            exchange.trace = self.observers.trace_headers(course.key)
+            number, elapsed = len(course.attempts) + 1, exchange.began - course.started
+            exchange.trace = self.observers.attempt_started(course.key, number, at, elapsed)
         if course.first_at is None:
             course.first_at = exchange.began
         timeout = min(self.timeout, max(0.0, course.deadline - exchange.began))

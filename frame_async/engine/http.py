@@ -11,7 +11,6 @@ import select
 import ssl
 from functools import lru_cache
 from typing import Any, Final
-from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
@@ -37,6 +36,7 @@ _ONE_WRITE: Final = 65_536
 _HAS_POLL: Final = hasattr(select, "poll")
 """It takes descriptors above 1023, but Windows has only select()."""
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
+_HTTP: Final = b"HTTP/"
 _NO_SLOT: Final = "waiting for a connection slot to come free"
 
 
@@ -136,6 +136,8 @@ class Http:
             if exchange.admitted is not None:
                 opened.gate.release()
             body.abort()
+        if exchange.status is None and body.was_answered_otherwise():
+            ending, detail = Ending.GARBLED, ""
         ending = Ending.SESSION_CLOSED if self.closed else ending
         exchange.body = salvage(bytes(exchange.received), exchange.encoding)
         return exchange.end(ending, detail)
@@ -196,7 +198,8 @@ class RequestBody(aiohttp.Payload):
         self._course = course
         self.exchange = exchange
         self.transport: Any = None
-        """What it goes over; noted by our `Connector`."""
+        """What it goes over; noted by our `Connector`, as the next."""
+        self.answer: AnswerStart | None = None
 
     @property
     def size(self) -> int:
@@ -229,6 +232,10 @@ class RequestBody(aiohttp.Payload):
             raise
         exchange.sent = exchange.now()
 
+    def was_answered_otherwise(self) -> bool:
+        """Whether something came back that doesn't begin as HTTP does."""
+        return self.answer is not None and not _HTTP.startswith(self.answer.start)
+
     def abort(self) -> None:
         """Send no more of it: even a connection that was closed would send what it buffers.
 
@@ -238,6 +245,40 @@ class RequestBody(aiohttp.Payload):
         transport = self.transport
         if transport is not None and transport.is_closing():
             transport.abort()
+
+
+class AnswerStart(asyncio.Protocol):
+    """Between a connection and aiohttp: keeps how an answer begins, and passes everything on.
+
+    aiohttp tells of bytes that aren't HTTP as soon as they come, or, with its parser written in
+    Python, not before the connection ends, and then as if nothing had come.
+    """
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self.start = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what is the start, and pass it on."""
+        if len(self.start) < len(_HTTP):
+            self.start = (self.start + bytes(data[: len(_HTTP)]))[: len(_HTTP)]
+        self._protocol.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass it on."""
+        return bool(self._protocol.eof_received())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass it on."""
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        self._protocol.resume_writing()
 
 
 class Connector(aiohttp.TCPConnector):
@@ -252,24 +293,26 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its options' is
             limit=limit, ssl=tls, keepalive_timeout=IDLE_SECONDS, timeout_ceil_threshold=EXACT
         )
-        self._used: WeakSet[Any] = WeakSet()
-        """The protocols of connections that had a request; uvloop's transports can't be here."""
 
     async def connect(self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> Any:
         """A connection that is new, or idle and silent."""
         while True:
             connection = await super().connect(req, *args, **kwargs)
             protocol, transport = connection.protocol, connection.transport
-            reused = protocol in self._used
+            answer = None if transport is None else transport.get_protocol()
+            reused = isinstance(answer, AnswerStart)
             if not reused or _is_usable(connection):
                 break
             connection.close()
             if transport is not None:
                 transport.abort()
-        if not reused:
-            self._used.add(protocol)
-        if isinstance(req.body, RequestBody):
-            req.body.transport, req.body.exchange.reused = transport, reused
+        if not reused and transport is not None:
+            answer = AnswerStart(protocol)
+            transport.set_protocol(answer)
+        if isinstance(req.body, RequestBody) and isinstance(answer, AnswerStart):
+            answer.start = b""
+            req.body.transport, req.body.answer = transport, answer
+            req.body.exchange.reused = reused
         return connection
 
 

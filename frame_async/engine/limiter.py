@@ -7,6 +7,7 @@ wait, only one asks the store, and it asks when there is something to hear.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterator
+from contextlib import suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -26,8 +27,7 @@ QUANTILE: Final = 0.99
 
 _MOST_AT_A_TIME: Final = 64
 _AT_FIRST: Final = 1.2
-"""How many times that a newcomer must have: who is let wait should not be sent away later,
-when a slot comes a little later than was thought, or attempts take a little longer."""
+"""How many times that a newcomer needs, so that who is let wait is rarely sent away later."""
 _MOST_NEEDED: Final = 0.5
 """Share of its whole time that a call keeps for an attempt, at most: one whose time is short
 for this server may still try."""
@@ -138,11 +138,6 @@ class Slot:
     def gone(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.turn is None or self.turn.done()
-
-    def admit(self) -> None:
-        """It has come."""
-        if self.turn is not None and not self.turn.done():
-            self.turn.set_result(None)
 
     def turn_away(self, error: Exception) -> None:
         """It won't come."""
@@ -288,21 +283,20 @@ class RateLimiter:
         rounds = ahead // limit.open_to(slot.lane)
         if now + (rounds + 2) * limit.per < self._latest(slot):
             return 0.0
-        wait = await self._store.opens_in(self._window, slot.lane, ahead, pace=self._paced(slot))
-        return now + wait
+        paced = self._paced(slot)
+        return now + await self._store.opens_in(self._window, slot.lane, ahead, pace=paced)
 
     async def _ask(self, waiting: _Waiting, slot: Slot) -> float:
         """Ask the store for a slot: 0.0 when it is there, else seconds until asking again.
 
         Whoever gives up meanwhile gives a slot back.
         """
-        token, lane = slot.token, slot.lane
-        paced = lane is Lane.BULK and self._paced(slot)
+        token, lane, paced = slot.token, slot.lane, slot.lane is Lane.BULK and self._paced(slot)
         try:
             wait = await self._store.enter(self._window, token, lane, slot.hold, pace=paced)
         except asyncio.CancelledError:
             if self._store.shared:  # it may have been taken all the same
-                let_go(self._store.leave(self._window, token, sent=False))
+                let_go(self._give_back(token))
             raise
         now = slot.began = self._clock.monotonic()
         # A fleet's store gives each that asks its own time; the soonest is for all who wait here.
@@ -322,7 +316,7 @@ class RateLimiter:
             turn.cancel()  # as a rule it is: who waits for it is cancelled through it
             if not turn.cancelled() and turn.exception() is None:
                 # The slot came at the very moment of giving up.
-                let_go(self.release(slot, sent=False))
+                let_go(self._give_back(slot.token))
             if isinstance(gave_up, asyncio.CancelledError):
                 raise
         else:
@@ -373,8 +367,10 @@ class RateLimiter:
     async def _tell_late(self, waiting: _Waiting) -> None:
         """Whoever is expected to come too late by now hears it now."""
         head = next(waiting.living(), None)
-        drift = waiting.next_at - head.due if head is not None and head.due else 0.0
-        if head is None or drift <= 0:
+        if head is None:
+            return
+        head.due = head.due or waiting.next_at
+        if (drift := waiting.next_at - head.due) <= 0:
             return
         for slot in [slot for slot in waiting.living(head.lane) if slot.due]:
             slot.due += drift
@@ -396,4 +392,9 @@ class RateLimiter:
         elif slot.gone:
             await self._store.leave(self._window, slot.token, sent=False)
         else:
-            slot.admit()
+            slot.turn.set_result(None)
+
+    async def _give_back(self, token: str) -> None:
+        """Nobody wants it any more; a store that fails gives it up later."""
+        with suppress(StoreError):
+            await self._store.leave(self._window, token, sent=False)

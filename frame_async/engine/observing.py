@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from attrs import frozen
@@ -21,12 +22,14 @@ class Observers:
 
     observers: Sequence[Observer]
 
-    def trace_headers(self, key: str) -> dict[str, str]:
-        """See `Observer.trace_headers`."""
+    def attempt_started(
+        self, key: str, number: int, started: datetime, elapsed: float
+    ) -> dict[str, str]:
+        """See `Observer.attempt_started`."""
         headers: dict[str, str] = {}
         for observer in self.observers:
             try:
-                given = observer.trace_headers(key)
+                given = observer.attempt_started(key, number, started, elapsed)
                 headers |= {name: given[name] for name in _OF_TRACES if name in given}
             except Exception as error:  # noqa: BLE001  # an observer only watches
                 _note_failure(error)

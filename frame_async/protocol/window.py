@@ -30,7 +30,7 @@ ASKERS: Final = 5
 """How many workers a store of many hosts tells to ask for the same place: those that don't
 come, because they were stopped for instance, then cost nothing."""
 
-ATTEMPTS_LOOKED_AT: Final = 500
+ATTEMPTS_LOOKED_AT: Final = 200
 """How many attempts say how long one takes: the latest."""
 
 PROBE_WAIT: Final = 0.1

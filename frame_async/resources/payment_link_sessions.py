@@ -11,7 +11,7 @@ from frame_async.calls import Call
 from frame_async.engine.engine import Engine
 from frame_async.engine.operation import CallOptions, Operation
 from frame_async.engine.pool import BulkItem, BulkResults, CallPool, Source, T
-from frame_async.errors import Problem, ValidationError
+from frame_async.errors import ClientClosedError, Problem, ValidationError
 from frame_async.models.payment_methods import BankAccount, Card
 from frame_async.models.requests import (
     PaymentLinkSessionFields,
@@ -240,6 +240,8 @@ class PaymentLinkSessions:
         options = self._options(timeout, retry, lane, run=(source := Source(check_inputs(given))))
 
         async def create(item: BulkItem[Any]) -> PaymentLinkSession:
+            if self._engine.attempts.limiter.naps.ended:
+                raise ClientClosedError("the client was closed")
             check_request(Secret(item.request))
             key = self._key(item.idempotency_key)
             return await self._engine.run(self._operation, item.request, evolve(options, key=key))

@@ -1,5 +1,6 @@
 """Webhooks made and signed here, for trying a handler: what Frame would send, or bad on purpose."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from secrets import token_hex
@@ -141,5 +142,7 @@ async def send(url: str, webhook: SignedWebhook) -> WebhookAnswer:
     except TimeoutError:
         reason = f"no answer within {ANSWER_WITHIN:g} s"
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        reason = f"no answer: {getattr(error, 'strerror', None) or type(error).__name__}"
+        number = getattr(error, "errno", None)
+        said = os.strerror(number) if isinstance(number, int) and number > 0 else ""
+        reason = f"no answer: {said.lower() or type(error).__name__}"
     raise OSError(reason)

@@ -85,3 +85,19 @@ def test_a_request_of_a_wrong_type_shows_nothing(wrong: Any) -> None:
     shown = repr(BulkResult(0, BulkItem(wrong)))
     assert "4242" not in shown
     assert type(wrong).__name__ in shown
+
+
+def test_a_number_may_be_a_name() -> None:
+    """An order's number is its reference in JSON as in CSV, and the same row; a NaN is nothing."""
+    text = (
+        b'{"client_reference_id": 1001.0, "expires_in": NaN, "line_items": [{"product": 7}]}\n'
+        b'{"client_reference_id": "NaN \\"NaN", "line_items.0.product": 7, "customer": -NaN}\n'
+        b'{"client_reference_id": "NaN \\"NaN", "line_items.0.product": 7, "customer": NaN}\n'
+    )
+    one, bad, other = read_jsonl(BytesIO(text))
+    (same,) = read_csv(BytesIO(b"client_reference_id,line_items.0.product\n1001,7\n"))
+    assert (one.reference, one.request) == ("1001", same.request)
+    assert bad.request is None
+    assert other.reference == 'NaN "NaN'
+    (flag,) = read_jsonl(BytesIO(b'{"client_reference_id": true, "line_items.0.product": 7}'))
+    assert "must be a string, not bool" in str(flag.problems[0])

@@ -214,6 +214,23 @@ def test_parquet_is_unpacked(tmp_path: Path) -> None:
         assert references(rows(tmp_path / "orders", packed)) == NAMES
 
 
+def test_what_is_in_a_file_counts(tmp_path: Path) -> None:
+    """JSON under the name of a CSV file is read as JSON, in another encoding as well."""
+    data = json.dumps(ORDERS, ensure_ascii=False)
+    assert references(rows(tmp_path / "a.csv", data.encode())) == NAMES
+    assert references(rows(tmp_path / "a", data.encode("utf-16"), encoding="utf-16")) == NAMES
+    assert references(rows(tmp_path / "a", data.encode("utf-32"), encoding="utf-32")) == NAMES
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a"])
+def test_utf_16_without_a_mark_is_named(tmp_path: Path, encoding: str, name: str) -> None:
+    """With a mark or without, as JSON or as CSV, it is said to be UTF-16."""
+    text = TABLE if name != "a.jsonl" else TEXT
+    with pytest.raises(ValidationError, match=r"is UTF-16 \(save the file as UTF-8, or say"):
+        rows(tmp_path / name, text.encode(encoding))
+
+
 # --- no tables -----------------------------------------------------------------------
 
 
@@ -225,6 +242,11 @@ def test_parquet_is_unpacked(tmp_path: Path) -> None:
         (b"\xff\xd8\xff\xe0", "an image"),
         (b"GIF89a", "an image"),
         (b"PK\x03\x04\x14", "a ZIP archive"),
+        (b"BM\x36\x00\x0c\x00\x00\x00", "an image, a program or another binary file"),
+        (b"\x00\x00\x00\x18ftypheic", "an image, a program or another binary file"),
+        (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7z archive"),
+        (b"BZh91AY&SY", "compressed with bzip2"),
+        (b"{\\rtf1\\ansi", "an RTF document"),
         (b"\xd0\xcf\x11\xe0\xa1", "an old spreadsheet"),
         (b"SQLite format 3\x00", "a database"),
         (b"\xef\xbb\xbf\n <!DOCTYPE html>", "HTML"),

@@ -93,11 +93,12 @@ async def test_a_stop_in_the_window_is_quick(tmp_path: Path) -> None:
     async with Emulator(limit=None) as emulator:
         place = Place(tmp_path, emulator.base_url, orders(60))
         process = await place.start("--limit", "10", "--json")
-        await begun(place, 9)
-        async with asyncio.timeout(40):  # the next row's turn is in a minute
+        await begun(place, 2)
+        async with asyncio.timeout(40):  # the last row's turn is in ten minutes
             ran = await interrupted(process, signal.SIGINT)
         assert ran.status == 130
-        assert (ran.summary["created"], ran.summary["in_doubt"]) == (9, [])
+        assert 2 <= ran.summary["created"] <= 9
+        assert ran.summary["in_doubt"] == []
         await finished(place, emulator)
         assert len(emulator.created()) == 60
 

@@ -43,6 +43,13 @@ class Books(Observer):
         self.calls.append(call)
 
 
+async def arrived(server: FaultServer, requests: int) -> None:
+    """Wait until so many requests have arrived."""
+    async with asyncio.timeout(30):
+        while len(server.ledger) < requests:  # noqa: ASYNC110  # the server has no event
+            await asyncio.sleep(0.005)
+
+
 async def cancelled_after(seconds: float, task: "asyncio.Task[object]") -> None:
     """Cancel a task after a while; it must end at once, whatever it waits for."""
     await asyncio.sleep(seconds)
@@ -58,7 +65,8 @@ async def test_cancelled_while_the_server_works(connect: Connect, order: Request
     async with FaultServer.playing(hang) as server:
         client = connect(server, observers=[books], attempt_timeout=500, timeout=1_000)
         task = asyncio.create_task(attempt(client, order))
-        await cancelled_after(0.1, task)
+        await arrived(server, 1)
+        await cancelled_after(0, task)
         await asyncio.sleep(0.05)
     assert len(server.ledger) == 1
     (call,) = books.calls
@@ -84,7 +92,8 @@ async def test_a_request_without_an_answer_keeps_its_place(
         client = connect(server, rate_limit=RateLimit(1, per=0.1), attempt_timeout=0.5, clock=None)
         task = asyncio.create_task(attempt(client, order, retry=once))
         if how == "cancelled":
-            await cancelled_after(0.1, task)
+            await arrived(server, 1)
+            await cancelled_after(0, task)
         else:
             assert type(await task) is OutcomeUnknownError
         ended = await attempt(client, order, "next", timeout=0.6, retry=once)
@@ -97,7 +106,7 @@ async def test_cancelled_at_the_gate(connect: Connect, order: Request) -> None:
     async with FaultServer.playing(hang) as server:
         client = connect(server, max_in_flight=1, observers=[books])
         busy = asyncio.create_task(attempt(client, order, "busy"))
-        await asyncio.sleep(0.05)
+        await arrived(server, 1)
         await cancelled_after(0.05, asyncio.create_task(attempt(client, order, "waiting")))
         await cancelled_after(0, busy)
     waiting = next(call for call in books.calls if call.idempotency_key == "waiting")
@@ -146,7 +155,9 @@ async def test_cancelled_while_the_body_is_read(connect: Connect, order: Request
 
     async with FaultServer.playing(half) as server:
         client = connect(server, observers=[books])
-        await cancelled_after(0.1, asyncio.create_task(attempt(client, order)))
+        task = asyncio.create_task(attempt(client, order))
+        await arrived(server, 1)
+        await cancelled_after(0.1, task)
     assert books.calls[0].outcome is Outcome.CREATED
 
 
@@ -155,7 +166,9 @@ async def test_cancelled_while_it_sleeps(connect: Connect, order: Request) -> No
     books = Books()
     async with FaultServer.playing(answer(*[refusal("503 No")] * 3)) as server:
         client = connect(server, clock=None, observers=[books])
-        await cancelled_after(0.2, asyncio.create_task(attempt(client, order)))
+        task = asyncio.create_task(attempt(client, order))
+        await arrived(server, 1)
+        await cancelled_after(0.1, task)
     assert len(server.ledger) == 1
     assert [a.outcome for a in books.calls[0].attempts] == [Outcome.UNKNOWN]
     assert books.calls[0].cancelled
@@ -196,7 +209,7 @@ async def test_closing_ends_calls_in_flight(connect: Connect, order: Request) ->
     async with FaultServer.playing(hang) as server:
         client = connect(server, max_in_flight=2)
         calls = [asyncio.create_task(attempt(client, order, f"k{n}")) for n in range(4)]
-        await asyncio.sleep(0.1)
+        await arrived(server, 2)
         await client.aclose()
         ended = await asyncio.wait_for(asyncio.gather(*calls), 30)
     assert [type(e) for e in ended] == [OutcomeUnknownError] * 2 + [NotSentError] * 2
@@ -230,7 +243,7 @@ async def test_cancellation_shows_no_secret(connect: Connect, order: Request) ->
     async with FaultServer.playing(hang) as server:
         client = connect(server)
         task = asyncio.create_task(client.payment_link_sessions.create(order))
-        await asyncio.sleep(0.05)
+        await arrived(server, 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
@@ -295,5 +308,7 @@ async def test_serving_still_works(connect: Connect, order: Request) -> None:
     """A client that saw a cancelled call serves the next one."""
     async with FaultServer.playing(hang, serve) as server:
         client = connect(server)
-        await cancelled_after(0.05, asyncio.create_task(attempt(client, order)))
+        task = asyncio.create_task(attempt(client, order))
+        await arrived(server, 1)
+        await cancelled_after(0, task)
         assert not isinstance(await attempt(client, order, "next"), CallError)

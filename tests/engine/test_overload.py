@@ -4,14 +4,16 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable
+from itertools import repeat
 
 import pytest
+from attrs import define
 from support.overload import ORDER, overload
 from support.rates import CountingServer
 from support.rates_loop import simulated, virtually
 
 from frame_async import FrameClient, Lane, NotSentError, RateLimit
-from frame_async.errors import WindowFullError
+from frame_async.errors import ClientClosedError, WindowFullError
 
 SEEDS = range(40 if "FRAME_SOAK_CALLS" in os.environ else 4)
 """Of simulations; more in the soak."""
@@ -136,3 +138,54 @@ def test_nobody_comes_to_wait_once_the_client_closes() -> None:
             await placed(frame)
 
     beside(RateLimit(1, 60), work)
+
+
+def test_a_run_ends_once_the_client_closes() -> None:
+    """A run takes no more inputs after the word to stop, instead of failing them all."""
+
+    async def work(frame: FrameClient) -> None:
+        ended = []
+        with pytest.raises(ClientClosedError):
+            async for result in frame.payment_link_sessions.create_many(
+                repeat(ORDER), max_in_flight=3
+            ):
+                ended.append(type(result.error))
+                frame.stop_waiting()
+        assert ended[0] is type(None)
+        assert len(ended) <= 4
+        assert set(ended[1:]) <= {NotSentError, ClientClosedError}
+
+    beside(RateLimit(1, 60), work)
+
+
+@define
+class Refusing(CountingServer):
+    """Refuses some of the first requests, whatever room there is."""
+
+    refusals: int = 0
+
+    def admit(self, now: float) -> bool:
+        """See `CountingServer.admit`."""
+        self.refusals -= 1
+        return self.refusals < 0 and super().admit(now)
+
+
+@pytest.mark.parametrize("server", [Refusing(50, refusals=1)])
+def test_a_lone_429_holds_nobody_for_long(server: Refusing) -> None:
+    """A 429 from a window that had room costs its call, and one beside it, 1 to 1.5 s."""
+
+    async def run() -> None:
+        def half() -> float:
+            return 0.1
+
+        async with simulated(server, half, half, rate_limit=RateLimit(50)) as frame:
+            create = frame.payment_link_sessions.create
+            one = asyncio.create_task(create(ORDER))
+            await asyncio.sleep(0.5)
+            beside = await create(ORDER)
+            session = await one
+        assert [attempt.status for attempt in session.call.attempts] == [429, 201]
+        assert 1 <= session.call.attempts[1].slept + (session.call.attempts[1].window or 0) <= 1.5
+        assert (beside.call.attempts[0].window or 0) <= 1
+
+    virtually(run)

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+import aiohttp
 import pytest
 from attrs import define, field
 from opentelemetry.sdk.metrics import MeterProvider
@@ -529,8 +531,9 @@ def traceparents(server: FaultServer) -> list[str]:
 async def test_each_attempt_carries_the_trace(
     order: PaymentLinkSessionRequest, propagate: bool
 ) -> None:
-    """Every attempt, retries too, says to which trace and span it belongs, unless told not to."""
-    tracers = TracerProvider()
+    """Every attempt, retries too, says which span of the trace it is, unless told not to."""
+    tracers, spans = TracerProvider(), InMemorySpanExporter()
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
     observer = OpenTelemetryObserver(tracer_provider=tracers, propagate=propagate)
     play = answer(refusal("503 No"), framed(session_body("pls_1")))
     async with (
@@ -546,21 +549,55 @@ async def test_each_attempt_carries_the_trace(
     ):
         with tracers.get_tracer("shop").start_as_current_span("checkout") as span:
             await frame.payment_link_sessions.create(order)
-        await frame.payment_link_sessions.create(order)  # in no span: in no trace
-    context = span.get_span_context()
-    expected = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-    assert traceparents(server) == ([expected] * 2 if propagate else [])
+    attempts = [each.context for each in spans.get_finished_spans() if each.name == ATTEMPT]
+    expected = [f"00-{a.trace_id:032x}-{a.span_id:016x}-{a.trace_flags:02x}" for a in attempts if a]
+    assert {a.trace_id for a in attempts if a} == {span.get_span_context().trace_id}
+    assert len(expected) == 2
+    assert traceparents(server) == (expected if propagate else [])
+
+
+async def test_a_span_of_aiohttp_is_below_that_of_its_attempt(
+    bench: Bench, order: PaymentLinkSessionRequest
+) -> None:
+    """What instruments aiohttp finds the attempt's span current, and can measure it alone."""
+    tracer = bench.tracers.get_tracer("aiohttp")
+
+    async def begin(*_: object) -> None:
+        tracer.start_span("of aiohttp").end()
+
+    traces = aiohttp.TraceConfig()
+    traces.on_request_start.append(begin)
+    observer = OpenTelemetryObserver(
+        tracer_provider=bench.tracers, meter_provider=bench.meters, request_durations=False
+    )
+    jar = aiohttp.DummyCookieJar()
+    async with (
+        aiohttp.ClientSession(trace_configs=[traces], cookie_jar=jar) as session,
+        bench.client(http=session, observers=[observer]) as frame,
+    ):
+        await frame.payment_link_sessions.create(order)
+        tracer.start_span("afterwards").end()
+    below, attempt, call, after = bench.spans
+    assert [each.name for each in bench.spans] == ["of aiohttp", ATTEMPT, CALL, "afterwards"]
+    assert (below.parent, attempt.parent, call.parent) == (attempt.context, call.context, None)
+    assert after.parent is None
+    assert not bench.points("http.client.request.duration")
+    assert bench.sums("frame.client.calls") == {("created",): 1}
 
 
 async def test_an_observer_sends_nothing_but_its_trace(order: PaymentLinkSessionRequest) -> None:
     """Other headers of an observer are not sent, and one that fails doesn't end the call."""
 
     class Loud(Observer):
-        def trace_headers(self, key: str) -> Mapping[str, str]:
+        def attempt_started(
+            self, key: str, number: int, started: datetime, elapsed: float
+        ) -> Mapping[str, str]:
             return {"traceparent": "00-1-2-01", "authorization": "Bearer other", "baggage": "a=1"}
 
     class Failing(Observer):
-        def trace_headers(self, key: str) -> Mapping[str, str]:
+        def attempt_started(
+            self, key: str, number: int, started: datetime, elapsed: float
+        ) -> Mapping[str, str]:
             raise ZeroDivisionError
 
     async with (

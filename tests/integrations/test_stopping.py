@@ -89,8 +89,9 @@ async def test_a_server_stops_while_payers_wait(emulator: Emulator, name: str) -
         assert not any(task.done() for task in waiting)
         began = time.monotonic()
         server.send_signal(signal.SIGTERM)
-        answers = await asyncio.gather(*waiting)
-        await server.wait()
+        async with asyncio.timeout(20):
+            answers = await asyncio.gather(*waiting)
+            await server.wait()
         took = time.monotonic() - began
     assert [answer.status for answer in answers] == [503] * 5
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)

@@ -13,11 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.store_workers import BODY, command, environment, started
 
+from frame_async import FrameClient, PaymentLinkSessionRequest
+from frame_async.emulator import Emulator
 from frame_async.errors import StoreError
 from frame_async.stores import Claimed, Done
 from frame_async.stores.sqlite import SQLiteStore
@@ -241,3 +244,51 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     rows = connection.execute("SELECT count(*) FROM keys WHERE state = 'done'").fetchone()
     connection.close()
     assert rows == (len(done),)
+
+
+CALLER = """
+import asyncio, sys
+from frame_async import FrameClient, LineItem, PaymentLinkSessionRequest
+
+async def main(url, store):
+    order = PaymentLinkSessionRequest(line_items=[LineItem(product="prod_1")])
+    async with FrameClient("sk_sandbox_crash", base_url=url, store=store) as frame:
+        await frame.payment_link_sessions.create(order, idempotency_key="k")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_survivor_takes_over_within_a_second(
+    emulator: Emulator, order: PaymentLinkSessionRequest, tmp_path: Path
+) -> None:
+    """While one waits for the key of another process that is killed, it has it a second later.
+
+    What the dead one had sent is admitted.
+    """
+    store = f"sqlite:///{tmp_path}/frame.sqlite"
+    emulator.add_fault("hang", times=1)
+    caller = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CALLER, emulator.base_url, store)
+    )
+    try:
+        async with asyncio.timeout(30):
+            while not emulator.ledger:  # noqa: ASYNC110  # another process writes it
+                await asyncio.sleep(0.05)
+        async with FrameClient(
+            "sk_sandbox_crash", base_url=emulator.base_url, store=store
+        ) as frame:
+            create = frame.payment_link_sessions.create
+            waiting = asyncio.create_task(create(order, idempotency_key="k"))
+            await asyncio.sleep(1.5)
+            assert not waiting.done()
+            killed = time.monotonic()
+            caller.kill()
+            session = await waiting
+            assert time.monotonic() - killed < 1.5
+    finally:
+        with suppress(ProcessLookupError):
+            caller.kill()
+        await caller.wait()
+    assert session.call.possible_duplicates == 1
+    assert len(emulator.ledger) == 2

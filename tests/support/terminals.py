@@ -66,6 +66,7 @@ class Sitting:
     terminal: Terminal
     process: asyncio.subprocess.Process
     _master: int
+    _closed: bool = False
 
     async def until(self, seen: Callable[[str], object], seconds: float = 30.0) -> None:
         """Look until something is shown."""
@@ -86,6 +87,7 @@ class Sitting:
         os.write(self._master, b"\x03")
 
     async def _look(self) -> bool:
+        assert not self._closed, self.terminal.shown
         try:
             piece = await asyncio.to_thread(os.read, self._master, 65_536)
         except OSError:  # what Linux says when the other side is closed
@@ -93,6 +95,7 @@ class Sitting:
         self.terminal.feed(piece.decode(errors="replace"))
         if not piece:
             os.close(self._master)
+            self._closed = True
         return bool(piece)
 
 
