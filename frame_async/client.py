@@ -167,7 +167,7 @@ class FrameClient:
                 tls=tls,
                 session=http,
                 proxy=find_proxy(through, self._base_url),
-                headers=check_headers(own_headers),
+                headers=check_headers(own_headers, key),
             )
         )
         self._observers = observers

@@ -186,6 +186,7 @@ def _print(session: PaymentLinkSession, status: ExitStatus, command: Create) -> 
         "expires": f"{session.expires:%Y-%m-%d %H:%M} UTC" if session.expires else None,
         "call": str(session.call).removeprefix(f"{session.call.idempotency_key}: "),
         "request id": session.call.request_id,
+        "unreadable": ", ".join(session.unread) or None,
     }
     for name, fact in facts.items():
         if fact is not None:

@@ -1,10 +1,13 @@
 """``frame-async doctor``: everything that a call needs, checked one by one."""
 
 import asyncio
+import logging
 import os
 import platform
+import shutil
 import ssl
 import sys
+import textwrap
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -17,7 +20,15 @@ from attrs import asdict, define, field, frozen
 
 from frame_async._version import __version__
 from frame_async.cli.probe import Probe, ProbeReport
-from frame_async.cli.reaching import Reached, UnreachableError, connect, handshake, request, resolve
+from frame_async.cli.reaching import (
+    Certificate,
+    Reached,
+    UnreachableError,
+    connect,
+    handshake,
+    request,
+    resolve,
+)
 from frame_async.errors import ConfigurationError, FrameError
 from frame_async.protocol.addresses import (
     PROXY_VARIABLE,
@@ -28,6 +39,7 @@ from frame_async.protocol.addresses import (
 )
 from frame_async.protocol.credentials import (
     BASE_URL_VARIABLE,
+    HTTP_VARIABLE,
     KEY_VARIABLE,
     Mode,
     check_api_key,
@@ -81,6 +93,8 @@ class _Found:
 
 def run_doctor(examination: Examination) -> int:
     """Check everything and print a line for each; the exit status."""
+    # Its pool logs each connection that fails; the store's line says it once.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     return asyncio.run(_run(examination))
 
 
@@ -93,7 +107,8 @@ async def _run(examination: Examination) -> int:
     failed = any(check.state == "fail" for check in checks)
     report: ProbeReport | None = None
     if examination.product is not None:
-        report, refusal = await _probe(examination, found, failed=failed)
+        clock = next((check.says for check in checks if check.name == "clock"), "unknown")
+        report, refusal = await _probe(examination, found, clock, failed=failed)
         checks += refusal
         failed = failed or bool(refusal)
         if not examination.as_json:
@@ -111,13 +126,24 @@ async def _run(examination: Examination) -> int:
 
 
 def _print(check: Check) -> None:
-    _write(f"{check.state:<5}{check.name:<10}{check.says}")
+    _write(f"{check.state:<5}{check.name:<10}{check.says}", f"{'':<15}")
     if check.fix:
-        _write(f"{'':<15}fix: {check.fix}")
+        _write(f"{'':<15}fix: {check.fix}", f"{'':<20}")
 
 
-def _write(line: str) -> None:
-    sys.stdout.write("".join(c if c.isprintable() else "?" for c in line) + "\n")
+def _write(line: str, later: str | None = None) -> None:
+    """Write a line; with `later` in several, no wider than the terminal, that begin with it."""
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    if later is not None:
+        # A long word, such as a path, stays whole: it may be copied.
+        wrapper = textwrap.TextWrapper(
+            max(60, shutil.get_terminal_size().columns),
+            subsequent_indent=later,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        line = wrapper.fill(line)
+    sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
@@ -184,6 +210,9 @@ def _proxy(found: _Found) -> Check | None:
         where = f"{parts.scheme}://{parts.hostname}:{_port(parts)}"
         return Check("proxy", "ok", f"{where}, by {PROXY_VARIABLE}")
     ignored, _ = named_by_environment(found.base_url)
+    if not ignored and os.environ.get(PROXY_VARIABLE):
+        fix = f"nothing to do: plain HTTP stays on this machine, or goes to {HTTP_VARIABLE}"
+        return Check("proxy", "warn", f"{PROXY_VARIABLE} is set, and not used for http://", fix)
     if not ignored:
         return None
     fix = f"{PROXY_VARIABLE}=environment uses it; nothing to do if none is needed"
@@ -214,33 +243,58 @@ async def _network(timeout: float, found: _Found) -> AsyncIterator[Check]:
     yield Check("TCP", "ok", f"port {port} in {seconds * 1000:.0f} ms")
     if found.base_url.startswith("http:"):
         yield Check("TLS", "ok", "none, as to an emulator")
-    elif found.proxy is None and (tls := await handshake(host, port, timeout)) is not None:
-        yield Check("TLS", "ok", _certificate(*tls))
+    else:
+        behind = urlsplit(found.base_url)
+        shown = await handshake(behind.hostname or "", _port(behind), timeout, found.proxy)
+        if shown is not None:
+            yield _tls(shown)
     try:
         answer = await request("GET", found.base_url, timeout=timeout, proxy=found.proxy)
     except UnreachableError as error:
         yield Check("HTTP", "fail", str(error), _fix_of(str(error)))
         return
-    said = f"answers, with {answer.status} to a request without a key"
-    yield Check("HTTP", "ok", said)
+    yield _http(answer)
     yield _clock(answer)
 
 
+_OUR_CLOCK: Final = "check this machine's clock; if it is right, the certificate is at fault"
+_FIXES: Final[Mapping[str, str]] = {
+    "mismatch": "check the address: the certificate is another host's",
+    "has expired": _OUR_CLOCK,
+    "not yet valid": _OUR_CLOCK,
+    "certificate": "if a proxy of your company signs, name the file with its authority in "
+    "SSL_CERT_FILE, or pass its authority with tls=..., see the docs",
+    "proxy": f"check user and password in {PROXY_VARIABLE}",
+    "": "check the address: is it an API behind this port, and does it speak TLS?",
+}
+"""By a word of the reason, OpenSSL's or ours; the first that is in it counts."""
+
+
 def _fix_of(reason: str) -> str:
-    if "certificate" in reason:
-        return "if a proxy of your company signs, pass its authority with tls=..., see the docs"
-    if "proxy" in reason:
-        return f"check user and password in {PROXY_VARIABLE}"
-    return "check the address: is it an API behind this port, and does it speak TLS?"
+    return next(fix for word, fix in _FIXES.items() if word in reason)
 
 
-def _certificate(tls_version: str, certificate: Mapping[str, Any]) -> str:
-    names = {name: value for part in certificate.get("issuer", ()) for name, value in part}
+def _tls(shown: Certificate) -> Check:
+    details = shown.details
+    names = {name: value for part in details.get("issuer", ()) for name, value in part}
     signer = ", ".join(names[name] for name in ("organizationName", "commonName") if name in names)
-    return (
-        f"{tls_version}, certificate signed by {signer or 'an unnamed authority'}, "
-        f"valid until {certificate.get('notAfter', 'an unknown time')}"
+    said = (
+        f"{shown.tls}, certificate signed by {signer or 'an unnamed authority'}, "
+        f"valid until {details.get('notAfter', 'an unknown time')}"
     )
+    if shown.trusted:
+        return Check("TLS", "ok", said)
+    return Check("TLS", "fail", f"{said}; it isn't trusted here", "see the next line")
+
+
+def _http(answer: Reached) -> Check:
+    said = f"answers, with {answer.status} to a request without a key"
+    if answer.status >= 500:
+        return Check("HTTP", "warn", said, "the server is in trouble: try again later")
+    if 300 <= answer.status < 400:
+        fix = "check the address: an API sends nobody elsewhere, a network's login page does"
+        return Check("HTTP", "warn", said, fix)
+    return Check("HTTP", "ok", said)
 
 
 def _clock(answer: Reached) -> Check:
@@ -292,9 +346,9 @@ _STORE: Final = "check the URL, that its server runs, and that its user may writ
 
 
 async def _probe(
-    examination: Examination, found: _Found, *, failed: bool
+    examination: Examination, found: _Found, clock: str, *, failed: bool
 ) -> tuple[ProbeReport | None, list[Check]]:
-    """The report, or why there is none."""
+    """The report, or why there is none, or both."""
     key = found.key.reveal()
     if found.mode is not Mode.SANDBOX or key is None:
         fix = "use a key that begins with sk_sandbox_"
@@ -308,9 +362,25 @@ async def _probe(
         proxy=found.proxy,
         timeout=examination.timeout,
         product=examination.product,
+        clock=clock,
     )
     try:
-        return await probe.run(datetime.now(UTC)), []
+        report = await probe.run(datetime.now(UTC))
     except UnreachableError as error:
         fix = "try again; what was created expires after 15 minutes"
         return None, [Check("probe", "fail", str(error), fix)]
+    session = report.findings["session"]
+    if session["created"]:
+        return report, []
+    said = f"the valid request was answered with {session['status']}, and no session"
+    return report, [Check("probe", "fail", said, _NO_SESSION.get(session["status"], _NO_ID))]
+
+
+_NO_ID: Final = "see the report; try again if the server is at fault"
+_NO_SESSION: Final[Mapping[int, str]] = {
+    401: f"{KEY_VARIABLE} is not accepted: copy it again from Frame's dashboard",
+    403: f"{KEY_VARIABLE} may not create sessions: give it that right in Frame's dashboard",
+    404: "check --product: is it one of this key's sandbox?",
+    422: "check --product: is it one of this key's sandbox?",
+    429: "too many requests in the last minute: wait one, and try again",
+}

@@ -4,6 +4,7 @@ import codecs
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,10 +40,23 @@ def seconds(
     name: str, default: float, what: str, *, least: float = 0, above: bool = False
 ) -> Callable[[C], C]:
     """An option with a number of seconds: ``least`` or more, or more than that with ``above``."""
-    kind = click.FloatRange(min=least, min_open=above)
+    kind = _Seconds(min=least, min_open=above)
     return click.option(
         name, default=default, show_default=True, type=kind, metavar="SECONDS", help=what
     )
+
+
+class _Seconds(click.FloatRange):
+    """A finite number in a range: nan is in none, and click lets it through."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, or a mistake in the usage."""
+        number = float(super().convert(value, param, ctx))
+        if not isfinite(number):
+            self.fail(f"{number} is no number of seconds.", param, ctx)
+        return number
 
 
 def count(name: str, default: int, most: int | None, what: str) -> Callable[[C], C]:

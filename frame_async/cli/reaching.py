@@ -5,8 +5,10 @@ import os
 import socket
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohttp
 from attrs import frozen
@@ -70,24 +72,107 @@ async def connect(host: str, port: int, timeout: float) -> float:
     except TimeoutError:
         reason = f"no answer within {timeout:g} s"
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        reason = _words(error)
     else:
         return time.monotonic() - began
     raise UnreachableError(reason)
 
 
-async def handshake(host: str, port: int, timeout: float) -> tuple[str, Mapping[str, Any]] | None:
-    """The version of TLS and the server's certificate; None where a request will say why not."""
-    context = default_tls_context()
+def _words(error: OSError) -> str:
+    """Why there is no connection, in the system's words; asyncio's repeat the address."""
+    if error.errno:
+        return os.strerror(error.errno).lower()
+    return (error.strerror or str(error)).partition(" (")[0].lower()
+
+
+@frozen
+class Certificate:
+    """What a handshake showed."""
+
+    tls: str
+    """Version of TLS."""
+    details: Mapping[str, Any]
+    """The certificate, as `ssl.SSLSocket.getpeercert` gives it."""
+    trusted: bool
+
+
+async def handshake(
+    host: str, port: int, timeout: float, proxy: Secret[str] | None
+) -> Certificate | None:
+    """The server's certificate, trusted or not; None where a request will say why not."""
     try:
         async with asyncio.timeout(timeout):
-            _, writer = await asyncio.open_connection(host, port, ssl=context)
-            wire: Any = writer.get_extra_info("ssl_object")
-            found = str(wire.version()), dict(wire.getpeercert() or {})
-            writer.transport.abort()
-    except OSError:  # ssl.SSLError and TimeoutError are
+            try:
+                tls, found, _ = await _shown(host, port, proxy, default_tls_context())
+            except ssl.SSLCertVerificationError:
+                tls, found = await _untrusted(host, port, proxy)
+                return Certificate(tls, found, trusted=False)
+    except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):  # OSError: TLS, time-outs
         return None
-    return found
+    return Certificate(tls, found, trusted=True)
+
+
+async def _untrusted(
+    host: str, port: int, proxy: Secret[str] | None
+) -> tuple[str, Mapping[str, Any]]:
+    """What a certificate says that nobody here trusts: `ssl` reads none but trusted ones.
+
+    So it is fetched, and then trusted by itself, for a connection that carries nothing.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, _, encoded = await _shown(host, port, proxy, context)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=encoded)
+    tls, found, _ = await _shown(host, port, proxy, context)
+    return tls, found
+
+
+async def _shown(
+    host: str, port: int, proxy: Secret[str] | None, context: ssl.SSLContext
+) -> tuple[str, Mapping[str, Any], bytes]:
+    """The version of TLS, and the certificate, read and encoded."""
+    writer = await _tls(host, port, proxy, context)
+    try:
+        wire: Any = writer.get_extra_info("ssl_object")
+        return str(wire.version()), wire.getpeercert() or {}, wire.getpeercert(binary_form=True)
+    finally:
+        writer.transport.abort()
+
+
+async def _tls(
+    host: str, port: int, proxy: Secret[str] | None, context: ssl.SSLContext
+) -> asyncio.StreamWriter:
+    if proxy is None:
+        return (await asyncio.open_connection(host, port, ssl=context))[1]
+    parts = urlsplit(proxy.reveal())
+    there = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    outer = default_tls_context() if parts.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(*there, ssl=outer)
+    try:
+        writer.write(_connect_to(host, port, parts))
+        _require_200(await reader.readuntil(b"\r\n\r\n"))
+        await writer.start_tls(context, server_hostname=host)
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return writer
+
+
+def _connect_to(host: str, port: int, proxy: SplitResult) -> bytes:
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if proxy.username:
+        user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode("latin-1")
+        lines.append(f"Proxy-Authorization: Basic {b64encode(user).decode()}")
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
+
+
+def _require_200(head: bytes) -> None:
+    if head.split(None, 2)[1:2] != [b"200"]:
+        raise ConnectionRefusedError
 
 
 async def request(

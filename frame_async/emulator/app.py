@@ -6,6 +6,7 @@ behind, which is the case that is hard on clients.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
@@ -20,6 +21,8 @@ from .api.http import usual_response
 from .faults.wire import USUAL, finish
 from .state.emulator_state import EmulatorState
 from .state.ledger import LedgerEntry
+
+_LOGGER = logging.getLogger("frame_async.emulator")
 
 Handle: TypeAlias = Callable[[RequestContext], Awaitable[ApiAnswer]]
 """Decides the answer to one request; may raise `RefusedError`."""
@@ -88,9 +91,17 @@ class App:
             ledger = self.state.ledger
             entry = context.entry(ledger.next_sequence())
             ledger.append(entry)
-            if self.on_request is not None:
-                self.on_request(entry)
+            self._report(entry)
         return answer
+
+    def _report(self, entry: LedgerEntry) -> None:
+        """Tell whoever watches; that they fail is nothing that a client has to do with."""
+        if self.on_request is None:
+            return
+        try:
+            self.on_request(entry)
+        except Exception:
+            _LOGGER.exception("on_request failed on request %d", entry.sequence)
 
     async def _answer(self, context: RequestContext) -> ApiAnswer:
         try:

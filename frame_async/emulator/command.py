@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from .access_log import LOGS
+from .api.checks import secret_fault
 from .api.envelopes import ENVELOPES
 from .seeds import read_seeds
 from .server import Emulator
@@ -246,11 +246,8 @@ def _content(file: Path) -> str:
 
 def _sound(text: str, where: str) -> str:
     """Take what receivers of webhooks take as a secret; the value is never shown."""
-    if not re.fullmatch(r"[!-~]{1,512}", text):
-        rule = "must be 1 to 512 visible ASCII characters, without whitespace"
-        raise click.UsageError(f"{where}: {rule}")
-    if text.startswith(("sk_", "pk_")):
-        raise click.UsageError(f"{where}: must be a secret for webhooks, and not an API key")
+    if fault := secret_fault(text):
+        raise click.UsageError(f"{where}: {fault}")
     return text
 
 

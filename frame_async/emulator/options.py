@@ -85,12 +85,12 @@ def on_or_off(_: object, attribute: "Attribute[Any]", value: object) -> None:
         raise TypeError(f"{attribute.name} must be True or False")
 
 
-def filled(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    """Check for text that is not empty."""
+def secret(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Check for a secret that receivers take; its value is never shown."""
     if not isinstance(value, str):
         raise TypeError(f"{attribute.name} must be a string")
-    if checks.text(value):
-        raise ValueError(f"{attribute.name} must not be empty")
+    if fault := checks.secret_fault(value):
+        raise ValueError(f"{attribute.name} {fault}")
 
 
 def delays(_: object, attribute: "Attribute[Any]", value: Sequence[object]) -> None:

@@ -10,10 +10,11 @@ from attrs import Factory, define, field, fields, setters
 
 from .api.http import Acceptor
 from .app import App
+from .assembly import make_payments, make_state, make_webhooks
 from .checkout import PREFIX
 from .checkout.payments import Payments
-from .faults.latency import Setting, parse_latency
-from .faults.rules import Fault, Faults
+from .faults.latency import Setting
+from .faults.rules import Fault
 from .listening import Listening, lengthen_queues, url_of
 from .options import (
     assumptions,
@@ -21,7 +22,6 @@ from .options import (
     endpoints,
     envelope,
     file_or_none,
-    filled,
     host_names,
     latency_setting,
     loopback_or_allowed,
@@ -31,23 +31,21 @@ from .options import (
     own_names,
     positive,
     seconds,
+    secret,
     whole,
     whole_or_text,
 )
 from .routes import make_app
 from .seeds import make_sessions
-from .state.clocks import Clock, MovableClock, steady_clock
+from .state.clocks import Clock, steady_clock
 from .state.emulator_state import EmulatorState
-from .state.idempotency import Idempotency
-from .state.ledger import Ledger, LedgerEntry
+from .state.ledger import LedgerEntry
 from .state.persistence import Persistence
 from .state.products import Shelf, shelf_of
-from .state.randomness import Randomness, Seed
-from .state.sessions import Session, Sessions
-from .state.windows import Usage, Windows
+from .state.randomness import Seed
+from .state.sessions import Session
 from .webhooks.published import created_data
 from .webhooks.sending import BACKOFF, Webhooks
-from .webhooks.targets import Targets
 
 _GRACE = 0.1
 _AT_ONCE = 8  # accepted before any is looked at: fewer than descriptors are spared
@@ -92,7 +90,7 @@ class Emulator:
     decided before."""
     bank_delay: float = field(default=2.0, validator=not_negative)
     """Seconds that a bank payment is processing, by `clock`."""
-    redirect_secret: str = field(default="emulator_redirect_secret", repr=False, validator=filled)
+    redirect_secret: str = field(default="emulator_redirect_secret", repr=False, validator=secret)
     """Signs the payload on ``success_url`` and ``cancel_url``."""
     _endpoints: Sequence[tuple[str, str | None]] = field(
         default=(), alias="webhooks", repr=False, converter=endpoints
@@ -126,20 +124,31 @@ class Emulator:
     allow_remote: bool = field(default=False, validator=on_or_off)
     """Whether `host` may be an address that others can reach."""
     on_request: Callable[[LedgerEntry], object] | None = field(default=None, repr=False)
-    """Is called with each new entry of the ledger, for a log of requests."""
+    """Is called with each new entry of the ledger, for a log of requests. When it raises, that
+    is logged, and the client has its answer all the same."""
     allow_hosts: frozenset[str] = field(default=frozenset(), converter=own_names, repr=False)
     """Further names it goes by in ``Host``; those without a dot need `allow_remote` alone."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
 
     _state: EmulatorState = field(
-        init=False, repr=False, default=Factory(lambda self: self._make_state(), takes_self=True)
+        init=False,
+        repr=False,
+        default=Factory(lambda self: make_state(self, self._announce), takes_self=True),
     )
     _webhooks: Webhooks = field(
-        init=False, repr=False, default=Factory(lambda self: self._make_webhooks(), takes_self=True)
+        init=False,
+        repr=False,
+        default=Factory(
+            lambda self: make_webhooks(self, self._state, self._endpoints), takes_self=True
+        ),
     )
     _payments: Payments = field(
-        init=False, repr=False, default=Factory(lambda self: self._make_payments(), takes_self=True)
+        init=False,
+        repr=False,
+        default=Factory(
+            lambda self: make_payments(self, self._state, self._webhooks), takes_self=True
+        ),
     )
     _app: App = field(
         init=False, repr=False, default=Factory(lambda self: self._make_app(), takes_self=True)
@@ -337,49 +346,8 @@ class Emulator:
         if self._persistence is not None:
             await self._persistence.end()
 
-    def _make_state(self) -> EmulatorState:
-        randomness = Randomness(self.seed)
-        return EmulatorState(
-            clock=MovableClock(self.clock),
-            randomness=randomness,
-            sessions=Sessions(
-                self.session_limit,
-                randomness.session_ids,
-                on_create=self._announce,
-                shelf=self.products,
-            ),
-            ledger=Ledger(self.ledger_limit),
-            windows=Windows(self.limit, self.period, self.count_refused),
-            usage=Usage(self.period),
-            latency=parse_latency(self.latency),
-            idempotency=Idempotency(self.session_limit) if self.idempotency else None,
-            faults=Faults(randomness.faults),
-            assumed=self.assume,
-            envelope=self.envelope,
-        )
-
     def _make_app(self) -> App:
         return make_app(self, self._state, self._payments, self._page_url)
-
-    def _make_webhooks(self) -> Webhooks:
-        webhooks = Webhooks(
-            clock=self._state.clock,
-            targets=Targets(self.allow_webhooks_to),
-            backoff=self.webhook_backoff,
-        )
-        for url, secret in self._endpoints:
-            webhooks.register(url, secret=secret)
-        self._state.webhooks = webhooks
-        return webhooks
-
-    def _make_payments(self) -> Payments:
-        return Payments(
-            sessions=self._state.sessions,
-            clock=self._state.clock,
-            bank_delay=self.bank_delay,
-            announce=self._webhooks.emit,
-            assumed=self.assume,
-        )
 
     def _announce(self, session: Session) -> None:
         if self._webhooks.wanted:  # most often there is nobody to tell

@@ -7,10 +7,18 @@ LARGEST_BODY: Final = 1_048_576
 """Bytes of an answer that are read, decompressed ones included; a session takes about 400."""
 
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_GZIP: Final = b"\x1f\x8b"
+"""No text begins so."""
+_PIECE: Final = 512
 
 
 class UnusableBodyError(Exception):
     """A body that can't be had; its argument says why in a few words."""
+
+    def __init__(self, why: str, body: bytes = b"") -> None:
+        super().__init__(why)
+        self.body = body
+        """What could be had of it, decompressed."""
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
@@ -19,18 +27,37 @@ def decompress(body: bytes, encoding: str) -> bytes:
     Raises:
         UnusableBodyError: larger than `LARGEST_BODY`, damaged, or of an unknown encoding.
     """
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return body
+    names = [name for name in encoding.lower().replace(" ", "").split(",") if name != "identity"]
+    if not any(names) and body.startswith(_GZIP):
+        names = ["gzip"]  # a proxy has lost the header
+    for name in filter(None, reversed(names)):
+        body = _unpacked(body, name)
+    return body
+
+
+def salvage(body: bytes, encoding: str) -> bytes:
+    """What can be had of a body that didn't come whole, or can't be decompressed."""
+    try:
+        return decompress(body, encoding)
+    except UnusableBodyError as error:
+        return error.body or body
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
     if encoding not in _WINDOW_BITS:
         raise UnusableBodyError("it is in an encoding that was not asked for")
-    unpacker = zlib.decompressobj(_WINDOW_BITS[encoding])
+    bits = _WINDOW_BITS[encoding]
+    if encoding == "deflate" and int.from_bytes(body[:2]) % 31:
+        bits = -15  # without zlib's head, as many servers send it (RFC 9110 8.4.1.2)
+    unpacker, unpacked = zlib.decompressobj(bits), bytearray()
     try:
-        unpacked = unpacker.decompress(body, LARGEST_BODY + 1)
+        # In pieces: what comes before the damage may be all that there is to read.
+        for at in range(0, len(body), _PIECE):
+            unpacked += unpacker.decompress(body[at : at + _PIECE], LARGEST_BODY + 1)
+            if len(unpacked) > LARGEST_BODY:
+                raise UnusableBodyError("it is larger than 1 MiB", bytes(unpacked))
     except zlib.error:
-        unpacked = None
-    if unpacked is None or (not unpacker.eof and len(unpacked) <= LARGEST_BODY):
-        raise UnusableBodyError("its compression is damaged")
-    if len(unpacked) > LARGEST_BODY:
-        raise UnusableBodyError("it is larger than 1 MiB")
-    return unpacked
+        raise UnusableBodyError("its compression is damaged", bytes(unpacked)) from None
+    if not unpacker.eof:
+        raise UnusableBodyError("its compression is damaged", bytes(unpacked))
+    return bytes(unpacked)

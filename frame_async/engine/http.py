@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from frame_async.engine import guards
-from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, decompress
+from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, decompress, salvage
 from frame_async.engine.cancellation import was_asked_to_cancel
 from frame_async.engine.endings import ending_of
 from frame_async.engine.exchange import Course, Exchange
@@ -139,7 +139,7 @@ class Http:
         if exchange.status is None and body.was_answered_otherwise():
             ending, detail = Ending.GARBLED, ""
         ending = Ending.SESSION_CLOSED if self.closed else ending
-        exchange.body = bytes(exchange.received)
+        exchange.body = salvage(bytes(exchange.received), exchange.encoding)
         return exchange.end(ending, detail)
 
     async def _converse(
@@ -173,8 +173,7 @@ class Http:
         if exchange.sent is None:
             # Answered before it was asked in full: the rest would go before the next request.
             response.close()
-        encoding = exchange.encoding
-        exchange.body = decompress(bytes(received), encoding) if encoding else bytes(received)
+        exchange.body = decompress(bytes(received), exchange.encoding)
 
     def _read_head(self, response: aiohttp.ClientResponse, exchange: Exchange) -> None:
         headers = response.headers

@@ -55,7 +55,10 @@ class Event:
         if self.data.get("object") in _SESSIONS:
             return _text(self.data.get("id"))
         named = self.data.get("payment_link_session")
-        return _text(named.get("id") if is_mapping(named) else named)
+        if not is_mapping(named):
+            return _text(named)
+        # One that says that it is something else, a link of the dashboard, is none.
+        return _text(named.get("id")) if named.get("object", _SESSIONS[0]) in _SESSIONS else None
 
     def references(self) -> dict[str, str]:
         """Every value in ``data`` that may tie the event to an order, by the path it came from.

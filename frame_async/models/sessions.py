@@ -1,5 +1,6 @@
 """What Frame answers: a payment link session (Frame reference, payment link sessions)."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -103,27 +104,29 @@ class PaymentLinkSession:
         As in an answer, a value of another type than expected goes to `extra`.
 
         Raises:
-            ValidationError: it is no mapping, or has no id.
+            ValidationError: it is no mapping, or has no id, or a blank one.
         """
         known, extra = dict[str, Any](), dict[str, Any]()
         for name, value in given.items() if is_mapping(given) else ():
             found = _moment(value) if name in _TIMES else value
             fits = name in _TYPES and isinstance(found, _TYPES[name])
             (known if fits else extra)[name] = found if fits else value
-            if not fits and name in _EXPANDED and is_mapping(value) and value.get("id"):
-                known[name] = str(value["id"])
-        if "id" in known:
+            if not fits and (inner := id_in(name, value)):
+                known[name] = inner
+        if not is_blank(known.get("id", "")):
             unread = tuple(sorted(extra.keys() & _TYPES.keys() - known.keys()))
             return cls(**known, extra=extra, unread=unread)
-        problem = Problem("id", "is missing", "pass what to_dict() made, or Frame's answer")
+        problem = Problem(
+            "id", "is missing or blank", "pass what to_dict() made, or Frame's answer"
+        )
         raise ValidationError("invalid payment link session", [problem])
 
 
 _TYPES: Final[Mapping[str, Any]] = {
     a.name: a.type for a in fields(PaymentLinkSession) if a.name not in ("extra", "unread", "call")
 }
-_EXPANDED: Final = frozenset(("customer", "account", "payment_method"))
-"""Ids in whose place Frame may put the object."""
+_EXPANDED: Final = frozenset(("id", "customer", "account", "payment_method"))
+"""Ids in whose place Frame may put the object, as it does in its ChargeIntent and Invoice."""
 _TIMES: Final = frozenset(("expires", "created", "updated"))
 
 
@@ -131,14 +134,35 @@ def _written(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else plain(value)
 
 
+ISO_8601: Final = re.compile(
+    r"(?a)\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?"
+)
+"""A time; Python reads more, such as days and weeks, than an API means by it."""
+
+
+def id_in(name: str, value: object) -> str | None:
+    """The id in an object that came in place of it; a session's own may be a number."""
+    if name == "id" and type(value) is int:
+        return str(value)
+    found = value.get("id") if is_mapping(value) and name in _EXPANDED else None
+    if name == "id" and type(found) is int:
+        return str(found)
+    return found if type(found) is str and found.strip() else None
+
+
+def is_blank(session_id: str) -> bool:
+    """Whether nothing in it can be seen."""
+    return not "".join(filter(str.isprintable, session_id)).strip()
+
+
 def _moment(value: Any) -> Any:
     """Epoch seconds or ISO 8601 as a time; anything else as it is."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or (isinstance(value, str) and not ISO_8601.fullmatch(value)):
         return value
     try:
         if isinstance(value, str):
             time = datetime.fromisoformat(value)
-            return time if time.tzinfo else time.replace(tzinfo=UTC)
+            return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
         return datetime.fromtimestamp(value, UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         return value

@@ -12,7 +12,9 @@ from frame_async.protocol.credentials import (
     BASE_URL_VARIABLE,
     DEFAULT_BASE_URL,
     HTTP_VARIABLE,
+    SECRET_PREFIX,
     check_http_hosts,
+    has_key,
     normal_base_url,
 )
 from frame_async.secret import Secret
@@ -112,36 +114,47 @@ def _check_proxy(given: Secret[object], source: str) -> None:
         )
 
 
-def check_headers(given: Secret[Any]) -> Secret[dict[str, str]]:
+def check_headers(given: Secret[Any], key: Secret[str]) -> Secret[dict[str, str]]:
     """Headers for every request, as given; an application's ``User-Agent`` among them.
 
     Raises:
-        ConfigurationError: not a mapping of strings, not a header, or one that is ours; the
-            message names it and never shows its value.
+        ConfigurationError: not a mapping of strings, not a header, one that is ours, or one
+            with an API key or webhook secret in it, `key` above all; the message names it
+            and never shows its value.
     """
     headers: Mapping[Any, Any] = {} if given.reveal() is None else given.reveal()
-    faults = _header_faults(headers)
+    faults = _header_faults(headers, key)
     headers = {}  # what follows may raise, and a traceback shows local variables
     if faults:
         raise ConfigurationError(f"headers: {'; '.join(faults)}")
     return Secret(dict(given.reveal() or {}))
 
 
-def _header_faults(headers: object) -> list[str]:
+def _header_faults(headers: object, key: Secret[str]) -> list[str]:
     if not is_mapping(headers):
         return [f"must be a mapping of names to values, not {type(headers).__name__}"]
     names = [str(name).lower() for name in headers]
     twice = {name for name in names if names.count(name) > 1}
-    found = [_header_fault(name, value, twice) for name, value in headers.items()]
+    found = [_header_fault(name, value, twice, key) for name, value in headers.items()]
     return [fault for fault in found if fault]
 
 
-def _header_fault(name: object, value: object, twice: Collection[str]) -> str:
+def _header_fault(name: object, value: object, twice: Collection[str], key: Secret[str]) -> str:
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
         return "names must be letters, digits and hyphens"
+    if _holds_secret(name, key):
+        return "the name of one is an API key or a secret"
     if name.lower() in _OURS:
         return f"{name} is set by the library"
     if name.lower() in twice:
         return f"{name} is given twice"
-    good = isinstance(value, str) and _VALUE.fullmatch(value)
-    return "" if good else f"the value of {name} must be visible ASCII, without line breaks"
+    if not isinstance(value, str) or not _VALUE.fullmatch(value):
+        return f"the value of {name} must be visible ASCII, without line breaks"
+    if _holds_secret(value, key):
+        return f"{name} has an API key or a secret in it; the library sends the key itself"
+    return ""
+
+
+def _holds_secret(text: str, key: Secret[str]) -> bool:
+    words = re.split(r"[^A-Za-z0-9_]+", text)
+    return has_key(text, key) or any(map(SECRET_PREFIX.match, words))

@@ -22,6 +22,9 @@ BASE_URL_VARIABLE: Final = "FRAME_API_BASE_URL"
 HTTP_VARIABLE: Final = "FRAME_ALLOW_HTTP_TO"
 HTTP_HOSTS: Final = f"allow_http_to or {HTTP_VARIABLE}"
 
+SECRET_PREFIX: Final = re.compile(r"(sk|pk|rk)_(sandbox|production|live|test)_|whsec_")
+"""What API keys and webhook secrets begin with."""
+
 _KEY: Final = re.compile(r"[!-~]{1,512}")
 _LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = re.compile(rf"({_LABEL}(\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
@@ -71,6 +74,11 @@ def check_api_key(key: Secret[object], source: str = "api_key") -> Mode:
             f"{source} is {what} ({prefix}...); use a secret key ({instead}...)"
         )
     return mode
+
+
+def has_key(text: str, key: Secret[str]) -> bool:
+    """Whether an API key is in a text; what is shorter than 8 characters is in many by chance."""
+    return len(key.reveal()) >= 8 and key.reveal() in text
 
 
 def _mode(key: str) -> Mode:

@@ -9,11 +9,12 @@ from hashlib import sha256
 from typing import Final
 
 from frame_async.errors import Problem, ValidationError
+from frame_async.protocol.credentials import SECRET_PREFIX, has_key
+from frame_async.secret import Secret
 
 LONGEST_KEY: Final = 255
 """Characters; the limit that other payment APIs publish for theirs."""
 
-_SECRET: Final = re.compile(r"(sk|pk|rk)_(sandbox|production|live|test)_|whsec_")
 _KEY: Final = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
 
@@ -48,16 +49,21 @@ def _is_part(part: object) -> bool:
     return isinstance(part, int) and not isinstance(part, bool)
 
 
-def check_key(key: object) -> str:
+def check_key(key: object, api_key: Secret[str] | None = None) -> str:
     """The caller's own key, unchanged.
 
     Raises:
-        ValidationError: not 1 to 255 characters of visible ASCII, or an API key.
+        ValidationError: not 1 to 255 characters of visible ASCII, or an API key; the client's
+            own, `api_key`, is found anywhere in it.
     """
-    if isinstance(key, str) and _KEY.fullmatch(key) and not _SECRET.match(key):
+    if isinstance(key, str) and _KEY.fullmatch(key) and not _is_secret(key, api_key):
         return str.__str__(key)  # an enum's own text is another
     fix = f"use 1 to {LONGEST_KEY} visible ASCII characters"
     raise ValidationError("invalid idempotency key", [Problem("idempotency_key", _fault(key), fix)])
+
+
+def _is_secret(key: str, api_key: Secret[str] | None) -> bool:
+    return bool(SECRET_PREFIX.match(key)) or (api_key is not None and has_key(key, api_key))
 
 
 def _fault(key: object) -> str:

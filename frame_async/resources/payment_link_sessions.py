@@ -243,7 +243,7 @@ class PaymentLinkSessions:
             if self._engine.attempts.limiter.naps.ended:
                 raise ClientClosedError("the client was closed")
             check_request(Secret(item.request))
-            key = None if item.idempotency_key is None else check_key(item.idempotency_key)
+            key = self._key(item.idempotency_key)
             return await self._engine.run(self._operation, item.request, evolve(options, key=key))
 
         return BulkResults(
@@ -257,6 +257,9 @@ class PaymentLinkSessions:
             )
         )
 
+    def _key(self, given: str | None) -> str | None:
+        return None if given is None else check_key(given, self._engine.api_key)
+
     def _options(
         self,
         timeout: float | None,
@@ -267,7 +270,7 @@ class PaymentLinkSessions:
     ) -> CallOptions:
         """How a call is made, checked."""
         return CallOptions(
-            key=None if key is None else check_key(key),
+            key=self._key(key),
             timeout=self._timeout if timeout is None else check_timeout(timeout),
             policy=self._policy if retry is None else check_retry(retry),
             lane=lane if type(lane) is Lane else check_lane(lane),

@@ -76,16 +76,16 @@ class Requests:
         _check(method, path, params)
         safe = method in SAFE
         policy = self._policy if retry is None else check_retry(retry)
+        engine = self._engine_of(f"{method} {endpoint(path)}")
+        key = idempotency_key
         options = CallOptions(
-            key=None if idempotency_key is None else check_key(idempotency_key),
+            key=None if key is None else check_key(key, engine.api_key),
             timeout=self._timeout if timeout is None else check_timeout(timeout),
             policy=evolve(policy, on_unknown="retry") if safe else policy,
             safe=safe,
         )
         asked = _asked(method, path, params, json)
-        return await self._engine_of(f"{method} {endpoint(path)}").run(
-            _operation(method, path, params), asked, options
-        )
+        return await engine.run(_operation(method, path, params), asked, options)
 
     async def pages(
         self, path: str, params: Mapping[str, Any] | None, options: Mapping[str, Any]

@@ -4,7 +4,6 @@ Everything is built when this package is imported, and that is when a client is 
 finds anything left to build, on its way into an error neither.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from types import NoneType, UnionType
@@ -20,12 +19,10 @@ from frame_async.calls import Call
 from frame_async.errors import Problem, UnreadableError
 from frame_async.models.payment_methods import BankAccount, Card, PaymentMethodData
 from frame_async.models.requests import LineItem, PaymentLinkSessionRequest
+from frame_async.models.sessions import ISO_8601
 
 T = TypeVar("T")
 
-_ISO_8601: Final = re.compile(
-    r"(?a)\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?"
-)
 _SCALARS: Final = frozenset((str, int, bool, NoneType))
 
 
@@ -94,7 +91,7 @@ def moment(value: object, _: object = None) -> datetime:
             return datetime.fromtimestamp(value, UTC)
         except (ValueError, OverflowError, OSError):
             raise MismatchError("must be a time between the years 1 and 9999") from None
-    if type(value) is str and _ISO_8601.fullmatch(value):
+    if type(value) is str and ISO_8601.fullmatch(value):
         return _from_iso(value)
     raise MismatchError(f"must be epoch seconds or an ISO 8601 time, not {type(value).__name__}")
 

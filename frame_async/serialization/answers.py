@@ -41,7 +41,7 @@ def load_error(
     return ServerAnswer(
         status,
         type=_first(clean, inner.get("type"), body.get("type")),
-        code=_first(clean, inner.get("code"), body.get("code")),
+        code=_first(clean, _digits(inner.get("code")), _digits(body.get("code"))),
         message=_first(clean, inner.get("message"), said, body.get("error"), body.get("message")),
         field_errors=_field_errors(inner, body, clean),
         request_id=request_id,
@@ -54,6 +54,11 @@ def _object(value: object) -> Mapping[str, Any]:
 
 def _first(clean: Callable[[str], str], *candidates: object) -> str | None:
     return next((clean(c) for c in candidates if isinstance(c, str) and c), None)
+
+
+def _digits(code: object) -> object:
+    """A code that is a number, as it is in PHP's exceptions, as a text."""
+    return str(code) if type(code) is int else code
 
 
 def _field_errors(

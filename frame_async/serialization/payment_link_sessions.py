@@ -9,7 +9,7 @@ from attrs import evolve
 from frame_async.calls import Call
 from frame_async.errors import Problem, UnreadableError
 from frame_async.models.requests import REQUEST_FIELDS, PaymentLinkSessionRequest, shield
-from frame_async.models.sessions import PaymentLinkSession
+from frame_async.models.sessions import PaymentLinkSession, id_in, is_blank
 from frame_async.serialization._converter import reader, writer
 from frame_async.serialization._json import (
     NOT_AN_OBJECT,
@@ -19,12 +19,9 @@ from frame_async.serialization._json import (
     encode,
 )
 from frame_async.serialization._lenient import decode_answer
-from frame_async.shapes import is_mapping
 
 _WHAT: Final = "unreadable payment link session"
 _NEEDED: Final = "the answer must have it"
-_REFERENCES: Final = frozenset(("id", "customer", "account", "payment_method"))
-"""What Frame expands elsewhere (its ChargeIntent and Invoice)."""
 # A string that is never closed is one token to the end, and nothing is ever read twice.
 _TOKEN: Final = re.compile(rb'(?s)"(?:[^"\\]|\\.)*+"?|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _SAFE_ID: Final = re.compile(rb'"([!#-\[\]-~]{1,255})"')
@@ -92,7 +89,7 @@ def load_session(data: bytes, call: Call) -> PaymentLinkSession:
         problems = error.problems
     if session is None:  # after the handler, so that no error has this one for its context
         session = _read_the_rest(decoded, call, problems)
-    if not "".join(filter(str.isprintable, session.id)).strip():
+    if is_blank(session.id):
         rule = "must not be blank" if session.id else "must not be empty"
         raise UnreadableError(_WHAT, [Problem("id", rule, _NEEDED)])
     return session
@@ -114,21 +111,13 @@ def _read_the_rest(
     given, raw = dict(decoded), dict[str, Any]()
     for name in {problem.path for problem in problems}.intersection(decoded):
         raw[name] = given.pop(name)
-        if found := _id_in(name, raw[name]):
+        if found := id_in(name, raw[name]):
             given[name] = found
     if "id" not in given:
         raise UnreadableError(_WHAT, [p for p in problems if p.path == "id"])
     unread = tuple(name for name in raw if name not in given)
     session = _read(given, call=call, unread=tuple(sorted(unread)))
     return evolve(session, extra={**session.extra, **raw})
-
-
-def _id_in(name: str, value: object) -> str | None:
-    """The id in an object that came in place of it; a session's own may be a number."""
-    if name == "id" and type(value) is int:
-        return str(value)
-    found = value.get("id") if is_mapping(value) and name in _REFERENCES else None
-    return found if type(found) is str and found.strip() else None
 
 
 def salvage_id(data: bytes) -> str | None:

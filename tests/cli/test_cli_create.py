@@ -165,7 +165,7 @@ class Sandbox(BaseHTTPRequestHandler):
     """Whatever the key is, it makes sandbox sessions."""
 
     def do_POST(self) -> None:
-        body = b'{"id": "ses_1", "livemode": false}'
+        body = b'{"id": "ses_1", "livemode": false, "expires": "s00n", "status": {"is": "s00n"}}'
         self.send_response(201)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -189,6 +189,8 @@ def test_a_session_of_the_wrong_mode() -> None:
         thread.join()
     assert (status, out.splitlines()[0]) == (4, "session    ses_1")
     assert "none that is safe" in out
+    assert "unreadable expires, status" in out  # by name, never a value
+    assert "s00n" not in out + err
     assert "is sandbox, but live was meant" in err
 
 

@@ -1,13 +1,16 @@
 """Events say what Frame publishes, and more only where an assumption of that name is made."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import aiohttp
+import jsonschema_rs
 import pytest
 from support.shops import HOOK_SECRET, open_shop
 
 from frame_async.emulator import Emulator
+from frame_async.emulator.webhooks.published import ASSUMPTIONS
 
 PATH = "/v1/payment_link_sessions"
 FORM = {"email": "ada@mail.example", "card_expiry": "12/34", "card_cvc": "123"}
@@ -17,6 +20,7 @@ ORDER = {
     "client_reference_id": "order-42",
     "account": "acc_1",
 }
+PLAIN = {"line_items": [{"product": "prod_1"}]}
 PUBLISHED = {
     "id",
     "object",
@@ -120,6 +124,31 @@ async def test_events_may_be_assumed_to_tell_of_sessions() -> None:
     for name in ("transfer.succeeded", "charge_intent.succeeded"):
         assert events[name]["payment_link_session"] == session_id
     assert set(events["transfer.succeeded"]) == {*PUBLISHED, "payment_link_session"}
+
+
+@pytest.mark.parametrize(
+    "assumed",
+    [each for n in range(4) for each in itertools.combinations(sorted(ASSUMPTIONS), n)],
+    ids=" ".join,
+)
+async def test_events_are_those_of_the_document(assumed: tuple[str, ...]) -> None:
+    """Whatever is assumed, each event fits what the document says of it, to the last field."""
+    async with Emulator(assume=assumed) as emulator, aiohttp.ClientSession() as http:
+        document = await (await http.get(f"{emulator.base_url}/openapi.json")).json()
+        page = await (await http.get(f"{emulator.base_url}/docs")).text()
+    seen = set[str]()
+    orders: list[dict[str, Any]] = [ORDER, PLAIN]
+    for card, order in itertools.product((PAYS, DECLINES), orders):
+        _, events = await events_of(card, *assumed, order=order)
+        for name, data in events.items():
+            body = document["webhooks"][name]["post"]["requestBody"]["content"]["application/json"]
+            described = body["schema"]["properties"]["data"]
+            whole = {**described, "components": document["components"]}
+            assert jsonschema_rs.is_valid(whole, data), (name, data)
+            assert "$ref" in described or set(described["properties"]) == set(data)
+            seen.add(name)
+    assert seen == set(document["webhooks"])
+    assert all(f"<code>{name}</code>" in page for name in seen)
 
 
 @pytest.mark.parametrize(

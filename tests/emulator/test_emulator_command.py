@@ -162,7 +162,7 @@ async def test_a_webhook_is_signed_with_the_secret_that_was_given(
     given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is sent to each address is signed with it; it is not shown again."""
-    secret, came = "whsec_of_the_emulator", asyncio.Queue[tuple[str, bytes]]()
+    secret, came = "whsec_of_the_emulator_1", asyncio.Queue[tuple[str, bytes]]()
 
     async def hook(request: web.BaseRequest) -> web.Response:
         came.put_nowait((request.headers["X-Frame-Signature"], await request.read()))
@@ -201,6 +201,8 @@ async def test_a_webhook_is_signed_with_the_secret_that_was_given(
         ("", "visible ASCII"),
         ("x" * 513, "visible ASCII"),
         ("sk_sandbox_a_key", "not an API key"),
+        ("%", "must have 16 characters or more"),
+        ("whsec_012345678901234", "must have 16 characters or more"),
     ],
 )
 def test_a_secret_that_no_receiver_takes_is_refused_unseen(

@@ -28,7 +28,7 @@ BODIES: dict[str, Any] = {
     },
     "cli": {"error": {"type": "validation_error", "message": SAID, "errors": FIELDS}},
     "node": {"code": "validation_error", "message": WHOLE},
-    "php": {"error": {"message": WHOLE, "code": "validation_error"}},
+    "php": {"error": {"message": WHOLE, "code": "422"}},
     "ruby": {"error": WHOLE},
     "text": WHOLE,
 }

@@ -16,7 +16,7 @@ import pytest
 from attrs.exceptions import FrozenAttributeError
 
 import frame_async.emulator
-from frame_async.emulator import Emulator
+from frame_async.emulator import Emulator, LedgerEntry
 from frame_async.emulator.state.randomness import new_id
 
 PATH = "/v1/payment_link_sessions"
@@ -93,6 +93,9 @@ def test_it_stands_apart() -> None:
         ({"bank_delay": -1}, ValueError),
         ({"bank_delay": "2"}, TypeError),
         ({"redirect_secret": ""}, ValueError),
+        ({"redirect_secret": "a" * 15}, ValueError),
+        ({"redirect_secret": "whsec_"}, ValueError),
+        ({"redirect_secret": "sk_sandbox_0123456789"}, ValueError),
         ({"redirect_secret": b"secret"}, TypeError),
         ({"webhooks": "http://127.0.0.1/hook"}, TypeError),
         ({"webhooks": (b"http://127.0.0.1/hook",)}, TypeError),
@@ -305,3 +308,23 @@ def test_nothing_is_left_open(order: dict[str, Any], connect: Connect, until: Un
         assert asyncio.run(run()) == set()
         gc.collect()
     assert [str(warning.message) for warning in caught] == []
+
+
+async def test_who_watches_costs_no_client_its_answer(
+    order: dict[str, Any], connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An `on_request` that raises is logged with its traceback; requests are answered as ever."""
+
+    def fail(entry: LedgerEntry) -> None:
+        raise RuntimeError(f"no room for {entry.status}")
+
+    async with Emulator(on_request=fail) as emulator, connect(emulator) as http:
+        answers = [await http.post(PATH, json=body) for body in (order, {}, order)]
+        answers.append(await http.get("/v1/nothing"))
+        assert [answer.status for answer in answers] == [201, 422, 201, 404]
+        assert [entry.status for entry in emulator.ledger] == [201, 422, 201, 404]
+    failures = [record for record in caplog.records if record.exc_info]
+    assert [record.getMessage() for record in failures] == [
+        f"on_request failed on request {number}" for number in (1, 2, 3, 4)
+    ]
+    assert "no room for 422" in caplog.text

@@ -254,7 +254,7 @@ async def test_secret_is_hidden_and_never_empty(webhooks: Webhooks, shop: Shop) 
     assert len(endpoint.secret) == 32
     assert endpoint.secret != webhooks.register(f"{shop.url}/hook").secret
     assert endpoint.secret not in repr(endpoint) + repr(webhooks)
-    for secret in ("", "\ud800"):
+    for secret in ("", "\ud800", "a", "whsec_", "whsec_" + "a" * 15, "a" * 15, "a b" * 9, "é" * 20):
         with pytest.raises(ValueError, match="secret"):
             webhooks.register(f"{shop.url}/hook", secret=secret)
     for events in ((), "transfer.failed", ("",)):
@@ -409,6 +409,7 @@ def test_options_are_checked_by_what_they_say() -> None:
     emulator = Emulator(webhooks=("http://shop.example/hook",), allow_webhooks_to=allowed)
     (endpoint,) = emulator.webhooks.endpoints()
     assert endpoint.url == "http://shop.example/hook"
-    hidden = Emulator(webhooks=(("http://127.0.0.1/", "s3cret-s3cret"),), redirect_secret="t0p")
+    endpoint_and_secret = ("http://127.0.0.1/", "s3cret-s3cret-s3cret")
+    hidden = Emulator(webhooks=(endpoint_and_secret,), redirect_secret="t0p" * 6)
     assert "s3cret" not in repr(hidden)
     assert "t0p" not in repr(hidden)

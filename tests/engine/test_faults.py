@@ -1,10 +1,12 @@
 """What is told after each fault agrees with what the server knows."""
 
 import asyncio
+import gzip
 import os
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from typing import cast
 
@@ -497,15 +499,14 @@ async def test_a_compressed_answer_is_read(
     connect: Connect, order: PaymentLinkSessionRequest
 ) -> None:
     """An answer compressed without being asked for is read; a bomb is cut off at 1 MiB."""
-    import gzip
 
-    def packed(body: bytes) -> bytes:
+    def whole(body: bytes) -> bytes:
         said = gzip.compress(body)
         head = b"HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
         return head % len(said) + said
 
-    bomb = packed(b'{"id": "' + b"x" * 2**26 + b'"}')
-    async with FaultServer.playing(answer(packed(session_body("pls_9")), bomb)) as server:
+    bomb = whole(b'{"id": "' + b"x" * 2**26 + b'"}')
+    async with FaultServer.playing(answer(whole(session_body("pls_9")), bomb)) as server:
         client = connect(server)
         good = await attempt(client, order, "good")
         bad = await attempt(client, order, "bad")
@@ -513,6 +514,68 @@ async def test_a_compressed_answer_is_read(
     assert good.id == "pls_9"
     assert isinstance(bad, SessionUnreadableError)
     assert "larger than 1 MiB" in str(bad)
+
+
+def packed(coding: str, body: bytes) -> bytes:
+    """A body in a content coding."""
+    if coding == "raw deflate":
+        packer = zlib.compressobj(wbits=-15)
+        return packer.compress(body) + packer.flush()
+    return zlib.compress(body) if coding == "deflate" else gzip.compress(body)
+
+
+@pytest.mark.parametrize(
+    ("coding", "said", "cut"),
+    [
+        ("deflate", "deflate", None),
+        ("raw deflate", "deflate", None),
+        ("gzip", "", None),  # a proxy has lost the header
+        ("gzip", "identity", None),
+        ("gzip", "GZip, identity", None),
+        ("gzip", "x-gzip", None),
+        ("gzip", "gzip", -4),  # its length is missing
+        ("gzip", "gzip", -8),  # its checksum too
+        ("deflate", "deflate", -2),
+    ],
+)
+async def test_a_compressed_answer_is_read_as_far_as_it_goes(
+    connect: Connect, order: PaymentLinkSessionRequest, coding: str, said: str, cut: int | None
+) -> None:
+    """A session whose text came whole is read, however it was compressed, or named, or cut."""
+    body = packed(coding, session_body("pls_9"))[:cut]
+    named = f"Content-Encoding: {said}\r\n" if said else ""
+    head = f"HTTP/1.1 201 Created\r\n{named}Content-Length: {len(body)}\r\n\r\n"
+    async with FaultServer.playing(answer(head.encode() + body)) as server:
+        ended = await attempt(connect(server), order)
+    assert isinstance(ended, PaymentLinkSession)
+    assert ended.id == "pls_9"
+
+
+@pytest.mark.parametrize("declared", [0, 500])
+async def test_the_id_in_a_compressed_answer_that_is_cut(
+    connect: Connect, order: PaymentLinkSessionRequest, declared: int
+) -> None:
+    """The id is found in what came of a compressed answer, also if the connection broke."""
+    said = b'{"id": "pls_9", "x": "' + os.urandom(400).hex().encode() + b'"}'
+    body = gzip.compress(said)[:200]
+    head = b"HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    data = head % (len(body) + declared) + body
+    play = answer(data) if not declared else say_and_close(data)
+    async with FaultServer.playing(play) as server:
+        ended = await attempt(connect(server), order)
+    assert isinstance(ended, SessionUnreadableError)
+    assert ended.session_id == "pls_9"
+
+
+def say_and_close(data: bytes) -> Play:
+    """Answer with less than was declared."""
+
+    async def play(wire: Wire) -> None:
+        if await wire.read_request():
+            await wire.send(data)
+            wire.close()
+
+    return play
 
 
 @pytest.mark.parametrize(

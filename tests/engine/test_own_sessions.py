@@ -229,6 +229,13 @@ async def test_headers_of_ones_own(connect: Connect, order: PaymentLinkSessionRe
     assert "t0ken-1" not in repr(vars(client))
 
 
+@pytest.mark.parametrize("value", ["Bearer eyJhbGciOi", "desk_sandbox_1", "sk_42", "Basic eA=="])
+def test_keys_of_others_are_theirs(value: str) -> None:
+    """What a gateway wants to have is sent, as long as it is no key of Frame's."""
+    client = FrameClient("0wn_h1dden_key", headers={"X-Gateway": value})
+    assert value not in repr(client)
+
+
 @pytest.mark.parametrize(
     ("headers", "words"),
     [
@@ -241,10 +248,17 @@ async def test_headers_of_ones_own(connect: Connect, order: PaymentLinkSessionRe
         ({"X A": "h1dden"}, "names must be letters, digits and hyphens"),
         ({"X-A": "1", "x-a": "2"}, "is given twice"),
         (["X-A"], "must be a mapping of names to values, not list"),
+        ({"X-A": "sk_sandbox_h1dden"}, "X-A has an API key or a secret in it"),
+        ({"X-A": "rk_production_h1dden"}, "X-A has an API key or a secret in it"),
+        ({"X-A": "Bearer pk_sandbox_h1dden"}, "X-A has an API key or a secret in it"),
+        ({"X-A": "a=1; b=whsec_h1dden"}, "X-A has an API key or a secret in it"),
+        ({"X-A": "before0wn_h1dden_key"}, "X-A has an API key or a secret in it"),
+        ({"0wn_h1dden_key": "1"}, "the name of one is an API key or a secret"),
+        ({"X-sk_sandbox_h1dden": "1"}, "the name of one is an API key or a secret"),
     ],
 )
 def test_headers_that_are_refused(headers: object, words: str) -> None:
-    """A header that is ours, or none, is refused by name, and its value isn't shown."""
+    """A header that is ours, none, or shows a key is refused, and its value isn't shown."""
     with pytest.raises(ConfigurationError, match=words) as no:
-        FrameClient("sk_sandbox_x", headers=headers)  # type: ignore[arg-type]
+        FrameClient("0wn_h1dden_key", headers=headers)  # type: ignore[arg-type]
     assert "h1dden" not in str(no.value)

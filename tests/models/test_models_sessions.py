@@ -21,6 +21,7 @@ from frame_async.models import (
     PaymentStatus,
     SessionStatus,
 )
+from frame_async.serialization import load_session
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -169,10 +170,41 @@ def test_frames_answer_is_read_too() -> None:
     assert (session.expires, session.extra) == (None, {"expires": True})
 
 
-@pytest.mark.parametrize("given", [{}, {"id": None}, {"id": 3}, [], "pls_1", None])
+IDS: list[Any] = ["a", 5, True, " ", "", {"id": "q"}]
+NO_OBJECTS: list[Any] = [[{"id": "c"}], {}, 5, True]
+DAYS: list[Any] = ["2026-06-11", "2026-W01-1", "soon", "", 1e9]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *({"id": 7}, {"id": {"id": "s"}}, {"id": {"id": 7}}),
+        *({"id": "s", "account": {"id": one}} for one in IDS),
+        *({"id": "s", "customer": one} for one in NO_OBJECTS),
+        *({"id": "s", "expires": one} for one in DAYS),
+        *({"id": "s", "expires": f"2026-06-11T10:00:00{zone}"} for zone in ("", "Z", "+02:00")),
+        {"id": "s", "livemode": "false", "status": 5, "url": {"href": "x"}, "more": [None]},
+    ],
+)
+def test_an_answer_is_read_as_the_client_reads_it(answer: dict[str, Any]) -> None:
+    """`from_dict` and the reader of answers make one session of one answer, and of its values."""
+    read = load_session(json.dumps(answer).encode(), Call())
+    for given in (answer, read.to_dict()):
+        made = PaymentLinkSession.from_dict(given)
+        assert (made, made.extra, made.unread) == (read, read.extra, read.unread)
+        assert repr(made) == repr(read)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({}, [], "pls_1", None),
+        *({"id": found} for found in (None, True, 1.5, "", " ", "\u200b", {}, {"id": " "})),
+    ],
+)
 def test_what_is_no_session(given: Any) -> None:
     """Without an id there is no session, and the error says so."""
-    with pytest.raises(ValidationError, match="id: is missing"):
+    with pytest.raises(ValidationError, match="id: is missing or blank"):
         PaymentLinkSession.from_dict(given)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from frame_async.errors import UsageError, ValidationError
 from frame_async.protocol.idempotency import LONGEST_KEY, IdempotencyKey, check_key
+from frame_async.secret import Secret
 
 VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -97,6 +98,18 @@ def test_a_secret_is_no_key(key: str) -> None:
     error = refusal(key)
     assert error.problems[0].rule == "must not be an API key or a secret"
     assert key not in str(error)
+
+
+@pytest.mark.parametrize("key", ["{}", "{}-1", "order-{}", "1/{}/2"])
+@pytest.mark.parametrize("api_key", ["sk_sandbox_0123456789", "0wn_pr3fix_0123456789"])
+def test_the_api_key_in_use_is_no_key(key: str, api_key: str) -> None:
+    """The client's own API key is found wherever it stands, whatever it begins with."""
+    given = key.format(api_key)
+    with pytest.raises(ValidationError) as no:
+        check_key(given, Secret(api_key))
+    assert no.value.problems[0].rule == "must not be an API key or a secret"
+    assert api_key not in str(no.value)
+    assert check_key("a-1", Secret("a")) == "a-1"  # too short to be told from chance
 
 
 @pytest.mark.parametrize("key", ["sk_42", "order-sk_sandbox_1", "sku_sandbox_1", "pk-live_1"])

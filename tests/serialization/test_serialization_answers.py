@@ -88,6 +88,9 @@ def test_an_error_with_half_an_emoji() -> None:
             ServerAnswer(422, code="c", message="m"),
         ),
         ({"code": "c", "message": "m"}, ServerAnswer(422, code="c", message="m")),
+        ({"error": {"message": "m", "code": 422}}, ServerAnswer(422, code="422", message="m")),
+        ({"code": 0, "message": "m"}, ServerAnswer(422, code="0", message="m")),
+        ({"code": True, "message": "m"}, ServerAnswer(422, message="m")),
         (
             {"code": "charge_declined", "error_details": {"data": {"reason": "stolen_card"}}},
             ServerAnswer(

@@ -324,7 +324,7 @@ def test_the_id_is_needed() -> None:
         assert problem.rule == f"must be str, not {type(value).__name__}"
 
 
-@pytest.mark.parametrize("value", [7, 0, 2**80, {"id": "7"}])
+@pytest.mark.parametrize("value", [7, 0, 2**80, {"id": "7"}, {"id": 7}])
 def test_an_id_in_another_form(value: Any) -> None:
     """A number or an expanded object says which session exists, so it isn't thrown away."""
     session = load(id=value, url="https://pay.example/1")

@@ -75,6 +75,7 @@ def _parts(whole: Mapping[str, Any], envelope: str) -> Iterator[str]:
         for method, operation in methods.items():
             yield from _operation(path, method, operation, whole["components"]["schemas"])
     yield from _error(envelope)
+    yield from _webhooks(whole["webhooks"])
 
 
 def _operation(
@@ -117,6 +118,20 @@ def _error(envelope: str) -> Iterator[str]:
         yield f'<pre tabindex="0"><code>{escape(answer.body.decode())}</code></pre>'
     else:
         yield _code(json.loads(answer.body))
+
+
+def _webhooks(events: Mapping[str, Any]) -> Iterator[str]:
+    """Show what is known of each event."""
+    yield '<h2 id="webhooks">Webhooks</h2>'
+    for name, methods in events.items():
+        operation = methods["post"]
+        yield f"<h3><code>{escape(name)}</code></h3><p>{_prose(operation['summary'])}</p>"
+        event = operation["requestBody"]["content"]["application/json"]["schema"]
+        data = event["properties"]["data"]
+        if "$ref" in data:
+            yield "<p><code>data</code> is the session.</p>"
+        else:
+            yield _fields({**data, "required": []}, f"Fields of the data of {name}")
 
 
 def _answers(responses: Mapping[str, Any]) -> Iterator[str]:

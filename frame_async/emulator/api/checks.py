@@ -20,6 +20,8 @@ Check: TypeAlias = Callable[[Any], Problems]
 FILLED = "must be filled"
 MISSING = "is missing"
 
+_SECRET = re.compile(r"[!-~]{1,512}")
+_SHORTEST_SECRET = 16
 _NEVER_IN_A_URL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
@@ -134,6 +136,20 @@ def _encodable(value: str) -> bool:
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell
         return False
     return True
+
+
+def secret_fault(value: object) -> str:
+    """What is wrong with a secret that signs webhooks or redirects; empty when nothing is.
+
+    Receivers refuse what is shorter, since it can be guessed; Frame's have 32 characters.
+    """
+    if not isinstance(value, str) or not _SECRET.fullmatch(value):
+        return "must be 1 to 512 visible ASCII characters, without whitespace"
+    if value.startswith(("sk_", "pk_")):
+        return "must be a secret for webhooks, and not an API key"
+    if len(value.removeprefix("whsec_")) < _SHORTEST_SECRET:
+        return f"must have {_SHORTEST_SECRET} characters or more, not counting whsec_"
+    return ""
 
 
 def _is_http_url(value: str) -> bool:

@@ -29,8 +29,9 @@ def _node(_: int, refusal: Refusal) -> dict[str, Any]:
     return {"code": refusal.kind, "message": _whole(refusal)}
 
 
-def _php(_: int, refusal: Refusal) -> dict[str, Any]:
-    return {"error": {"message": _whole(refusal), "code": refusal.kind}}
+def _php(status: int, refusal: Refusal) -> dict[str, Any]:
+    # Frame's PHP client makes an exception of it, whose code can only be a number.
+    return {"error": {"message": _whole(refusal), "code": str(status)}}
 
 
 def _ruby(_: int, refusal: Refusal) -> dict[str, Any]:

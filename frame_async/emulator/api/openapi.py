@@ -1,10 +1,11 @@
-"""The OpenAPI 3.1 document of the one call there is, made from the rules that judge it."""
+"""The OpenAPI 3.1 document of call and events, made from the rules that judge the call."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from frame_async.emulator.state.sessions import DAY
+from frame_async.emulator.webhooks.described import webhooks_of
 from frame_async.emulator.webhooks.published import ASSUMPTIONS
 
 from .answers import ApiAnswer, json_answer
@@ -146,6 +147,7 @@ def document(assumed: frozenset[str], envelope: str) -> Mapping[str, Any]:
         "servers": [{"url": "/", "description": "This emulator"}],
         "security": [{"key": []}],
         "paths": {_PATH: {"post": _operation(media_type)}},
+        "webhooks": webhooks_of(assumed),
         "components": {
             "securitySchemes": {
                 "key": {

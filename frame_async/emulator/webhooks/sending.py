@@ -125,11 +125,12 @@ class Webhooks:
 
         Raises:
             ValueError: The address is no HTTP(S) URL or leads to another machine by a
-                name that is not allowed, the secret is empty, or no event is named.
+                name that is not allowed, the secret is none that receivers take, or no event
+                is named.
         """
         self.targets.check(url)
-        if secret is not None and checks.text(secret):
-            raise ValueError("secret must be text, and not empty")
+        if secret is not None and (fault := checks.secret_fault(secret)):
+            raise ValueError(f"secret {fault}")
         if isinstance(events, str) or not events or not all(events):
             raise ValueError("events must be a list of event types, or of '*' for all")
         if weight((url, secret, events)) > _LARGEST or len(self._endpoints) >= _MOST_ENDPOINTS:
