@@ -12,7 +12,7 @@ from support import servers
 def test_processes_that_end_meanwhile_are_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that ends between being listed and being read is passed over."""
     listed = [Path(f"/proc/{os.getpid()}/stat"), Path("/proc/4194305/stat")]  # above pid_max
-    monkeypatch.setattr(servers.Path, "glob", lambda *_: iter(listed))
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(listed))
     assert servers._children(os.getppid()) == [os.getpid()]
 
 
