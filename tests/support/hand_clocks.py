@@ -10,7 +10,7 @@ import atexit
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from support.servers import empty_postgres, empty_redis, postgres_server, postgres_url
 
 from frame_async.testing.store_conformance import HandClock
@@ -57,7 +57,7 @@ class RedisClock(HandClock):
         def by_hand(script: Script) -> Script:
             assert CLOCK in script.text
             stands = f"local now = tonumber(redis.call('GET', '{_KEY}'))\n"
-            return Script(script.text.replace(CLOCK, stands))
+            return evolve(script, text=script.text.replace(CLOCK, stands))
 
         class HandRedisStore(RedisStore):
             async def _ask(self, script: Script, *arguments: Any) -> object:
