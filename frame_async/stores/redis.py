@@ -13,7 +13,7 @@ import re
 from collections import defaultdict, deque
 from random import random
 from secrets import token_hex
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
@@ -191,23 +191,21 @@ class RedisStore:
         seen = self._seen[memory]
         known = (seen.name, seen.turn, micro(self._doubtful.seconds))
         names = (key_name(key), memory)
-        answer = await self._ask(CLAIM, *names, fingerprint, token, micro(lease), *known)
-        match answer:
-            case [bytes() as name, int() as turn, int() as lost, *found]:
-                if seen.note(name, turn) and lost:
-                    self._doubtful.log(self)
-            case _:
-                found = []
-        match found:
-            case [b"claimed", _]:
+        ours = (fingerprint, token, micro(lease))
+        answer = cast("list[Any]", await self._ask(CLAIM, *names, *ours, *known))
+        name, turn, lost, outcome, detail = answer
+        if seen.note(name, turn) and lost:
+            self._doubtful.log(self)
+        match outcome, detail:
+            case b"claimed", _:
                 return Claimed(token)
-            case [b"doubt", int() as doubts]:
+            case b"doubt", int() as doubts:
                 return InDoubt(token, doubts)
-            case [b"flight", int() as left]:
+            case b"flight", int() as left:
                 return InFlight(left / 1e6)
-            case [b"done", bytes() as body]:
+            case b"done", bytes() as body:
                 return Done(body)
-            case [b"conflict", bytes() as other]:
+            case b"conflict", bytes() as other:
                 raise IdempotencyConflictError(key, differing_fields(other.decode(), fingerprint))
             case _:
                 raise StoreError(f"{self} holds something else under the name of a key")

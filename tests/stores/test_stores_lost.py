@@ -221,7 +221,7 @@ async def test_a_storm_of_claims_at_the_loss(loss: Loss, opened: Callable[[], St
 async def test_a_call_admits_it(
     loss: Loss, emulator: Emulator, order: PaymentLinkSessionRequest
 ) -> None:
-    """A call with a key of before admits a possible duplicate, or raises where that is asked for."""
+    """A call with a key of before admits a possible duplicate, or raises if it is to."""
     async with FrameClient(
         emulator.api_key, base_url=emulator.base_url, store=loss.watched.url
     ) as frame:
@@ -243,10 +243,10 @@ async def test_scopes_lose_apart(valkey: Watched) -> None:
     for key in ("one:k", "other:k"):
         await finish(store, key)
     with redis.Redis.from_url(valkey.url) as client:
-        tags = {key.split(b"}")[0] for key in client.keys()}
+        tags = {key.split(b"}")[0] for key in client.scan_iter()}
         assert len(tags) == 2
-        (mine,) = {key.split(b"}")[0] for key in client.keys() if key in names_of("one:k")}
-        client.delete(*(key for key in client.keys() if key.startswith(mine)))
+        (mine,) = {key.split(b"}")[0] for key in client.scan_iter() if key in names_of("one:k")}
+        client.delete(*(key for key in client.scan_iter() if key.startswith(mine)))
     assert isinstance(await store.claim("one:new", "a=1", 60), InDoubt)
     assert isinstance(await store.claim("other:new", "a=1", 60), Claimed)
     await store.aclose()
@@ -270,11 +270,8 @@ async def test_nothing_was_lost(kind: str, request: pytest.FixtureRequest) -> No
         late = watched.open(watched.url)
         await finish(late, f"late {n}")
         await late.aclose()
-    claims = (
-        store.claim(f"{n} {m}", "a=1", 60)
-        for m, store in enumerate((watcher, other))
-        for n in range(50)
-    )
+    claims = [watcher.claim(f"one {n}", "a=1", 60) for n in range(50)]
+    claims += [other.claim(f"two {n}", "a=1", 60) for n in range(50)]
     assert {type(claim) for claim in await asyncio.gather(*claims)} == {Claimed}
     if kind == "valkey":
         await asyncio.to_thread(save, watched)
@@ -299,7 +296,7 @@ async def test_the_doubt_ends(loss: Loss, opened: Callable[[], Store]) -> None:
     await watcher.complete("long", claim.token, b"{}", 200_000)
     loss.happen(loss.watched)
     assert isinstance(await watcher.claim("k", "a=1", 60), InDoubt)
-    assert 199_000 < doubtful_seconds(loss.watched) <= 200_000
+    assert 199_000 < doubtful_seconds(loss.watched) <= 200_001
     set_doubt_over(loss.watched)
     assert isinstance(await watcher.claim("new", "a=1", 60), Claimed)
 
