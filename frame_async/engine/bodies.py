@@ -1,11 +1,16 @@
 """Bodies of answers: bounded, whatever is declared or compressed."""
 
+import re
 import zlib
 from typing import Final
 
 LARGEST_BODY: Final = 1_048_576
 """Bytes of an answer that are read, decompressed ones included; a session takes about 400."""
 
+_STATUS_LINE: Final = re.compile(
+    rb"(?:\r?\n)*HTTP/1\.[01] ([1-9][0-9]{2})(?: [^\n]*)?\r?\n"  # RFC 9112 4
+)
+_HEAD_END: Final = re.compile(rb"\n\r?\n")
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _GZIP: Final = b"\x1f\x8b"
 """No text begins so."""
@@ -61,3 +66,19 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
     if not unpacker.eof:
         raise UnusableBodyError("its compression is damaged", bytes(unpacked))
     return bytes(unpacked)
+
+
+def read_roughly(answer: bytes) -> tuple[int | None, bytes]:
+    """The status of an answer that aiohttp refused, or that broke off, and its body as it came.
+
+    None without a whole status line; that of an interim answer (1xx) says nothing.
+    """
+    at = 0
+    while (line := _STATUS_LINE.match(answer, at)) is not None:
+        head_end = _HEAD_END.search(answer, line.end() - 1)
+        if (status := int(line[1])) >= 200:
+            return status, answer[head_end.end() :] if head_end else b""
+        if head_end is None:
+            break
+        at = head_end.end()
+    return None, b""

@@ -16,7 +16,13 @@ import aiohttp
 from yarl import URL
 
 from frame_async.engine import guards
-from frame_async.engine.bodies import LARGEST_BODY, UnusableBodyError, decompress, salvage
+from frame_async.engine.bodies import (
+    LARGEST_BODY,
+    UnusableBodyError,
+    decompress,
+    read_roughly,
+    salvage,
+)
 from frame_async.engine.cancellation import was_asked_to_cancel
 from frame_async.engine.endings import ending_of
 from frame_async.engine.exchange import Course, Exchange
@@ -37,6 +43,8 @@ _HAS_POLL: Final = hasattr(select, "poll")
 """It takes descriptors above 1023, but Windows has only select()."""
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "Request-Id", "X-Amzn-Trace-Id", "CF-Ray")
 _HTTP: Final = b"HTTP/"
+_KEPT: Final = 16_384
+"""Bytes of an answer; one that creates a session takes about 1,000."""
 _NO_SLOT: Final = "waiting for a connection slot to come free"
 
 
@@ -135,11 +143,10 @@ class Http:
         finally:
             if exchange.admitted is not None:
                 opened.gate.release()
-            body.abort()
-        if exchange.status is None and body.was_answered_otherwise():
+            body.finish()
+        if exchange.status is None and not _HTTP.startswith(body.answer[: len(_HTTP)]):
             ending, detail = Ending.GARBLED, ""
         ending = Ending.SESSION_CLOSED if self.closed else ending
-        exchange.body = salvage(bytes(exchange.received), exchange.encoding)
         return exchange.end(ending, detail)
 
     async def _converse(
@@ -198,8 +205,9 @@ class RequestBody(aiohttp.Payload):
         self._course = course
         self.exchange = exchange
         self.transport: Any = None
-        """What it goes over; noted by our `Connector`, as the next."""
-        self.answer: AnswerStart | None = None
+        """What it goes over; noted by our `Connector`."""
+        self.answer = bytearray()
+        """How the answer begins, as it came; kept by our `Connector`."""
 
     @property
     def size(self) -> int:
@@ -232,36 +240,37 @@ class RequestBody(aiohttp.Payload):
             raise
         exchange.sent = exchange.now()
 
-    def was_answered_otherwise(self) -> bool:
-        """Whether something came back that doesn't begin as HTTP does."""
-        return self.answer is not None and not _HTTP.startswith(self.answer.start)
+    def finish(self) -> None:
+        """Send no more of it, and note what came of an answer that aiohttp didn't hand out.
 
-    def abort(self) -> None:
-        """Send no more of it: even a connection that was closed would send what it buffers.
-
-        One that isn't closed had a complete answer. It is in the pool again, and may
-        already carry another request.
+        Even a connection that was closed would send what it buffers. One that isn't closed had
+        a complete answer. It is in the pool again, and may already carry another request.
         """
-        transport = self.transport
+        transport, exchange = self.transport, self.exchange
         if transport is not None and transport.is_closing():
             transport.abort()
+        if exchange.status is None:
+            exchange.status, exchange.body = read_roughly(bytes(self.answer))
+        elif not exchange.body:
+            exchange.body = salvage(bytes(exchange.received), exchange.encoding)
 
 
 class AnswerStart(asyncio.Protocol):
     """Between a connection and aiohttp: keeps how an answer begins, and passes everything on.
 
-    aiohttp tells of bytes that aren't HTTP as soon as they come, or, with its parser written in
-    Python, not before the connection ends, and then as if nothing had come.
+    aiohttp hands out no answer of which it refuses a single byte, and none whose head broke off;
+    with its parser written in Python, bytes that aren't HTTP are to it as if nothing had come.
     """
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
-        self.start = b""
+        self.kept = bytearray()
+        """Of the exchange that goes on."""
 
     def data_received(self, data: bytes) -> None:
         """Keep what is the start, and pass it on."""
-        if len(self.start) < len(_HTTP):
-            self.start = (self.start + bytes(data[: len(_HTTP)]))[: len(_HTTP)]
+        if (room := _KEPT - len(self.kept)) > 0:
+            self.kept += data[:room]
         self._protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -310,9 +319,8 @@ class Connector(aiohttp.TCPConnector):
             answer = AnswerStart(protocol)
             transport.set_protocol(answer)
         if isinstance(req.body, RequestBody) and isinstance(answer, AnswerStart):
-            answer.start = b""
-            req.body.transport, req.body.answer = transport, answer
-            req.body.exchange.reused = reused
+            req.body.answer = answer.kept = bytearray()
+            req.body.transport, req.body.exchange.reused = transport, reused
         return connection
 
 

@@ -108,11 +108,11 @@ async def test_an_answer_cut_at_every_byte(
     FRAME_SOAK_CALLS cuts it at every byte; else at every seventh, and wherever something ends.
     """
     whole = framed(session_body("pls_1_key"), framing)
-    head = whole.index(b"\r\n\r\n") + 4
+    status_line, head = whole.index(b"\r\n") + 2, whole.index(b"\r\n\r\n") + 4
     id_end = whole.index(b'_key"') + 5
     object_end = whole.rindex(b"}") + 1
     step = 1 if "FRAME_SOAK_CALLS" in os.environ else 7
-    ends = (head, id_end, object_end, len(whole))
+    ends = (status_line, head, id_end, object_end, len(whole))
     for after in sorted({0, *range(1, len(whole), step), *ends, *(end - 1 for end in ends)}):
         async with FaultServer.playing(cut_answer(after, framing, reset=reset)) as server:
             client = connect(server, retry=RAISE)
@@ -120,7 +120,7 @@ async def test_an_answer_cut_at_every_byte(
             await client.aclose()
         assert_true(ended, server)
         assert len(ended.call.attempts) == 1
-        if after < head:
+        if after < status_line:
             assert type(ended) is OutcomeUnknownError, after
         elif after < object_end:
             assert isinstance(ended, SessionUnreadableError), after
@@ -240,18 +240,14 @@ async def test_answers_that_prove_nothing(
 
 
 BODY = session_body("pls_9")
-SHORT = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n" % len(BODY)
-CHUNKS = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 NOT_HTTP: dict[str, bytes] = {
     "SSH": b"SSH-2.0-OpenSSH_9.2\r\n",
     "TLS": b"\x16\x03\x01\x00\x02\x02\x28",
     "zeros": b"\x00\x01\x02",
-    "a negative length": b"HTTP/1.1 201 Created\r\nContent-Length: -1\r\n\r\n",
-    "two lengths": b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-    "a NUL in a header": SHORT + b"X-Odd: a\x00b\r\n\r\n" + BODY,
-    "a bad chunk": CHUNKS + b"zz\r\n" + BODY + b"\r\n0\r\n\r\n",
-    "a header of 200,000 bytes": SHORT + b"X-Long: " + b"a" * 200_000 + b"\r\n\r\n" + BODY,
+    "lower case": framed(BODY).replace(b"HTTP", b"http", 1),
+    "another version": framed(BODY).replace(b"HTTP/1.1", b"HTTP/4.2", 1),
+    "a status of four digits": framed(BODY).replace(b"201", b"2010", 1),
 }
 
 
@@ -259,7 +255,7 @@ NOT_HTTP: dict[str, bytes] = {
 async def test_what_is_not_http_is_never_asked_again(
     connect: Connect, order: PaymentLinkSessionRequest, clock: FastClock, name: str
 ) -> None:
-    """An answer that can't be parsed is doubt, and the next one would look the same."""
+    """An answer without a status is doubt, and the next one would look the same."""
 
     async def break_off(wire: Wire) -> None:
         await wire.read_request()
@@ -268,11 +264,97 @@ async def test_what_is_not_http_is_never_asked_again(
 
     async with FaultServer.playing(break_off, serve) as server:
         ended = await attempt(connect(server), order)
-    assert isinstance(ended, OutcomeUnknownError | SessionUnreadableError)
-    assert ended.call.possible_duplicates <= 1
+    if name == "another version" and isinstance(ended, PaymentLinkSession):
+        pytest.skip("aiohttp's parser in Python takes any version")
+    assert isinstance(ended, OutcomeUnknownError)
+    assert ended.call.possible_duplicates == 1
     assert len(server.ledger) == 1
     assert clock.slept == []
     assert_true(ended, server)
+
+
+REFUSED: dict[str, tuple[bytes, bytes]] = {
+    "a negative length": (b"Content-Length: ", b"Content-Length: -"),
+    "two lengths": (b"\r\n\r\n", b"\r\nContent-Length: 1\r\n\r\n"),
+    "two framings": (b"\r\n", b"\r\nTransfer-Encoding: chunked\r\n"),
+    "a NUL in a header": (b"\r\n", b"\r\nX-Odd: a\x00b\r\n"),
+    "no colon": (b"\r\n", b"\r\nOdd\r\n"),
+    "a header of 200,000 bytes": (b"\r\n", b"\r\nX-Long: " + b"a" * 200_000 + b"\r\n"),
+    "3,000 headers": (b"\r\n", b"\r\n" + 3000 * b"X: v\r\n"),
+    "hints before": (b"HTTP", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP"),
+    "a NUL and hints before": (
+        b"HTTP/1.1 ",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 201 Made\r\nX: \0\r\nX-Was: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_status_counts_in_an_answer_that_is_refused(
+    connect: Connect, order: PaymentLinkSessionRequest, clock: FastClock, name: str
+) -> None:
+    """Whatever follows a 2xx, the session exists, and what came of its answer is used."""
+
+    async def play(wire: Wire) -> None:
+        await wire.read_request()
+        await wire.send(framed(wire.create()).replace(*REFUSED[name], 1))
+        wire.close()
+
+    async with FaultServer.playing(play, serve) as server:
+        ended = await attempt(connect(server), order)
+    (created,) = server.created
+    assert ended.call.outcome is Outcome.CREATED
+    assert ended.call.possible_duplicates == 0
+    assert [a.status for a in ended.call.attempts] == [201]
+    assert clock.slept == []
+    if name in ("a header of 200,000 bytes", "3,000 headers"):
+        assert isinstance(ended, SessionUnreadableError)
+        assert "the answer is not HTTP; its id is lost" in str(ended)
+    else:
+        assert isinstance(ended, PaymentLinkSession)
+        assert ended.id == created
+    assert_true(ended, server)
+
+
+async def test_a_refusal_that_is_refused(
+    connect: Connect, order: PaymentLinkSessionRequest, clock: FastClock
+) -> None:
+    """A 4xx with a head that aiohttp refuses still proves that nothing was created."""
+    said = refusal("422 Unprocessable Content", "X-Odd: a\x00b", body=b'{"message": "no such"}')
+    async with FaultServer.playing(answer(said)) as server:
+        ended = await attempt(connect(server), order)
+    assert type(ended) is RequestRefusedError
+    assert ended.status == 422
+    assert "no such" in str(ended)
+    assert clock.slept == []
+    assert_true(ended, server)
+
+
+@pytest.mark.parametrize("way", ["dripped", "cancelled"])
+async def test_a_head_that_never_ends(
+    connect: Connect, order: PaymentLinkSessionRequest, way: str
+) -> None:
+    """A status line is proof, also when the deadline or a cancellation comes before its head."""
+
+    async def play(wire: Wire) -> None:
+        await wire.read_request()
+        await wire.send(framed(wire.create())[:30])
+        await asyncio.sleep(3600)
+
+    async with FaultServer.playing(play) as server:
+        client = connect(server, attempt_timeout=0.3 if way == "dripped" else 60)
+        call = asyncio.create_task(attempt(client, order, "key"))
+        if way == "cancelled":
+            await asyncio.sleep(0.3)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            ended = await attempt(client, order, "key")
+        else:
+            ended = await call
+        await client.aclose()
+    assert isinstance(ended, SessionUnreadableError)
+    assert len(server.created) == len(server.ledger) == 1
 
 
 LONG_HEADS: dict[str, bytes] = {
