@@ -7,8 +7,8 @@ LARGEST_BODY: Final = 1_048_576
 """Bytes of an answer that are read, decompressed ones included; a session takes about 400."""
 
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-_GZIP: Final = b"\x1f\x8b"
-"""No text begins so."""
+GZIP: Final = b"\x1f\x8b"
+"""How gzip begins, and no text."""
 _PIECE: Final = 512
 
 
@@ -28,7 +28,7 @@ def decompress(body: bytes, encoding: str) -> bytes:
         UnusableBodyError: larger than `LARGEST_BODY`, damaged, or of an unknown encoding.
     """
     names = [name for name in encoding.lower().replace(" ", "").split(",") if name != "identity"]
-    if not any(names) and body.startswith(_GZIP):
+    if not any(names) and body.startswith(GZIP):
         names = ["gzip"]  # a proxy has lost the header
     for name in filter(None, reversed(names)):
         body = _unpacked(body, name)

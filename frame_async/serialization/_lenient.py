@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from frame_async.errors import UnreadableError
 from frame_async.serialization._json import decode
+from frame_async.shapes import is_listing
 
 # Both halves of a pair as they are; one half, however it is written; any other escape as it is,
 # so that the text \\ud83d, a backslash and five characters, is none.
@@ -84,7 +85,7 @@ def _without_halves(value: Any) -> Any:
     """A text or a list of what is inside of it; an object has none any more."""
     if isinstance(value, str):
         return _ANY_HALF.sub("\ufffd", value)
-    return [_without_halves(each) for each in value] if isinstance(value, list) else value
+    return [_without_halves(each) for each in value] if is_listing(value) else value
 
 
 def decode_answer(data: bytes, what: str) -> Any:
