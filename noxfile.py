@@ -28,7 +28,7 @@ BESIDE = [
     *("tests/cli/test_cli.py", "tests/integrations"),
     *(f"tests/stores/test_stores_{name}.py" for name in ("client", "redis", "postgres")),
 ]
-QUICK = ("-n", "2", "-k", "not kill and not soak and not under_load")
+QUICK = ("-n", "3", "-k", "not kill and not soak and not under_load")
 
 # Each queue in an environment of its own, for they don't agree on a redis-py, and what the
 # tests of its example need beside it.
@@ -102,7 +102,7 @@ def lowest(session: nox.Session) -> None:
     wrong = [f"{name} {floor}: {found[name]}" for name, floor in floors() if found[name] != floor]
     if wrong:
         session.error(f"declared, and not what goes with the rest: {', '.join(wrong)}")
-    session.run("pytest", "-q", *QUICK, *WIRED, "tests/protocol", *BESIDE, *session.posargs)
+    session.run("pytest", "-q", *QUICK, *WIRED, *BESIDE, *session.posargs)
 
 
 @nox.session(venv_backend="uv")

@@ -70,7 +70,10 @@ THIRD_PARTIES = {
     "click": {"cli", "emulator/command.py"},
     "rich": {"cli"},
     "segno": {"cli"},
-    "pytest": {"testing/plugin.py"},
+    "pytest": {
+        "testing/plugin.py",
+        *(f"testing/store_conformance/{name}.py" for name in ("claims", "endings", "windows")),
+    },
     "starlette": {"integrations/starlette.py", "integrations/fastapi.py"},
     "fastapi": {"integrations/fastapi.py"},
     "litestar": {"integrations/litestar.py"},

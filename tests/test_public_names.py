@@ -88,7 +88,8 @@ def public_callables(name: str) -> Iterator[tuple[str, Any]]:
     "module",
     [
         "", ".models", ".errors", ".observers", ".stores", ".stores.sqlite", ".stores.redis",
-        ".stores.postgres", ".webhooks", ".bulk", ".testing", ".emulator", ".fleet",
+        ".stores.postgres", ".stores.rules", ".webhooks", ".bulk", ".testing",
+        ".testing.store_conformance", ".emulator", ".fleet",
         ".integrations.starlette", ".integrations.fastapi", ".integrations.litestar",
         ".integrations.django", ".integrations.aiohttp_web", ".integrations.quart",
         ".integrations.opentelemetry", ".integrations.prometheus",

@@ -113,6 +113,8 @@ def _check_together(command: Command) -> None:
     if command.queue is not None:
         _check_with_queue(command)
         return
+    if command.on_emulator and command.proxy:
+        raise OptionsError("--proxy leads to Frame: it doesn't go together with --emulator")
     if command.run is not None:
         raise OptionsError("--run names a run in a queue: say --queue, too")
     if command.output is None and not command.check_only:
@@ -301,6 +303,7 @@ def _client(
         max_in_flight=max(100, command.concurrency),
         rate_limit="mode" if command.limit is None else _given_limit(command.limit),
         store=store,
+        proxy=command.proxy,
         observers=observers,
         remember=_YEAR,
     )

@@ -43,6 +43,7 @@ class Command:
     again: tuple[str, ...]
     state: Path | None
     store: str | None = field(repr=False)
+    proxy: str | None = field(default=None, repr=False)
     new_key: bool
     rewrite: bool = False
     raw_csv: bool = False

@@ -90,7 +90,7 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
         "Input": "--format --sheet --encoding --delimiter --quote --map --set --key",
         "Before anything is sent": "--check --strict",
         "Output": "--output --output-format --raw-csv --rewrite --state --json",
-        "Frame": "--mode --emulator --limit --concurrency --store --new-key",
+        "Frame": "--mode --emulator --limit --concurrency --store --proxy --new-key",
         "When something goes wrong": "--on-unknown --again --grace --patience --verbose --every",
         "Many hosts": "--queue --run",
     },
@@ -187,6 +187,7 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
     help="The file that knows what is done. [default: OUTPUT.state]",
 )
 @options.store("Store of keys and rate window, if shared with others")
+@options.proxy
 @click.option(
     "--raw-csv",
     is_flag=True,
@@ -250,7 +251,7 @@ def _leave_store(given: dict[str, Any]) -> None:
         given["store"] = None
 
 
-_UNUSED = ("concurrency", "grace", "patience", "every")
+_UNUSED = ("concurrency", "proxy", "grace", "patience", "every")
 
 
 def _refuse_unused() -> None:

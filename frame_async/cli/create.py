@@ -47,6 +47,7 @@ class Create:
     mode: Literal["sandbox", "live"] | None
     on_emulator: bool
     store: str | None = field(repr=False)
+    proxy: str | None = field(repr=False)
     timeout: float
     as_json: bool
     as_code: bool
@@ -131,7 +132,9 @@ def _renamed(make: Callable[[], T]) -> T:
 @asynccontextmanager
 async def _client(command: Create) -> AsyncGenerator[FrameClient]:
     if not command.on_emulator:
-        async with FrameClient(store=command.store, timeout=command.timeout) as frame:
+        async with FrameClient(
+            store=command.store, proxy=command.proxy, timeout=command.timeout
+        ) as frame:
             yield frame
         return
     async with (

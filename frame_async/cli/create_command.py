@@ -55,7 +55,7 @@ def _field(name: str, destination: str, what: str, metavar: str = "TEXT") -> Cal
     groups={
         "The session": "--product --quantity --reference --email --success-url --cancel-url "
         "--expires-in --set",
-        "The call": "--key --store --mode --emulator --timeout",
+        "The call": "--key --store --mode --emulator --proxy --timeout",
         "What is shown": "--json --open --qr --verbose",
     },
     short_help="Create one session and print its address.",
@@ -105,6 +105,7 @@ def _field(name: str, destination: str, what: str, metavar: str = "TEXT") -> Cal
     help="Which mode the API key is for; live has to be said.",
 )
 @click.option("--emulator", "on_emulator", is_flag=True, help="Try it on an emulator, no account.")
+@options.proxy
 @options.seconds("--timeout", 30.0, "Seconds that the call may take in all.", above=True)
 @click.option("--json", "as_json", is_flag=True, help="Print session and call as JSON.")
 @click.option("--open", "opens", is_flag=True, help="Open the payment page in a browser.")
@@ -128,5 +129,7 @@ def create(**given: Any) -> None:
     """  # noqa: D301  # click wants the character itself
     from frame_async.cli.create import Create, run_create
 
+    if given["on_emulator"] and given["proxy"]:
+        raise click.UsageError("--proxy leads to Frame: it doesn't go together with --emulator")
     fields = {name: given.pop(name) for name in _FIELDS}
     sys.exit(run_create(Create(fields=fields, **given)))

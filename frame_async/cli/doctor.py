@@ -75,6 +75,7 @@ class Examination:
     """The options as they were given."""
 
     store: str | None = field(repr=False)
+    proxy: str | None = field(default=None, repr=False)
     timeout: float
     product: str | None
     """A product to probe with; None not to probe."""
@@ -152,7 +153,7 @@ async def _checks(examination: Examination, found: _Found) -> AsyncIterator[Chec
     yield _key(found)
     yield _address(found)
     if found.base_url:
-        proxy = _proxy(found)
+        proxy = _proxy(examination, found)
         if proxy is not None:
             yield proxy
         if proxy is None or proxy.state != "fail":
@@ -198,17 +199,18 @@ def _address(found: _Found) -> Check:
     return Check("address", "ok", f"{base_url}, {source}")
 
 
-def _proxy(found: _Found) -> Check | None:
+def _proxy(examination: Examination, found: _Found) -> Check | None:
     """The proxy that is used, or one that is named and isn't; None where there is none."""
+    source = PROXY_VARIABLE if examination.proxy is None else "--proxy"
     try:
-        found.proxy = find_proxy(Secret(None), found.base_url)
+        found.proxy = find_proxy(Secret(examination.proxy), found.base_url)
     except ConfigurationError as error:
-        fix = f"correct or unset {PROXY_VARIABLE}"
+        fix = f"correct {source}, or do without it"
         return Check("proxy", "fail", error.message, fix)
     if found.proxy is not None:
         parts = urlsplit(found.proxy.reveal())
         where = f"{parts.scheme}://{parts.hostname}:{_port(parts)}"
-        return Check("proxy", "ok", f"{where}, by {PROXY_VARIABLE}")
+        return Check("proxy", "ok", f"{where}, by {source}")
     ignored, _ = named_by_environment(found.base_url)
     if not ignored and os.environ.get(PROXY_VARIABLE):
         fix = f"nothing to do: plain HTTP stays on this machine, or goes to {HTTP_VARIABLE}"
@@ -264,7 +266,7 @@ _FIXES: Final[Mapping[str, str]] = {
     "not yet valid": _OUR_CLOCK,
     "certificate": "if a proxy of your company signs, name the file with its authority in "
     "SSL_CERT_FILE, or pass its authority with tls=..., see the docs",
-    "proxy": f"check user and password in {PROXY_VARIABLE}",
+    "proxy": "check user and password in the proxy's URL",
     "": "check the address: is it an API behind this port, and does it speak TLS?",
 }
 """By a word of the reason, OpenSSL's or ours; the first that is in it counts."""

@@ -10,13 +10,14 @@ from frame_async.cli import options
 @click.command(
     cls=options.GroupedCommand,
     groups={
-        "What is checked": "--store --timeout",
+        "What is checked": "--store --proxy --timeout",
         "What is unknown": "--probe --product --yes",
         "What is shown": "--json",
     },
     short_help="Check key, address, network, clock and store.",
 )
 @options.store("Check this store too, such as sqlite:///frame.db")
+@options.proxy
 @options.seconds("--timeout", 10.0, "Seconds that each check may take.", above=True)
 @click.option(
     "--probe",
@@ -27,7 +28,14 @@ from frame_async.cli import options
 @click.option("--yes", is_flag=True, help="With --probe: don't ask first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def doctor(
-    *, store: str | None, timeout: float, probe: bool, product: str | None, yes: bool, as_json: bool
+    *,
+    store: str | None,
+    proxy: str | None,
+    timeout: float,
+    probe: bool,
+    product: str | None,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Check everything that a call needs: API key, address, DNS, TLS, clock, store.
 
@@ -51,6 +59,10 @@ def doctor(
             )
         click.confirm("Send four requests to your sandbox?", abort=True, err=True)
     examination = Examination(
-        store=store, timeout=timeout, product=product if probe else None, as_json=as_json
+        store=store,
+        proxy=proxy,
+        timeout=timeout,
+        product=product if probe else None,
+        as_json=as_json,
     )
     sys.exit(run_doctor(examination))

@@ -55,6 +55,7 @@ def bulk_status(**given: Any) -> None:
 @click.command(short_help="Work off the rows that `bulk --queue` enqueued.")
 @_queue
 @options.store("Store of keys and rate window, if it isn't the queue's database")
+@options.proxy
 @options.limit("Requests that Frame takes in each period, from all workers together")
 @options.seconds("--period", 60.0, "Seconds of that period.", above=True)
 @options.count("--concurrency", 16, 1_000, "Rows in hand at a time.")

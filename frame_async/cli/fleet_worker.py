@@ -28,6 +28,7 @@ class Worker:
 
     queue: str = field(repr=False)
     store: str | None = field(repr=False)
+    proxy: str | None = field(repr=False)
     limit: int | None
     period: float
     concurrency: int
@@ -55,6 +56,7 @@ async def _go(worker: Worker, screen: Screen) -> int:
         async with open_fleet(
             worker.queue,
             store=worker.store,
+            proxy=worker.proxy,
             rate_limit=_limit(worker),
             attempt_timeout=worker.attempt_timeout,
             stalled_after=worker.stalled_after,

@@ -83,6 +83,17 @@ def store(what: str) -> Callable[[C], C]:
     )
 
 
+def proxy(command: C) -> C:
+    """The option with the proxy; FRAME_PROXY is the client's to read."""
+    return click.option(
+        "--proxy",
+        metavar="URL|environment|@FILE",
+        callback=address,
+        help="The HTTP proxy to Frame: a URL, or @ and a file with it, which no list of processes "
+        "shows, or environment for what HTTPS_PROXY and NO_PROXY say. [default: FRAME_PROXY]",
+    )(command)
+
+
 def address(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
     """A URL, which may have a password; behind an @ stands the file that it is in."""
     if not given or not given.startswith("@"):

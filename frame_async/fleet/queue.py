@@ -322,6 +322,7 @@ def register(
     *,
     api_key: str | None = None,
     base_url: str | None = None,
+    proxy: str | None = None,
     rate_limit: RateLimit | Literal["mode"] | None = "mode",
     attempt_timeout: float = 15.0,
     stalled_after: float = 30.0,
@@ -332,8 +333,9 @@ def register(
         app: yours, on the database that runs are enqueued in.
         store: the URL of the store that all workers share: for idempotency keys and the
             rate window; usually that of the same database.
-        api_key: as of `FrameClient`, and so are the next two.
+        api_key: as of `FrameClient`, and so are the next three.
         base_url: the same.
+        proxy: the same.
         rate_limit: the same.
         attempt_timeout: seconds that one attempt may take, at most.
         stalled_after: seconds without a sign of life after which a worker counts as dead.
@@ -341,12 +343,13 @@ def register(
     Raises:
         ConfigurationError: from the first use on, when an argument can't be used.
     """
-    boxed_store, boxed_key = Secret(store), Secret(api_key)
-    del store, api_key  # a traceback may show variables
+    boxed_store, boxed_key, boxed_proxy = Secret(store), Secret(api_key), Secret(proxy)
+    del store, api_key, proxy  # a traceback may show variables
     settings = FleetSettings(
         store=boxed_store,
         api_key=boxed_key,
         base_url=base_url,
+        proxy=boxed_proxy,
         rate_limit=rate_limit,
         attempt_timeout=attempt_timeout,
         stalled_after=stalled_after,

@@ -28,6 +28,7 @@ class FleetSettings:
     store: Secret[str]
     api_key: Secret[str | None]
     base_url: str | None
+    proxy: Secret[str | None]
     rate_limit: RateLimit | Literal["mode"] | None
     attempt_timeout: float
     stalled_after: float
@@ -49,6 +50,7 @@ class FleetSettings:
         client = FrameClient(
             self.api_key.reveal(),
             base_url=self.base_url,
+            proxy=self.proxy.reveal(),
             store=permits,
             rate_limit=self.rate_limit,
             attempt_timeout=self.attempt_timeout,

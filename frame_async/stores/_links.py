@@ -12,9 +12,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from threading import Lock
 from typing import Final, Generic, TypeVar
 
-from attrs import frozen
+from attrs import define, frozen
 
 from frame_async.errors import ConfigurationError
+from frame_async.observers import logger
+from frame_async.stores._sqlite_time import LEAST_DOUBTFUL
 
 MOST_MICROSECONDS: Final = 10**15
 """About 30 years: what scripts and functions on servers can still add up exactly."""
@@ -104,6 +106,46 @@ class Links(Generic[AnyLink]):
                 await link.close()
             elif not loop.is_closed():
                 asyncio.run_coroutine_threadsafe(link.close(), loop)
+
+
+@define
+class Memory:
+    """What this process has seen of what a server remembers: which memory, and how far it was.
+
+    A server has a name for it, drawn when there is none yet, and counts claims. Another name,
+    or a count that was passed before, means that it was emptied, replaced or set back since.
+    """
+
+    name: bytes = b""
+    turn: int = 0
+
+    def note(self, name: bytes, turn: int) -> bool:
+        """This is how it is now; whether it is another one than before."""
+        other = self.name != name
+        self.turn = turn if other else max(self.turn, turn)
+        self.name = name
+        return other
+
+
+@define
+class Doubtful:
+    """For how long keys are in doubt after a store lost its memory."""
+
+    seconds: float = LEAST_DOUBTFUL
+
+    def note(self, keep: float) -> int:
+        """Something is to be kept for so many seconds; the same in microseconds."""
+        self.seconds = max(self.seconds, keep)
+        return micro(keep)
+
+    def log(self, store: object) -> None:
+        """Say so."""
+        logger.error(
+            "%s was emptied, replaced or set back to an older copy while it was in use: for %.0f "
+            "hours, each key that it doesn't know is in doubt",
+            store,
+            self.seconds / 3600,
+        )
 
 
 def checked_timeout(timeout: float) -> float:

@@ -2,8 +2,8 @@
 
 Time is the server's own, in microseconds since 1970, read after the row that matters was
 locked: so an operation that waited for another one sees the time at which it goes on.
-Functions carry the version of the schema in their names, so that programs with an older
-and a newer version of this library can share a database while they are being replaced.
+Functions have the version of the schema that they came with in their names, so that programs
+with an older and a newer version of this library can share a database while they are replaced.
 """
 
 import re
@@ -11,11 +11,11 @@ from typing import Final
 
 from frame_async.stores._postgres_windows import WINDOWS
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS frame_async_version (version integer PRIMARY KEY);
-INSERT INTO frame_async_version VALUES (2) ON CONFLICT DO NOTHING;
+INSERT INTO frame_async_version VALUES (3) ON CONFLICT DO NOTHING;
 
 CREATE TABLE IF NOT EXISTS frame_async_keys (
   name bytea PRIMARY KEY,
@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS frame_async_keys (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS frame_async_keys_pkey ON frame_async_keys (name);
 CREATE INDEX IF NOT EXISTS frame_async_keys_forget_at ON frame_async_keys (forget_at);
+
+CREATE SEQUENCE IF NOT EXISTS frame_async_turns;
 
 CREATE TABLE IF NOT EXISTS frame_async_windows (
   name bytea PRIMARY KEY,
@@ -84,32 +86,60 @@ END $$;
 """
 
 _KEYS: Final = """
-CREATE OR REPLACE FUNCTION frame_async_2_claim(
+-- Which memory this is stands among the keys, under no key's name, so that it goes with them.
+-- It has its name for a token, and until when unknown keys are in doubt. The sequence counts
+-- claims: one that doesn't come after what was seen is an older copy's.
+CREATE OR REPLACE FUNCTION frame_async_3_memory(
+  p_new bytea, p_known bytea, p_seen bigint, p_doubtful bigint,
+  OUT o_memory bytea, OUT o_turn bigint, OUT o_lost boolean, OUT o_doubtful_until bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+  o_turn := nextval('frame_async_turns');
+  LOOP
+    SELECT token, until INTO o_memory, o_doubtful_until FROM frame_async_keys WHERE name = '';
+    EXIT WHEN FOUND;
+    INSERT INTO frame_async_keys VALUES ('', '', 'memory', p_new, 0, 0, NULL,
+      9223372036854775807) ON CONFLICT DO NOTHING;
+  END LOOP;
+  o_lost := p_known <> '' AND (o_memory <> p_known OR o_turn <= p_seen);
+  IF o_lost THEN
+    UPDATE frame_async_keys SET token = CASE WHEN token = p_known THEN p_new ELSE token END,
+      until = greatest(until, frame_async_2_now() + p_doubtful)
+    WHERE name = '' RETURNING token, until INTO o_memory, o_doubtful_until;
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION frame_async_3_claim(
   p_name bytea, p_fingerprint text, p_token bytea, p_lease bigint, p_keep bigint,
-  p_patience integer,
-  OUT o_outcome text, OUT o_number bigint, OUT o_body bytea, OUT o_fingerprint text)
+  p_known bytea, p_seen bigint, p_doubtful bigint, p_patience integer,
+  OUT o_outcome text, OUT o_number bigint, OUT o_body bytea, OUT o_fingerprint text,
+  OUT o_memory bytea, OUT o_turn bigint, OUT o_lost boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
   v_found frame_async_keys;
+  v_doubtful_until bigint;
   v_now bigint;
 BEGIN
   PERFORM set_config('lock_timeout', p_patience::text, true);
+  SELECT * INTO o_memory, o_turn, o_lost, v_doubtful_until
+  FROM frame_async_3_memory(p_token, p_known, p_seen, p_doubtful);
   LOOP
     SELECT * INTO v_found FROM frame_async_keys WHERE name = p_name FOR UPDATE;
     EXIT WHEN FOUND;
     v_now := frame_async_2_now();
+    o_number := (v_now < v_doubtful_until)::integer;
     INSERT INTO frame_async_keys VALUES (p_name, p_fingerprint, 'claimed', p_token,
-      v_now + p_lease, 1, NULL, v_now + p_lease + p_keep) ON CONFLICT DO NOTHING;
+      v_now + p_lease, 1 + o_number, NULL, v_now + p_lease + p_keep) ON CONFLICT DO NOTHING;
     IF FOUND THEN
       PERFORM frame_async_2_forget(v_now);
-      o_outcome := 'claimed';
+      o_outcome := CASE WHEN o_number = 0 THEN 'claimed' ELSE 'doubt' END;
       RETURN;
     END IF;
   END LOOP;
   v_now := frame_async_2_now();
   IF v_found.forget_at <= v_now THEN
     v_found.state := 'forgotten';
-    v_found.doubts := 0;
+    v_found.doubts := (v_now < v_doubtful_until)::integer;
   ELSIF v_found.fingerprint <> p_fingerprint THEN
     o_outcome := 'conflict';
     o_fingerprint := v_found.fingerprint;
@@ -121,8 +151,10 @@ BEGIN
     o_number := v_found.until - v_now;
   END IF;
   IF o_outcome IS NOT NULL THEN
-    -- Nothing was changed but a lock, and that is no reason to wait for the disk.
-    PERFORM set_config('synchronous_commit', 'off', true);
+    IF NOT o_lost THEN
+      -- Nothing was changed but a lock, and that is no reason to wait for the disk.
+      PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
     RETURN;
   END IF;
   UPDATE frame_async_keys SET fingerprint = p_fingerprint, state = 'claimed', token = p_token,
@@ -178,7 +210,7 @@ SELECT set_config(name, value, false) FROM (VALUES
 
 def missing(schema: str) -> str:
     """A query of one boolean: whether a table, index or function of a schema isn't there."""
-    relations = _named(r"(?:TABLE|INDEX) IF NOT EXISTS (\w+)", schema)
+    relations = _named(r"(?:TABLE|INDEX|SEQUENCE) IF NOT EXISTS (\w+)", schema)
     functions = _named(r"OR REPLACE FUNCTION (\w+)", schema)
     return (
         f"SELECT EXISTS (SELECT FROM unnest({relations}) AS ours (name)"  # noqa: S608

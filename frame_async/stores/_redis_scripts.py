@@ -49,6 +49,8 @@ class Script:
     """A script; Redis knows it by its digest."""
 
     text: str = field(repr=False)
+    keys: int = 1
+    """How many of its arguments are names of keys, all in one slot of a cluster."""
 
     @cached_property
     def digest(self) -> str:
@@ -71,7 +73,22 @@ end
 CLAIM: Final = Script(
     KEY
     + """
+local memory, known, seen, doubtful = KEYS[2], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local fingerprint, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local facts = redis.call('HMGET', memory, 'name', 'doubtful_until')
+local name, doubtful_until = facts[1], tonumber(facts[2] or 0)
+local turn = redis.call('HINCRBY', memory, 'turn', 1)
+local lost = known ~= '' and (name ~= known or turn <= seen)
+if not name or (lost and name == known) then
+  name = token
+  redis.call('HSET', memory, 'name', name)
+end
+redis.call('PEXPIRE', memory, 400 * 86400000)
+if lost then
+  doubtful_until = math.max(doubtful_until, now + doubtful)
+  redis.call('HSET', memory, 'doubtful_until', doubtful_until)
+end
+lost = lost and 1 or 0
 local found = redis.call('HMGET', key, 'fingerprint', 'state', 'until', 'doubts')
 local state, doubts = found[2], tonumber(found[4] or 0)
 local function take(count)
@@ -80,18 +97,23 @@ local function take(count)
   live(lease + keep * 1000000)
 end
 if not state then
-  take(1)
-  return {'claimed'}
-end
-if found[1] ~= fingerprint then return {'conflict', found[1]} end
-if state == 'done' then return {'done', redis.call('HGET', key, 'body')} end
-if state == 'claimed' and now < tonumber(found[3]) then
-  return {'flight', tonumber(found[3]) - now}
+  doubts = now < doubtful_until and 1 or 0
+elseif found[1] ~= fingerprint then
+  return {name, turn, lost, 'conflict', found[1]}
+elseif state == 'done' then
+  return {name, turn, lost, 'done', redis.call('HGET', key, 'body')}
+elseif state == 'claimed' and now < tonumber(found[3]) then
+  return {name, turn, lost, 'flight', tonumber(found[3]) - now}
 end
 take(doubts + 1)
-return doubts == 0 and {'claimed'} or {'doubt', doubts}
-"""
+return {name, turn, lost, doubts == 0 and 'claimed' or 'doubt', doubts}
+""",
+    keys=2,
 )
+"""A claim, and whether the memory is the one that the claimer has seen before.
+
+That memory lives longer than whatever it is about, unless nobody claims for a year.
+"""
 
 _OWNED: Final = (
     KEY
@@ -179,8 +201,8 @@ class Ask:
     def command(self, *, whole: bool) -> tuple[Argument, ...]:
         """By the script's name, or with its whole text, which Redis then knows too."""
         if whole:
-            return ("EVAL", self.script.text, 1, *self.arguments)
-        return ("EVALSHA", self.script.digest, 1, *self.arguments)
+            return ("EVAL", self.script.text, self.script.keys, *self.arguments)
+        return ("EVALSHA", self.script.digest, self.script.keys, *self.arguments)
 
     def notify(self, answer: object) -> None:
         """Answer the caller, unless it gave up."""
@@ -256,14 +278,26 @@ def _hashed(text: str) -> str:
     return sha256(encoded(text)).hexdigest()
 
 
+def _tagged(name: str) -> str:
+    """The hash tag of a scope: whatever belongs to a merchant is on one node of a cluster."""
+    scope, colon, _ = name.partition(":")
+    return f"{PREFIX}{{{_hashed(scope if colon else '')[:16]}}}:"
+
+
+def memory_name(key: str) -> str:
+    """The name of what says which memory a key is in."""
+    return f"{_tagged(key)}memory"
+
+
 def key_name(key: str) -> str:
     """The key's name in Redis, from which it can't be read."""
-    return f"{PREFIX}key:{_hashed(key)}"
+    return f"{_tagged(key)}key:{_hashed(key)}"
 
 
 def window_arguments(window: Window, token: str) -> tuple[str, int, int, bytes]:
     """What every script of a window begins with."""
-    name = f"{PREFIX}window:{_hashed(window.name)}"
+    # A window without an endpoint is named by its scope alone.
+    name = f"{_tagged(window.name + ':')}window:{_hashed(window.name)}"
     per = max(1, micro(window.limit.per))
     return name, window.limit.requests, per, encoded(token)
 

@@ -1,6 +1,8 @@
 """From a URL to a store; what a kind of store needs is imported only when it is asked for."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, cast
@@ -12,6 +14,9 @@ from frame_async.errors import ConfigurationError, StoreError
 from frame_async.secret import Secret
 from frame_async.stores.interface import Store
 from frame_async.stores.memory import MemoryStore
+
+GROUP: Final = "frame_async.stores"
+"""The entry points of other packages' stores, each by the scheme of its URLs."""
 
 _ONE_FOR_ALL: Final = MemoryStore()
 
@@ -28,17 +33,21 @@ def open_store(url: Secret[str]) -> Store:
     ``rediss://`` or ``unix://`` (Redis or Valkey, extra ``redis``), ``postgresql://``
     (extra ``postgres``). The same URL, given again while it is in use, is the same store,
     with one writer and one set of connections; the last to close it closes it. Each
-    ``memory://`` is another.
+    ``memory://`` is another. Any other scheme is an installed package's that has an entry
+    point of that name in the group ``frame_async.stores``: what it names is called with the
+    URL, and gives a `Store`.
 
     Raises:
         ConfigurationError: no such kind of store, or its extra is missing; the URL, which
             may hold a password, is never shown.
     """
-    opener = _OPENERS.get(url.reveal().partition(":")[0])
+    scheme = url.reveal().partition(":")[0]
+    opener = _OPENERS.get(scheme) or _installed(scheme)
     if opener is None:
         raise ConfigurationError(
             "store must be a URL such as memory://, sqlite:///path, redis://host/0 or "
-            "postgresql://host/db, or a Store"
+            "postgresql://host/db, or a Store; other kinds come with packages that have an "
+            f"entry point in the group {GROUP}"
         )
     if opener is _memory:
         return opener(url)
@@ -136,6 +145,42 @@ def _postgres(url: Secret[str]) -> Store:
 
     return PostgresStore(url.reveal())
 
+
+def _installed(scheme: str) -> Callable[[Secret[str]], Store] | None:
+    """What opens the URLs of a scheme that isn't ours.
+
+    Raises:
+        ConfigurationError: several packages have that scheme.
+    """
+    found = {(each.value, _package(each)): each for each in entry_points(group=GROUP, name=scheme)}
+    if len(found) > 1:
+        packages = ", ".join(sorted(package for _, package in found))
+        raise ConfigurationError(f"stores {scheme}:// come with several packages: {packages}")
+    return next((partial(_open_installed, entry) for entry in found.values()), None)
+
+
+def _open_installed(entry: EntryPoint, url: Secret[str]) -> Store:
+    store, why = None, "it gave no Store"
+    try:
+        store = entry.load()(url.reveal())
+    except ConfigurationError:
+        raise
+    except Exception as error:  # noqa: BLE001  # another's code; its words may hold the password
+        why = type(error).__name__
+    missing = [name for name in _METHODS if not hasattr(store, name)]
+    if missing:
+        raise ConfigurationError(
+            f"the store {entry.name}:// of the package {_package(entry)} can't be opened: {why}"
+            + (f" ({', '.join(missing)} missing)" if store is not None else "")
+        )
+    return cast("Store", store)
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.value
+
+
+_METHODS: Final = [name for name in vars(Store) if not name.startswith("_")]
 
 _OPENERS: Final[Mapping[str, Callable[[Secret[str]], Store]]] = {
     "memory": _memory,

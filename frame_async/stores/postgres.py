@@ -17,8 +17,10 @@ from frame_async.secret import Secret
 from frame_async.stores import _postgres_schema
 from frame_async.stores._keys import LAPSED_KEEP
 from frame_async.stores._links import (
+    Doubtful,
     Failure,
     Links,
+    Memory,
     checked_timeout,
     encoded,
     micro,
@@ -27,7 +29,7 @@ from frame_async.stores._links import (
 from frame_async.stores._postgres_link import PostgresLink, Row, Value, read_options
 from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight, Window
 
-_CLAIM: Final = "SELECT * FROM frame_async_2_claim(%s, %s, %s, %s, %s, %s)"
+_CLAIM: Final = "SELECT * FROM frame_async_3_claim(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _CHANGE: Final = "SELECT frame_async_2_change(%s, %s, %s, %s, %s, %s, %s, %s)"
 _ENTER: Final = "SELECT frame_async_2_enter(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _OPENS_IN: Final = "SELECT frame_async_2_opens_in(%s, %s, %s, %s, %s, %s, %s, %s)"
@@ -79,6 +81,8 @@ class PostgresStore:
             prepare_threshold=None,
         )
         self._links = Links(self._make_link)
+        self._doubtful = Doubtful()
+        self._seen = Memory()
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._address})"
@@ -91,18 +95,21 @@ class PostgresStore:
     async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
         """See `Store.claim`; a few claims that are long forgotten are deleted on the way."""
         token = token_hex(8)
-        values = (_hashed(key), fingerprint, token.encode(), micro(lease), _KEEP)
-        row = await self._ask(token, _CLAIM, *values)
+        seen = (self._seen.name, self._seen.turn, micro(self._doubtful.seconds))
+        values = (_hashed(key), fingerprint, token.encode(), micro(lease), _KEEP, *seen)
+        *row, memory, turn, lost = await self._ask(token, _CLAIM, *values)
+        if self._seen.note(bytes(memory), turn) and lost:
+            self._doubtful.log(self)
         match row:
-            case ("claimed", *_):
+            case ["claimed", *_]:
                 return Claimed(token)
-            case ("doubt", doubts, *_):
+            case ["doubt", doubts, *_]:
                 return InDoubt(token, doubts)
-            case ("flight", left, *_):
+            case ["flight", left, *_]:
                 return InFlight(left / 1e6)
-            case ("done", _, body, _):
+            case ["done", _, body, _]:
                 return Done(bytes(body))
-            case ("conflict", _, _, other):
+            case ["conflict", _, _, other]:
                 raise IdempotencyConflictError(key, differing_fields(other, fingerprint))
             case _:
                 raise StoreError(f"{self} gave an answer that makes no sense")
@@ -113,10 +120,12 @@ class PostgresStore:
 
     async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
         """See `Store.complete`."""
+        self._doubtful.note(keep)
         return await self._change(key, token, "done", keep, body=body)
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
         """See `Store.doubt`."""
+        self._doubtful.note(keep)
         return await self._change(key, token, "doubt", keep, doubts=doubts)
 
     async def release(self, key: str, token: str) -> bool:

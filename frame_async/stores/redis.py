@@ -1,24 +1,35 @@
 """The store of a fleet: Redis 6.2 or later, or Valkey.
 
 Claims are as durable as the server is set up to be: with ``appendfsync everysec`` a crash
-forgets up to a second of them, without persistence a restart forgets all. A key that was
-forgotten is simply unknown, so its next call sends. Let the server never evict
-(``maxmemory-policy noeviction``): evicting a claim is forgetting it.
+forgets up to a second of them, without persistence a restart forgets all. A process that
+was there before notices that by its next claim, and from then on keys that the server
+doesn't know are in doubt. Where nobody was there, a key that was forgotten is simply
+unknown, so its next call sends. Let the server never evict (``maxmemory-policy
+noeviction``): evicting a claim is forgetting it.
 """
 
 import asyncio
 import re
-from collections import deque
+from collections import defaultdict, deque
 from random import random
 from secrets import token_hex
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
 from frame_async.protocol.fingerprints import differing_fields
 from frame_async.protocol.window import Lane
 from frame_async.secret import Secret
-from frame_async.stores._links import Failure, Link, Links, checked_timeout, micro, without_secrets
+from frame_async.stores._links import (
+    Doubtful,
+    Failure,
+    Link,
+    Links,
+    Memory,
+    checked_timeout,
+    micro,
+    without_secrets,
+)
 from frame_async.stores._redis_scripts import (
     CLAIM,
     COMPLETE,
@@ -34,6 +45,7 @@ from frame_async.stores._redis_scripts import (
     is_hopeless,
     key_name,
     make_pool,
+    memory_name,
     reserve_of,
     run,
     window_arguments,
@@ -162,6 +174,8 @@ class RedisStore:
         self._address = _checked(self._url)
         self._links = Links(self._make_link)
         make_pool(self._url, timeout)  # says now what doesn't fit
+        self._doubtful = Doubtful()
+        self._seen: defaultdict[str, Memory] = defaultdict(Memory)
 
     def __repr__(self) -> str:
         return f"RedisStore({self._address})"
@@ -173,18 +187,25 @@ class RedisStore:
 
     async def claim(self, key: str, fingerprint: str, lease: float) -> Claim:
         """See `Store.claim`. What is left of a claim is kept a week after its lease."""
-        token = token_hex(8)
-        answer = await self._ask(CLAIM, key_name(key), fingerprint, token, micro(lease))
-        match answer:
-            case [b"claimed"]:
+        token, memory = token_hex(8), memory_name(key)
+        seen = self._seen[memory]
+        known = (seen.name, seen.turn, micro(self._doubtful.seconds))
+        names = (key_name(key), memory)
+        ours = (fingerprint, token, micro(lease))
+        answer = cast("list[Any]", await self._ask(CLAIM, *names, *ours, *known))
+        name, turn, lost, outcome, detail = answer
+        if seen.note(name, turn) and lost:
+            self._doubtful.log(self)
+        match outcome, detail:
+            case b"claimed", _:
                 return Claimed(token)
-            case [b"doubt", int() as doubts]:
+            case b"doubt", int() as doubts:
                 return InDoubt(token, doubts)
-            case [b"flight", int() as left]:
+            case b"flight", int() as left:
                 return InFlight(left / 1e6)
-            case [b"done", bytes() as body]:
+            case b"done", bytes() as body:
                 return Done(body)
-            case [b"conflict", bytes() as other]:
+            case b"conflict", bytes() as other:
                 raise IdempotencyConflictError(key, differing_fields(other.decode(), fingerprint))
             case _:
                 raise StoreError(f"{self} holds something else under the name of a key")
@@ -195,11 +216,11 @@ class RedisStore:
 
     async def complete(self, key: str, token: str, body: bytes, keep: float) -> bool:
         """See `Store.complete`."""
-        return await self._ask(COMPLETE, key_name(key), token, micro(keep), body) == 1
+        return await self._ask(COMPLETE, key_name(key), token, self._doubtful.note(keep), body) == 1
 
     async def doubt(self, key: str, token: str, doubts: int, keep: float) -> bool:
         """See `Store.doubt`."""
-        return await self._ask(DOUBT, key_name(key), token, micro(keep), doubts) == 1
+        return await self._ask(DOUBT, key_name(key), token, self._doubtful.note(keep), doubts) == 1
 
     async def release(self, key: str, token: str) -> bool:
         """See `Store.release`."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from frame_async.testing.loops import LoopThread
     from frame_async.testing.responses import FrameResponses
 
+# The tests that it holds say what they compared, like any other.
+pytest.register_assert_rewrite("frame_async.testing.store_conformance")
+
 MARKER = "frame_emulator"
 NETWORK = "frame_network"
 _NETWORK_KEY = pytest.StashKey["_Network"]()

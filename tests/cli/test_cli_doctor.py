@@ -365,7 +365,7 @@ def test_a_probe_asks_first(server: Emulator) -> None:
         (
             {"FRAME_API_BASE_URL": "https://frame.invalid", "FRAME_PROXY": "socks5://x"},
             "fail proxy     FRAME_PROXY must be the URL",
-            "unset FRAME_PROXY",
+            "correct FRAME_PROXY",
         ),
     ],
 )

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from support.bulk_runs import KEY, Desk, Place, orders, until
 from support.fleets import FleetPlace, check_books, until_done
+from support.proxies import Proxy
 from support.servers import PASSWORD, postgres_server, postgres_url
 
 from frame_async.emulator import Emulator
@@ -349,3 +350,18 @@ async def test_status_for_machines(place: FleetPlace) -> None:
     ran = await place.run("bulk", "status", "--queue", place.url, "-o", "-")
     assert [json.loads(line)["reference"] for line in ran.out.splitlines()] == NAMES[:4]
     assert "order-1): created, and up to 1 beside it" in ran.err
+
+
+async def test_a_worker_behind_a_proxy(place: FleetPlace, tmp_path: Path) -> None:
+    """A worker goes through the proxy whose URL is in a file."""
+    place.base_url = "https://frame.invalid"
+    async with Proxy(status=403, credentials="payer:p4ss-w0rd") as proxy:
+        (named := tmp_path / "proxy").write_text(proxy.url)
+        named.chmod(0o600)
+        assert (await place.enqueue(orders(1))).status == 0
+        worker = await place.start_worker("--proxy", f"@{named}")
+        await until(lambda: bool(proxy.heads))
+        worker.kill()
+        await worker.wait()
+    assert b"CONNECT frame.invalid:443 " in proxy.heads[0]
+    assert b"Proxy-Authorization: Basic " in proxy.heads[0]

@@ -101,7 +101,7 @@ def test_the_script_for_a_shell(shell: str) -> None:
     [
         (["cr"], {"create"}),
         (["webhook", "s"], {"send"}),
-        (["create", "--pr"], {"--product"}),
+        (["create", "--pro"], {"--product", "--proxy"}),
         (["create", "--mode", ""], {"sandbox", "live"}),
         (["b"], {"bulk"}),
     ],

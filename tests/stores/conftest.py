@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from support.servers import empty_postgres, empty_redis
-from support.stores import BACKENDS, Bench
+from support.stores import BACKENDS, make_bench
+
+from frame_async.testing.store_conformance import StoreBench
 
 
 @pytest.fixture
@@ -63,8 +65,8 @@ def address(request: pytest.FixtureRequest, kind: str) -> str:
 
 
 @pytest.fixture
-async def bench(kind: str, address: str) -> AsyncIterator[Bench]:
+async def bench(kind: str, address: str) -> AsyncIterator[StoreBench]:
     """An empty store, two handles on it, and its time."""
-    bench = Bench(kind, address)
+    bench = make_bench(kind, address)
     yield bench
     await bench.aclose()

@@ -16,12 +16,14 @@ from attrs import define, field
 from hypothesis import HealthCheck, Phase, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from support.stores import BACKENDS, HAND_UNIT, Bench
+from support.stores import BACKENDS
 
 from frame_async.errors import IdempotencyConflictError
 from frame_async.protocol.fingerprints import make_fingerprint
 from frame_async.protocol.window import BULK_BURST, Lane, RateLimit
 from frame_async.stores import Claim, Claimed, Done, InDoubt, InFlight, Store, Window
+from frame_async.testing.store_conformance import StoreBench
+from frame_async.testing.store_conformance.bench import HAND_UNIT
 
 UNIT = 0.3
 """Seconds of one unit where time is real."""
@@ -401,6 +403,6 @@ def test_any_sequence_of_operations(kind: str, address: str) -> None:
     )
 
 
-async def test_a_bench_has_two_handles(bench: Bench) -> None:
+async def test_a_bench_has_two_handles(bench: StoreBench) -> None:
     """Where a store is shared, the suite looks at it through two handles."""
     assert (bench.store is not bench.other) is bench.store.shared

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from support.full_windows import ratios
-from support.hand_clocks import HandClock
 from support.store_workers import environment
 
 from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
@@ -38,6 +37,7 @@ from frame_async.stores._processes import is_dead, this_process
 from frame_async.stores._sqlite_batches import Operation, perform
 from frame_async.stores._sqlite_rows import Transaction
 from frame_async.stores.sqlite import SQLiteStore
+from frame_async.testing.store_conformance import HandClock
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file modes and forks of POSIX")
 

@@ -10,33 +10,21 @@ import atexit
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from support.servers import empty_postgres, empty_redis, postgres_server, postgres_url
+
+from frame_async.testing.store_conformance import HandClock
 
 if TYPE_CHECKING:
     from frame_async.stores import Store
 
 
-@define
-class HandClock:
-    """A clock that stands still until it is moved."""
-
-    seconds: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        """Move it."""
-        self.seconds += seconds
-
-    @property
-    def micro(self) -> int:
-        """Its time in microseconds, as servers have it."""
-        return round(self.seconds * 1e6)
-
-
 _KEY = "the clock of a test"
+
+
+def micro(clock: HandClock) -> int:
+    """Its time in microseconds, as servers have it."""
+    return round(clock.seconds * 1e6)
 
 
 @define
@@ -58,7 +46,7 @@ class RedisClock(HandClock):
                 left: Any = server.pttl(key)
                 if left > 0:
                     server.pexpire(key, max(0, left - round(seconds * 1000)))
-            server.set(_KEY, self.micro)
+            server.set(_KEY, micro(self))
 
     def open(self) -> "Store":
         """A store on the server, for which this is the time."""
@@ -69,7 +57,7 @@ class RedisClock(HandClock):
         def by_hand(script: Script) -> Script:
             assert CLOCK in script.text
             stands = f"local now = tonumber(redis.call('GET', '{_KEY}'))\n"
-            return Script(script.text.replace(CLOCK, stands))
+            return evolve(script, text=script.text.replace(CLOCK, stands))
 
         class HandRedisStore(RedisStore):
             async def _ask(self, script: Script, *arguments: Any) -> object:
@@ -113,4 +101,4 @@ class PostgresClock(HandClock):
     def advance(self, seconds: float) -> None:
         """Move it."""
         self.seconds += seconds
-        _hand_postgres()[1].execute("UPDATE hand SET clock = %s", [self.micro])
+        _hand_postgres()[1].execute("UPDATE hand SET clock = %s", [micro(self)])

@@ -115,9 +115,17 @@ class Server:
 
 def _children(parent: int) -> list[int]:
     """The processes that a process started."""
-    stats = (path.read_text() for path in Path("/proc").glob("[0-9]*/stat"))
+    stats = filter(None, map(_stat, Path("/proc").glob("[0-9]*/stat")))
     rows = [(stat.split(" ", 1)[0], stat.rpartition(") ")[2].split()) for stat in stats]
     return [int(pid) for pid, rest in rows if int(rest[1]) == parent]
+
+
+def _stat(path: Path) -> str:
+    """What the system says of a process; nothing of one that ended since it was listed."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _exit_on_sigterm() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.hand_clocks import HandClock
 from support.signing import SECRET
 
 from frame_async.errors import EventInFlightError, StoreError
 from frame_async.models import Event
 from frame_async.stores import InDoubt, MemoryStore
 from frame_async.stores.sqlite import SQLiteStore
+from frame_async.testing.store_conformance import HandClock
 from frame_async.webhooks import Turn, WebhookReceiver
 
 EVENT = Event(id="evt_1", type="transfer.succeeded")
