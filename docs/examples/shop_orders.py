@@ -84,6 +84,13 @@ class Orders:
         elif self._payment_of(number) != event.id:
             self._leave_to_a_person(event, "its order is paid already, by another payment")
 
+    def failed(self, event: Event) -> None:
+        """A payment failed: of no interest while its payer can pay on, and then for a person."""
+        number = self.order_of(event)
+        order = None if number is None else self.get(number)
+        if order is not None and order.status == "returned":
+            self._leave_to_a_person(event, "it failed, and its payer came back and waits")
+
     def _paid(self, number: str, payment: str) -> bool:
         """From open or returned to paid; True for the one who made it so, and ships it."""
         change = "UPDATE orders SET status = 'paid', payment = ? WHERE number = ?"

@@ -12,8 +12,8 @@ _STATUS_LINE: Final = re.compile(
 )
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-_GZIP: Final = b"\x1f\x8b"
-"""No text begins so."""
+GZIP: Final = b"\x1f\x8b"
+"""How gzip begins, and no text."""
 _PIECE: Final = 512
 
 
@@ -33,7 +33,7 @@ def decompress(body: bytes, encoding: str) -> bytes:
         UnusableBodyError: larger than `LARGEST_BODY`, damaged, or of an unknown encoding.
     """
     names = [name for name in encoding.lower().replace(" ", "").split(",") if name != "identity"]
-    if not any(names) and body.startswith(_GZIP):
+    if not any(names) and body.startswith(GZIP):
         names = ["gzip"]  # a proxy has lost the header
     for name in filter(None, reversed(names)):
         body = _unpacked(body, name)

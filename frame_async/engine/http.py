@@ -17,6 +17,7 @@ from yarl import URL
 
 from frame_async.engine import guards
 from frame_async.engine.bodies import (
+    GZIP,
     LARGEST_BODY,
     UnusableBodyError,
     decompress,
@@ -180,7 +181,10 @@ class Http:
         if exchange.sent is None:
             # Answered before it was asked in full: the rest would go before the next request.
             response.close()
-        exchange.body = decompress(bytes(received), exchange.encoding)
+        packed = exchange.encoding or received.startswith(GZIP)
+        exchange.body = (
+            decompress(bytes(received), exchange.encoding) if packed else bytes(received)
+        )
 
     def _read_head(self, response: aiohttp.ClientResponse, exchange: Exchange) -> None:
         headers = response.headers

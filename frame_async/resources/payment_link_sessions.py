@@ -243,7 +243,8 @@ class PaymentLinkSessions:
             if self._engine.attempts.limiter.naps.ended:
                 raise ClientClosedError("the client was closed")
             check_request(Secret(item.request))
-            key = self._key(item.idempotency_key)
+            key = item.idempotency_key
+            key = None if key is None else check_key(key, self._engine.api_key)
             return await self._engine.run(self._operation, item.request, evolve(options, key=key))
 
         return BulkResults(
@@ -257,9 +258,6 @@ class PaymentLinkSessions:
             )
         )
 
-    def _key(self, given: str | None) -> str | None:
-        return None if given is None else check_key(given, self._engine.api_key)
-
     def _options(
         self,
         timeout: float | None,
@@ -270,7 +268,7 @@ class PaymentLinkSessions:
     ) -> CallOptions:
         """How a call is made, checked."""
         return CallOptions(
-            key=self._key(key),
+            key=None if key is None else check_key(key, self._engine.api_key),
             timeout=self._timeout if timeout is None else check_timeout(timeout),
             policy=self._policy if retry is None else check_retry(retry),
             lane=lane if type(lane) is Lane else check_lane(lane),

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from frame_async.errors import UnreadableError
 from frame_async.serialization._json import decode
+from frame_async.shapes import is_listing
 
 # Both halves of a pair as they are; one half, however it is written; any other escape as it is,
 # so that the text \\ud83d, a backslash and five characters, is none.
@@ -16,12 +17,14 @@ _HALF: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\ud800-\udfff])|(?s:\\.)"
 )
+_ANY_HALF: Final = re.compile("[\ud800-\udfff]")
 _TOKEN: Final = re.compile(r'(?s)"(?:[^"\\]|\\.)*+"?|[{}\[\],]|[^{}\[\],"]++')
 _OPENING: Final = re.compile(r"\s*+\{")
 _BETWEEN: Final = re.compile(r"[\s,]*+")
 _SPACE: Final = re.compile(r"\s*+")
 _COLON: Final = re.compile(r"\s*+:\s*+")
 _DEEPER: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
+_MOST_ALIKE: Final = 16
 _MOST_DIGITS: Final = 4_300
 """Python makes no integer of more (its documentation of `sys.set_int_max_str_digits`)."""
 _MOST_RAW: Final = 1_000
@@ -47,12 +50,42 @@ def decode_signed(data: bytes, what: str) -> Any:
         return decode(data, what)
     except UnreadableError:
         try:
-            repaired = _repaired(data.decode("utf-8", "surrogatepass")).encode()
+            text = data.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
-            repaired = data
-        if repaired == data:
+            text = ""
+        repaired = _repaired(text)
+        if repaired == text:
             raise
-    return decode(repaired, what)
+    decoded = decode(repaired.encode(), what)  # strictly
+    try:
+        return json.loads(text, object_pairs_hook=_told_apart)
+    except (ValueError, RecursionError):
+        return decoded
+
+
+def _told_apart(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names stay as many as they are when their halves are read as U+FFFD.
+
+    A name that is there twice as it was written is there once afterwards, and so is one of a
+    great many that differ in nothing but halves: whoever counts the names sees it.
+    """
+    given = dict(pairs)
+    found: dict[str, Any] = {name: None for name in given if not _ANY_HALF.search(name)}
+    for name, value in given.items():
+        whole = name
+        if name not in found:
+            whole = _ANY_HALF.sub("\ufffd", name)
+            for _ in range(_MOST_ALIKE):
+                whole += "\ufffd" if whole in found else ""
+        found[whole] = _without_halves(value)
+    return found
+
+
+def _without_halves(value: Any) -> Any:
+    """A text or a list of what is inside of it; an object has none any more."""
+    if isinstance(value, str):
+        return _ANY_HALF.sub("\ufffd", value)
+    return [_without_halves(each) for each in value] if is_listing(value) else value
 
 
 def decode_answer(data: bytes, what: str) -> Any:

@@ -110,3 +110,23 @@ def test_returned_is_not_paid(orders: Any) -> None:
     orders.receive(landed(reference=number))
     orders.returned(number)
     assert status(orders, number) == "paid"
+
+
+def test_a_payer_who_waits_for_a_payment_that_failed(orders: Any) -> None:
+    """A bank may refuse after the payer came back: a person is told; before, the payer pays on."""
+    number = orders.add("prod_3")
+    failure = Event(id="evt_1", type=EventType.TRANSFER_FAILED, data={"reference": number})
+    nameless = Event(id="evt_2", type=EventType.TRANSFER_FAILED, data={"charge_intent": "ci_1"})
+    orders.failed(failure)
+    orders.failed(nameless)
+    assert (status(orders, number), orders.unmatched()) == ("open", [])
+    orders.returned(number)
+    for event in (failure, nameless, failure):
+        orders.failed(event)
+    ((event_id, why, known),) = orders.unmatched()
+    assert (event_id, why) == ("evt_1", "it failed, and its payer came back and waits")
+    assert json.loads(known)["orders"] == [number]
+    assert status(orders, number) == "returned"
+    orders.receive(landed("evt_3", reference=number))
+    orders.failed(Event(id="evt_4", type=EventType.TRANSFER_FAILED, data={"reference": number}))
+    assert (status(orders, number), len(orders.unmatched())) == ("paid", 1)

@@ -18,7 +18,7 @@ READ = {
     "standard": ServerAnswer(422, message=SAID, field_errors=FIELDS),
     "cli": ServerAnswer(422, message=SAID, type="validation_error", field_errors=FIELDS),
     "node": ServerAnswer(422, message=WHOLE, code="validation_error"),
-    "php": ServerAnswer(422, message=WHOLE, code="validation_error"),
+    "php": ServerAnswer(422, message=WHOLE, code="422"),  # PHP has numbers for codes
     "ruby": ServerAnswer(422, message=WHOLE),
     "text": ServerAnswer(422, message=WHOLE),
 }

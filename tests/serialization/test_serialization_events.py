@@ -78,6 +78,21 @@ def test_when_it_happened(fields: dict[str, Any], created: datetime, extra: Any)
     assert (event.created, event.extra) == (created, extra)
 
 
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        (rb'"\ud83d":1,"\ud83e":2', {"\ufffd": 1, "\ufffd\ufffd": 2}),
+        (rb'"a\ud83d":1,"a\ufffd":2', {"a\ufffd\ufffd": 1, "a\ufffd": 2}),
+        (b'"a\xed\xa0\xbd":1,"a\\ude00":[{"\\ud83d":"\\ud83d"}]',
+         {"a\ufffd": 1, "a\ufffd\ufffd": [{"\ufffd": "\ufffd"}]}),
+        (rb'"\ud83d\ude00":1,"\ude00\ud83d":2', {"\U0001f600": 1, "\ufffd\ufffd": 2}),
+    ],
+)  # fmt: skip
+def test_names_that_differ_in_a_half_stay_two(names: bytes, read: dict[str, Any]) -> None:
+    """Metadata whose names were cut in an emoji costs neither an event nor a value."""
+    assert data_of(b"{%b}" % names) == read
+
+
 @pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDE00", b"\xed\xa0\xbd"])
 def test_half_an_emoji_costs_no_event(half: bytes) -> None:
     """A name that JavaScript cut in the middle of an emoji is read, U+FFFD in its place."""
@@ -90,6 +105,10 @@ def test_half_an_emoji_costs_no_event(half: bytes) -> None:
     ("data", "rule"),
     [
         (rb'{"a":"\ud83d","a":1}', "has a name twice in one object"),
+        (rb'{"\ud83d":1,"\ud83d":2}', "has a name twice in one object"),
+        (rb'{"a":{"\ud83d":1,"b":[{"\uDE00":1,"\ude00":2}]}}', "has a name twice in one object"),
+        (b"{%b}" % b",".join(b'"\\ud8%02x":1' % n for n in range(99)), "has a name twice"),
+        (b'{"a":"\\ud83d","b":' + b"[" * 5_000 + b"]" * 5_000 + b"}", "is n"),
         (rb'{"\ud83d":"\ud83d","b":9223372036854775808}', "has an integer of more than 64 bits"),
         (rb'["\ud83d",NaN]', "is not JSON: "),
         (b'"\\ud83d \xff"', "is not "),

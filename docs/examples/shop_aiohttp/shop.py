@@ -111,6 +111,8 @@ async def cancelled(request: web.Request) -> web.Response:
 async def on_event(event: Event, turn: Turn) -> None:
     if event.type == EventType.TRANSFER_SUCCEEDED:
         orders.receive(event)
+    elif event.type == EventType.TRANSFER_FAILED:
+        orders.failed(event)
 
 
 def sorry(request: web.Request, answer: Answer) -> web.Response:

@@ -120,6 +120,8 @@ async def cancelled(request: HttpRequest) -> HttpResponse:
 async def on_event(event: Event, turn: Turn) -> None:
     if event.type == EventType.TRANSFER_SUCCEEDED:
         orders.receive(event)
+    elif event.type == EventType.TRANSFER_FAILED:
+        orders.failed(event)
 
 
 def to(url: str) -> HttpResponse:

@@ -120,6 +120,8 @@ async def cancelled(back: Back) -> RedirectResponse:
 async def on_event(event: Event, turn: Turn) -> None:
     if event.type == EventType.TRANSFER_SUCCEEDED:
         orders.receive(event)
+    elif event.type == EventType.TRANSFER_FAILED:
+        orders.failed(event)
 
 
 app.include_router(webhook_router("/webhooks/frame", webhooks, on_event))

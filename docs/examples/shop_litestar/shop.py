@@ -115,6 +115,8 @@ async def cancelled(request: AnyRequest) -> Redirect:
 async def on_event(event: Event, turn: Turn) -> None:
     if event.type == EventType.TRANSFER_SUCCEEDED:
         orders.receive(event)
+    elif event.type == EventType.TRANSFER_FAILED:
+        orders.failed(event)
 
 
 def sorry(request: AnyRequest, answer: Answer) -> Response[str]:

@@ -113,6 +113,8 @@ async def cancelled() -> ResponseReturnValue:
 async def on_event(event: Event, turn: Turn) -> None:
     if event.type == EventType.TRANSFER_SUCCEEDED:
         orders.receive(event)
+    elif event.type == EventType.TRANSFER_FAILED:
+        orders.failed(event)
 
 
 app.post("/webhooks/frame")(webhook_view(webhooks, on_event))
