@@ -74,7 +74,7 @@ class StoreBench:
     """Opens another handle on the same data, as another process has it."""
     clock: HandClock | None = None
     """What the store reads the time from; without it, the tests wait in real time."""
-    rules: type[RollingWindow] | None = RollingWindow
+    rules: Callable[[RateLimit], RollingWindow] | None = RollingWindow
     """What the store's windows are held against, where it reads the clock; None for not at all."""
     store: Store = field(init=False)
     other: Store = field(init=False)
@@ -122,11 +122,11 @@ class StoreBench:
     async def enter(
         self, window: Window, token: str, lane: Lane = Lane.INTERACTIVE, hold: float = 100
     ) -> bool:
-        """Ask for a slot, to be held for at most `hold` units; whether it was given."""
+        """Ask for a slot, to be held for at most ``hold`` units; whether it was given."""
         return await self.store.enter(window, token, lane, hold * self.unit) == 0
 
     async def force(
         self, window: Window, token: str, lane: Lane = Lane.INTERACTIVE, hold: float = 100
     ) -> bool:
-        """Ask for a slot beyond what was learned, to be held for at most `hold` units."""
+        """Ask for a slot beyond what was learned, to be held for at most ``hold`` units."""
         return await self.store.force(window, token, lane, hold * self.unit)
