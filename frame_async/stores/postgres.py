@@ -61,10 +61,11 @@ class PostgresStore:
     SETTINGS: Final = _postgres_schema.SETTINGS
     """The SQL that begins each session: what it relies on, whatever the server's defaults."""
 
+    _address = ""
+
     def __init__(self, url: str, *, timeout: float = 2.0, connections: int = 8) -> None:
         given = Secret(url)
         del url  # a traceback may show variables
-        self._address = ""
         self._timeout = checked_timeout(timeout)
         if isinstance(connections, bool) or not 1 <= connections <= 1000:
             raise ConfigurationError("PostgresStore.connections must be from 1 to 1000")

@@ -56,10 +56,11 @@ class RedisStore:
         ConfigurationError: the URL or the timeout can't be used.
     """
 
+    _address = ""
+
     def __init__(self, url: str, *, timeout: float = 2.0) -> None:
         self._url = Secret(url)
         del url  # a traceback may show variables
-        self._address = ""
         self._timeout = checked_timeout(timeout)
         self._address = address_of(self._url)
         self._links: Links[RedisLink | ClusterLink] = Links(self._make_link)
