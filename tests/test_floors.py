@@ -219,6 +219,7 @@ def test_modules_stay_one_room(path: Path) -> None:
 PUBLIC_ROAD = {
     *("aiohttp.web", "cattrs.errors", "cattrs.fns", "cattrs.gen", "cattrs.preconf.msgspec"),
     *("redis.asyncio", "redis.backoff", "redis.exceptions", "redis.asyncio.retry"),
+    "redis.asyncio.cluster",
     *("psycopg.conninfo", "psycopg.errors", "psycopg.pq", "psycopg.rows", "psycopg.sql"),
     "psycopg.types.json",
     *("procrastinate.exceptions", "procrastinate.jobs", "procrastinate.manager"),

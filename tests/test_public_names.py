@@ -4,9 +4,12 @@ import importlib
 import inspect
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any, get_type_hints
 
+import attrs
 import pytest
 
 import frame_async
@@ -68,6 +71,16 @@ def test_public_modules_import(module: str) -> None:
     assert all(hasattr(loaded, name) for name in getattr(loaded, "__all__", []))
 
 
+PUBLIC_MODULES = [
+        "", ".models", ".errors", ".observers", ".stores", ".stores.sqlite", ".stores.redis",
+        ".stores.postgres", ".stores.rules", ".webhooks", ".bulk", ".testing",
+        ".testing.store_conformance", ".emulator", ".fleet",
+        ".integrations.starlette", ".integrations.fastapi", ".integrations.litestar",
+        ".integrations.django", ".integrations.aiohttp_web", ".integrations.quart",
+        ".integrations.opentelemetry", ".integrations.prometheus",
+]  # fmt: skip
+
+
 def public_callables(name: str) -> Iterator[tuple[str, Any]]:
     """Every public class and function of a module, and the public methods and properties."""
     module = importlib.import_module(name)
@@ -84,17 +97,7 @@ def public_callables(name: str) -> Iterator[tuple[str, Any]]:
                 yield f"{each}.{attribute}", function
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "", ".models", ".errors", ".observers", ".stores", ".stores.sqlite", ".stores.redis",
-        ".stores.postgres", ".stores.rules", ".webhooks", ".bulk", ".testing",
-        ".testing.store_conformance", ".emulator", ".fleet",
-        ".integrations.starlette", ".integrations.fastapi", ".integrations.litestar",
-        ".integrations.django", ".integrations.aiohttp_web", ".integrations.quart",
-        ".integrations.opentelemetry", ".integrations.prometheus",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("module", PUBLIC_MODULES)
 def test_types_are_there_at_run_time(module: str) -> None:
     """Whoever reads annotations, as frameworks and documentation do, can read all public ones."""
     unresolved = set()
@@ -104,6 +107,52 @@ def test_types_are_there_at_run_time(module: str) -> None:
         except NameError:
             unresolved.add(name)
     assert unresolved == set()
+
+
+def is_set_at_once(cls: type) -> bool:
+    """Whether all attributes are there before any value can be refused, as attrs does it."""
+    by_attrs = attrs.has(cls) and "attrs generated" in cls.__init__.__code__.co_filename
+    return by_attrs and all(each.converter is None for each in attrs.fields(cls))
+
+
+@pytest.mark.parametrize("module", PUBLIC_MODULES)
+def test_what_was_refused_can_be_shown(module: str) -> None:
+    """Each public class has a repr when its construction was refused: tracebacks show it."""
+    found = [
+        value for _, value in public_callables(f"frame_async{module}") if isinstance(value, type)
+    ]
+    for cls in found:
+        if not issubclass(cls, Enum) and not inspect.isabstract(cls) and not is_set_at_once(cls):
+            assert isinstance(repr(cls.__new__(cls)), str)
+
+
+def test_refused_constructions_can_be_shown() -> None:
+    """What real constructors leave when they refuse an argument has a repr, without secrets."""
+    from frame_async.bulk.layouts import Layout
+    from frame_async.emulator import Emulator
+    from frame_async.stores.redis import RedisStore
+    from frame_async.webhooks import RedirectSigner, WebhookReceiver
+
+    wrong: list[Any] = [
+        lambda: RedirectSigner("x"),
+        lambda: RedirectSigner(["hush-hush", 3]),  # type: ignore[list-item]
+        lambda: WebhookReceiver("x"),
+        lambda: RedisStore("redis://:hush-hush@host/x"),
+        lambda: Emulator(webhooks=3),  # type: ignore[arg-type]
+        lambda: Layout(renames={3: "x"}),  # type: ignore[dict-item]
+        lambda: frame_async.FrameClient("hush hush"),
+        lambda: frame_async.RateLimit(0),
+    ]
+    for construct in wrong:
+        with pytest.raises(Exception) as caught:  # noqa: PT011  # each its own
+            construct()
+        shown = "".join(
+            repr(value)
+            for frame, _ in traceback.walk_tb(caught.tb)
+            for name, value in frame.f_locals.items()
+            if name == "self"
+        )
+        assert "hush" not in shown
 
 
 def run(code: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from frame_async.bulk.columns import (
     STRANGER,
@@ -54,6 +54,11 @@ class Layout:
             problems.append(_OTHERS)
         if problems:
             raise ValidationError(LAYOUT, problems)
+
+    def __repr__(self) -> str:
+        # A value may be refused before all are there, and tools show what a traceback holds.
+        there = (each.name for each in fields(type(self)) if each.repr and hasattr(self, each.name))
+        return f"Layout({', '.join(f'{name}={getattr(self, name)!r}' for name in there)})"
 
     def problems_of(self, columns: Sequence[str]) -> list[Problem]:
         """Everything that is wrong with the columns of a file, in the file's own words."""

@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from attrs import Attribute
+from attrs import Attribute, fields
 
 from .api import checks
 from .api.envelopes import ENVELOPES
@@ -139,6 +139,13 @@ def envelope(_: object, attribute: "Attribute[Any]", value: object) -> None:
         raise TypeError(f"{attribute.name} must be a name")
     if value not in ENVELOPES:
         raise ValueError(f"{attribute.name} has no {value!r}: {_meant(value, ENVELOPES)}")
+
+
+def what_is_set(self: Any) -> str:
+    """What an emulator shows of itself, all values or those before one that was refused."""
+    shown = (each.name for each in fields(type(self)) if each.repr)
+    there = (f"{name}={getattr(self, name)!r}" for name in shown if hasattr(self, name))
+    return f"Emulator({', '.join(there)})"
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

@@ -32,6 +32,7 @@ from .options import (
     positive,
     seconds,
     secret,
+    what_is_set,
     whole,
     whole_or_text,
 )
@@ -130,7 +131,6 @@ class Emulator:
     """Further names it goes by in ``Host``; those without a dot need `allow_remote` alone."""
     clock: Clock = field(factory=steady_clock, repr=False)
     """Gives the time in seconds since the epoch, for sessions and for the window."""
-
     _state: EmulatorState = field(
         init=False,
         repr=False,
@@ -161,6 +161,7 @@ class Emulator:
     _listening: Listening | None = field(
         init=False, repr=False, default=None, on_setattr=setters.NO_OP
     )
+    __repr__ = what_is_set
 
     @property
     def api_key(self) -> str:

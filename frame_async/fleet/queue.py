@@ -15,7 +15,13 @@ from procrastinate import exceptions, jobs, manager
 from frame_async.engine.cancellation import bounded
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.fleet.runs import FleetRuns, Record, queue_of
-from frame_async.fleet.settings import FleetSettings, check_database, configure
+from frame_async.fleet.settings import (
+    POOL,
+    FleetSettings,
+    check_database,
+    configure,
+    connection_options,
+)
 from frame_async.fleet.work import FleetWork, NotNowError
 from frame_async.protocol.window import RateLimit
 from frame_async.secret import Secret
@@ -381,11 +387,8 @@ async def open_fleet(
         max_size=_POOL,
         timeout=_PATIENCE,
         configure=configure,
-        kwargs={
-            "fallback_application_name": "frame_async",
-            "client_encoding": "utf8",
-            "connect_timeout": 5,
-        },
+        name=POOL,
+        kwargs=connection_options(boxed),
     )
     fleet = register(procrastinate.App(connector=connector), chosen.reveal(), **secret.reveal())
     await fleet.app.open_async()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any, Final, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from attrs import frozen
 
@@ -14,6 +15,7 @@ from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import LIVE, SANDBOX, RateLimit
 from frame_async.secret import Secret
 from frame_async.stores import Store, Window, open_store
+from frame_async.stores.outages import outages
 from frame_async.stores.postgres import PostgresStore
 
 _YEAR: Final = 366 * 86_400.0
@@ -83,7 +85,24 @@ async def check_database(url: Secret[str]) -> None:
         await store.aclose()
 
 
+POOL: Final = outages.watch("frame_async queue")
+"""The name of the pool of connections to a queue's database."""
+
+
+def connection_options(url: Secret[str]) -> dict[str, Any]:
+    """What each connection to a queue's database is opened with, whatever the environment says."""
+    options: dict[str, Any] = {
+        "fallback_application_name": "frame_async",
+        "client_encoding": "utf8",
+        "connect_timeout": 5,
+    }
+    if "options" not in parse_qs(urlsplit(url.reveal()).query):
+        options["options"] = ""  # or those of PGOPTIONS would hold
+    return options
+
+
 async def configure(connection: Any) -> None:
     """Begin a session with the settings of the stores."""
     await connection.execute(PostgresStore.SETTINGS)
     await connection.commit()
+    outages.over(POOL)

@@ -9,6 +9,9 @@ LONGEST_TEXT: Final = 300
 
 HIDDEN: Final = "[hidden]"
 
+_LONGEST_MARK: Final = 64
+"""Characters by which a key or an Authorization header is recognised, and then some."""
+
 _SPLIT: Final = "\0"  # stands for characters that nobody sees, while looking for secrets
 _KEY_LIKE: Final = re.compile(
     r"(?:(?<![A-Za-z0-9])[spr]\0?k|w\0?h\0?s\0?e\0?c)\0?_(?:\0?[A-Za-z0-9_-]){4,}"
@@ -36,13 +39,19 @@ def clean(text: str, secrets: Iterable[str] = (), longest: int = LONGEST_TEXT) -
     `secrets` are values that this process knows to be secret; besides, everything that
     looks like an API key, webhook secret or Authorization header is hidden. Neither
     spaces nor invisible characters inside a secret save it from being hidden. `longest`
-    is 3 or more.
+    is 3 or more. However long the text is, little more than what can be shown is read.
     """
+    secrets = list(secrets)
+    # A secret that begins in what is shown ends before `near`, spaces left out.
+    near = longest + max(map(len, secrets), default=0) + _LONGEST_MARK
+    whole, text = text, text.lstrip()[: 4 * near]
     line = _SPACE.sub(" ", _INVISIBLE.sub(_SPLIT, text)).strip(f" {_SPLIT}")
     line = _hide(line, secrets)
     line = _KEY_LIKE.sub(HIDDEN, line)
     line = _CREDENTIALS.sub(rf"\1 {HIDDEN}", line)
     line = line.replace(_SPLIT, " ")
+    if len(text) == 4 * near < len(whole) and len(line) < near:
+        return f"{HIDDEN}..."  # what was cut may have split a secret
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 from frame_async.errors import ServerAnswer, UnreadableError
+from frame_async.serialization._json import decode
 from frame_async.serialization._lenient import decode_answer
 from frame_async.shapes import is_listing, is_mapping
 
@@ -31,7 +32,7 @@ def load_error(
 ) -> ServerAnswer:
     """Read an error answer; `clean` makes every text in it safe to show."""
     try:
-        decoded = decode_answer(data, "error answer")
+        decoded = _decoded(data)
     except UnreadableError:
         return ServerAnswer(status, message=_page(data, clean), request_id=request_id)
     body = _object(decoded)
@@ -46,6 +47,16 @@ def load_error(
         field_errors=_field_errors(inner, body, clean),
         request_id=request_id,
     )
+
+
+def _decoded(data: bytes) -> Any:
+    """All of it if it is JSON; if it breaks a rule of that, as far as its beginning goes."""
+    if len(data) > _LONGEST_PAGE:
+        try:
+            return decode(data, "error answer")
+        except UnreadableError:
+            data = data[:_LONGEST_PAGE]
+    return decode_answer(data, "error answer")
 
 
 def _object(value: object) -> Mapping[str, Any]:

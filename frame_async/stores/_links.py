@@ -27,6 +27,8 @@ class Failure:
     """Why there is no answer."""
 
     reason: str
+    did_nothing: bool = False
+    """Whether the server refused to do it now, and may do it soon."""
 
 
 class Link(ABC):

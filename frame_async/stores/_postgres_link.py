@@ -17,6 +17,7 @@ from frame_async.errors import ConfigurationError
 from frame_async.secret import Secret
 from frame_async.stores._links import Failure, Link
 from frame_async.stores._postgres_schema import SCHEMA, SETTINGS, VERSION, missing
+from frame_async.stores.outages import outages
 
 try:
     from psycopg import AsyncConnection, Error, ProgrammingError, errors, pq
@@ -27,6 +28,7 @@ except ImportError:
         "PostgresStore needs the psycopg libraries (pip install 'frame-async[postgres]')"
     ) from None
 
+_POOL: Final = "frame_async"
 _ADVISORY_LOCK: Final = 0x6672616D65  # "frame"
 _MISSING: Final = missing(SCHEMA)
 _UNFIT: Final = "42"
@@ -82,7 +84,7 @@ class PostgresLink(Link):
             open=False,
             timeout=timeout,
             reconnect_timeout=timeout,
-            name="frame_async",
+            name=outages.watch(_POOL),
         )
         self._giving_up: asyncio.Future[None] | None = None
 
@@ -104,6 +106,7 @@ class PostgresLink(Link):
             await connection.execute(SETTINGS)
             if await _is_missing(connection):
                 await _prepare(connection)
+            outages.over(_POOL)
         except BaseException:
             await connection.close()
             raise
@@ -277,7 +280,8 @@ def _named(error: Error) -> str:
     if isinstance(error, errors.InsufficientPrivilege | errors.InvalidSchemaName):
         return (
             f"{_words(error)}; its user needs the tables and functions of "
-            "PostgresStore.SCHEMA, or the right to create them"
+            "PostgresStore.SCHEMA, or the right to create them; another schema than public is "
+            "named in the URL: ?options=-csearch_path%3Dname"
         )
     if _is_unfit(error):
         return (
@@ -334,4 +338,5 @@ def read_options(url: Secret[str]) -> Secret[dict[str, Any]]:
             "the URL of the PostgreSQL store must be postgresql:// or postgres://; special "
             "characters in user and password must be percent-encoded"
         )
+    options.setdefault("options", "")  # or those of the environment's PGOPTIONS would hold
     return Secret(options)

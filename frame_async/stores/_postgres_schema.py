@@ -203,9 +203,16 @@ SELECT set_config(name, value, false) FROM (VALUES
   ('timezone', 'UTC'), ('datestyle', 'ISO'), ('default_transaction_isolation', 'read committed'),
   ('default_transaction_read_only', 'off'), ('default_transaction_deferrable', 'off'),
   ('statement_timeout', '0'), ('lock_timeout', '0'), ('check_function_bodies', 'on'),
-  ('idle_in_transaction_session_timeout', '0')) AS ours (name, value)
+  ('idle_in_transaction_session_timeout', '0'),
+  ('search_path', (SELECT CASE WHEN source IN ('default', 'client', 'session')
+    THEN coalesce(quote_ident(current_schema()), setting) ELSE 'public' END
+    FROM pg_settings WHERE name = 'search_path'))) AS ours (name, value)
 """
-"""What a session relies on, whatever server, database, role and environment say otherwise."""
+"""What a session relies on, whatever server, database, role and environment say otherwise.
+
+Tables and functions are in the schema that the URL names by ``options=-csearch_path=...``, or in
+the user's own or ``public``, as PostgreSQL's own default says.
+"""
 
 
 def missing(schema: str) -> str:

@@ -12,26 +12,27 @@ import ssl
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import sha1, sha256
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
 from frame_async.errors import ConfigurationError
 from frame_async.protocol.window import BULK_RESERVE, Lane
-from frame_async.secret import Secret
 from frame_async.stores._keys import LAPSED_KEEP
 from frame_async.stores._links import Failure, encoded, micro
 from frame_async.stores.interface import Window
 
 try:
-    from redis.asyncio import ConnectionPool
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
     from redis.exceptions import (
         AuthenticationError,
         BusyLoadingError,
+        ClusterDownError,
+        MasterDownError,
+        MovedError,
         NoScriptError,
+        ReadOnlyError,
         ResponseError,
+        TryAgainError,
     )
 except ImportError:
     raise ConfigurationError(
@@ -40,6 +41,16 @@ except ImportError:
 
 PREFIX: Final = "frame_async:"
 """What every key in Redis begins with."""
+
+_REFUSALS: Final = (
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    ReadOnlyError,
+    TryAgainError,
+)
+_SIGNS: Final = ("READONLY", "read only replica", "MASTERDOWN", "CLUSTERDOWN", "LOADING")
+"""In the words of errors of scripts, which older servers wrap."""
 
 Argument = bytes | str | int
 
@@ -89,7 +100,7 @@ if lost then
   redis.call('HSET', memory, 'doubtful_until', doubtful_until)
 end
 lost = lost and 1 or 0
-local found = redis.call('HMGET', key, 'fingerprint', 'state', 'until', 'doubts')
+local found = redis.call('HMGET', key, 'fingerprint', 'state', 'until', 'doubts', 'token')
 local state, doubts = found[2], tonumber(found[4] or 0)
 local function take(count)
   redis.call('HSET', key, 'fingerprint', fingerprint, 'state', 'claimed', 'token', token,
@@ -102,6 +113,8 @@ elseif found[1] ~= fingerprint then
   return {name, turn, lost, 'conflict', found[1]}
 elseif state == 'done' then
   return {name, turn, lost, 'done', redis.call('HGET', key, 'body')}
+elseif state == 'claimed' and found[5] == token then
+  doubts = doubts - 1
 elseif state == 'claimed' and now < tonumber(found[3]) then
   return {name, turn, lost, 'flight', tonumber(found[3]) - now}
 end
@@ -187,7 +200,7 @@ class Pool(Protocol):
 
     async def release(self, connection: Connection) -> None: ...
 
-    async def disconnect(self) -> None: ...
+    async def aclose(self) -> None: ...
 
 
 @define(eq=False)
@@ -218,7 +231,7 @@ async def run(connection: Connection, batch: Sequence[Ask]) -> list[object]:
         again = await _send(connection, [batch[n].command(whole=True) for n in unknown])
         for n, answer in zip(unknown, again, strict=True):
             answers[n] = answer
-    return [Failure(words(a)) if isinstance(a, Exception) else a for a in answers]
+    return [_failure(a) if isinstance(a, Exception) else a for a in answers]
 
 
 async def _send(connection: Connection, commands: Sequence[Sequence[Argument]]) -> list[object]:
@@ -229,49 +242,40 @@ async def _send(connection: Connection, commands: Sequence[Sequence[Argument]]) 
 async def _read(connection: Connection) -> object:
     try:
         return await connection.read_response()
-    except BusyLoadingError:
-        raise
     except ResponseError as error:
         return error
 
 
-def find_move(answers: Sequence[object]) -> str:
-    """Where the server said that another one is in charge, its words: connect anew."""
-    signs = ("READONLY", "read only replica", "MASTERDOWN", "CLUSTERDOWN")
-    reasons = (answer.reason for answer in answers if isinstance(answer, Failure))
-    return next((reason for reason in reasons if any(sign in reason for sign in signs)), "")
+def find_refusal(answers: Sequence[object]) -> str:
+    """What the server said if it does nothing now, since another one is in charge or it loads."""
+    failures = (answer for answer in answers if isinstance(answer, Failure))
+    return next((failure.reason for failure in failures if failure.did_nothing), "")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server did nothing, and may do it later, or another one in its place."""
+    context = error.__context__  # redis-py's words for a master that Sentinel has replaced
+    return (
+        isinstance(error, _REFUSALS)
+        or isinstance(context, _REFUSALS)
+        or any(sign in str(error) for sign in _SIGNS)
+    )
+
+
+def is_unknown(error: BaseException) -> bool:
+    """Whether the server doesn't know a script by its name."""
+    return isinstance(error, NoScriptError)
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, MovedError):
+        return Failure("it is one node of a cluster: use redis+cluster://")
+    return Failure(words(error), is_refusal(error))
 
 
 def words(error: BaseException) -> str:
     """What an error says; empty for a timeout that says nothing."""
     return str(error) or ("" if isinstance(error, TimeoutError) else type(error).__name__)
-
-
-def make_pool(url: Secret[str], timeout: float) -> Pool:
-    """A pool for one connection, which connects when it is first asked to.
-
-    Raises:
-        ConfigurationError: the URL or one of its options can't be used.
-    """
-    options: dict[str, Any] = {
-        "retry": Retry(NoBackoff(), 0),  # whether to repeat is decided here, not there
-        "socket_connect_timeout": timeout,
-        "socket_timeout": None,
-        "protocol": 2,
-        "decode_responses": False,
-        "max_connections": 1,
-    }
-    if url.reveal().startswith("rediss://"):
-        options["ssl_check_hostname"] = True
-    pool: Any = ConnectionPool
-    try:
-        pool = pool.from_url(url.reveal(), **options)
-        pool.make_connection()  # looks at the options, and opens nothing
-    except (ValueError, TypeError):
-        pool = None  # the error's words may hold the password
-    if pool is None:
-        raise ConfigurationError("the URL of the Redis store can't be read")
-    return cast("Pool", pool)
 
 
 def _hashed(text: str) -> str:

@@ -188,6 +188,10 @@ _OPENERS: Final[Mapping[str, Callable[[Secret[str]], Store]]] = {
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
+    "redis+sentinel": _redis,
+    "rediss+sentinel": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
     "postgresql": _postgres,
     "postgres": _postgres,
 }

@@ -43,9 +43,10 @@ class PostgresStore:
 
     `url` is ``postgresql://`` or ``postgres://`` with all that libpq knows of them: several
     hosts and ``target_session_attrs=read-write`` follow a failover. Tables and functions
-    are created when first needed, where the connection's ``search_path`` begins; where
-    its user may not, let one who may run ``SCHEMA``. No operation takes longer than
-    ``timeout`` seconds; at most ``connections`` connections are open for each event loop.
+    are created when first needed, in the schema that the URL names
+    (``?options=-csearch_path%3Dname``), or else in ``public``; where its user may not, let
+    one who may run ``SCHEMA``. No operation takes longer than ``timeout`` seconds; at most
+    ``connections`` connections are open for each event loop.
 
     An operation whose answer was lost raises `StoreError` and may have happened; see `Store`
     for what can be repeated.
@@ -60,10 +61,11 @@ class PostgresStore:
     SETTINGS: Final = _postgres_schema.SETTINGS
     """The SQL that begins each session: what it relies on, whatever the server's defaults."""
 
+    _address = ""
+
     def __init__(self, url: str, *, timeout: float = 2.0, connections: int = 8) -> None:
         given = Secret(url)
         del url  # a traceback may show variables
-        self._address = ""
         self._timeout = checked_timeout(timeout)
         if isinstance(connections, bool) or not 1 <= connections <= 1000:
             raise ConfigurationError("PostgresStore.connections must be from 1 to 1000")

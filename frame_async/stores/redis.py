@@ -8,28 +8,16 @@ unknown, so its next call sends. Let the server never evict (``maxmemory-policy
 noeviction``): evicting a claim is forgetting it.
 """
 
-import asyncio
-import re
-from collections import defaultdict, deque
-from random import random
+from collections import defaultdict
 from secrets import token_hex
-from typing import Any, Final, cast
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from typing import Any, cast
 
-from frame_async.errors import ConfigurationError, IdempotencyConflictError, StoreError
+from frame_async.errors import IdempotencyConflictError, StoreError
 from frame_async.protocol.fingerprints import differing_fields
 from frame_async.protocol.window import Lane
 from frame_async.secret import Secret
-from frame_async.stores._links import (
-    Doubtful,
-    Failure,
-    Link,
-    Links,
-    Memory,
-    checked_timeout,
-    micro,
-    without_secrets,
-)
+from frame_async.stores._links import Doubtful, Failure, Links, Memory, checked_timeout, micro
+from frame_async.stores._redis_links import ClusterLink, RedisLink
 from frame_async.stores._redis_scripts import (
     CLAIM,
     COMPLETE,
@@ -37,119 +25,15 @@ from frame_async.stores._redis_scripts import (
     RELEASE,
     RENEW,
     Argument,
-    Ask,
-    Connection,
-    Pool,
     Script,
-    find_move,
-    is_hopeless,
     key_name,
-    make_pool,
     memory_name,
     reserve_of,
-    run,
     window_arguments,
-    words,
 )
+from frame_async.stores._redis_urls import address_of, make_pool, read_group, shown
 from frame_async.stores._redis_windows import ENTER, LEAVE, OPENS_IN, REFUSE
 from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight, Window
-
-_LONGEST_BATCH: Final = 256
-_LONGEST_BACKOFF: Final = 1.0
-_FIRST_BACKOFF: Final = 0.02
-_SCHEMES: Final = ("redis", "rediss", "unix")
-_OPTIONS: Final = ("db", "username", "password", "client_name")
-
-
-class _Link(Link):
-    """One connection, for one event loop.
-
-    What is asked while it is busy travels together, so one connection serves many callers
-    in one round trip each; and callers who give up never cut it short.
-    """
-
-    def __init__(self, pool: Pool, timeout: float) -> None:
-        super().__init__()
-        self._pool = pool
-        self._timeout = timeout
-        self._asked: deque[Ask] = deque()
-        self._worker: asyncio.Task[None] | None = None
-        self._failures = 0
-        self._trouble = ""
-
-    async def _close(self) -> None:
-        self._notify_all(Failure("it was closed"))
-        if self._worker is not None:
-            await asyncio.wait({self._worker}, timeout=self._timeout + _LONGEST_BACKOFF)
-            self._worker.cancel()
-        await self._pool.disconnect()
-
-    async def ask(self, script: Script, *arguments: Argument) -> object:
-        """Run a script: its answer, or a `Failure`; never later than the timeout."""
-        loop = asyncio.get_running_loop()
-        ask = Ask(script, arguments, loop.create_future())
-        self._asked.append(ask)
-        if self._worker is None or self._worker.done():
-            self._worker = loop.create_task(self._work())
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await ask.answer
-        except TimeoutError:
-            return Failure(self._trouble or f"no answer within {self._timeout:g} s")
-
-    async def _work(self) -> None:
-        while self._is_asked():
-            connection = await self._connect()
-            if connection is not None:
-                await self._exchange(connection)
-
-    def _is_asked(self) -> bool:
-        while self._asked and self._asked[0].answer.done():
-            self._asked.popleft()  # its caller gave up before it was sent
-        return bool(self._asked)
-
-    def _notify_all(self, answer: object) -> None:
-        while self._asked:
-            self._asked.popleft().notify(answer)
-
-    async def _connect(self) -> Connection | None:
-        """A connection; None when there is none yet, after a pause."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await self._pool.get_connection()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear of it
-            trouble, hopeless = words(error), is_hopeless(error)
-        if hopeless:
-            self._notify_all(Failure(trouble))
-        await self._back_off(trouble)
-        return None
-
-    async def _back_off(self, trouble: str) -> None:
-        self._trouble = trouble
-        longest = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(self._failures, 10))
-        self._failures += 1
-        await asyncio.sleep(longest * (0.5 + random() / 2))  # noqa: S311  # not a secret
-
-    async def _exchange(self, connection: Connection) -> None:
-        count = min(len(self._asked), _LONGEST_BATCH)
-        batch = [self._asked.popleft() for _ in range(count)]
-        trouble = ""
-        try:
-            async with asyncio.timeout(self._timeout):
-                answers = await run(connection, batch)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear of it
-            trouble = words(error) or f"no answer within {self._timeout:g} s"
-            answers = [Failure(trouble) for _ in batch]
-        trouble = trouble or find_move(answers)
-        if trouble:
-            await connection.disconnect(nowait=True)
-        await self._pool.release(connection)
-        for ask, answer in zip(batch, answers, strict=True):
-            ask.notify(answer)
-        if trouble:
-            await self._back_off(trouble)
-        else:
-            self._failures, self._trouble = 0, ""
 
 
 class RedisStore:
@@ -159,6 +43,12 @@ class RedisStore:
     them; of its options, ``db``, ``username``, ``password``, ``client_name`` and
     ``ssl_...`` are accepted. No operation takes longer than ``timeout`` seconds.
 
+    ``redis+sentinel://host:26379,host:26379/service/0`` asks Sentinels for the server, and
+    ``redis+cluster://host:6379,host:6379`` is a cluster, where each merchant's keys are on
+    one node; ``rediss+sentinel`` and ``rediss+cluster`` are with TLS. ``user:password@`` in
+    front is for the servers, the options ``sentinel_username`` and ``sentinel_password``
+    are for the Sentinels.
+
     An operation whose answer was lost raises `StoreError` and may have happened; see `Store`
     for what can be repeated.
 
@@ -166,14 +56,15 @@ class RedisStore:
         ConfigurationError: the URL or the timeout can't be used.
     """
 
+    _address = ""
+
     def __init__(self, url: str, *, timeout: float = 2.0) -> None:
         self._url = Secret(url)
         del url  # a traceback may show variables
-        self._address = ""
         self._timeout = checked_timeout(timeout)
-        self._address = _checked(self._url)
-        self._links = Links(self._make_link)
-        make_pool(self._url, timeout)  # says now what doesn't fit
+        self._address = address_of(self._url)
+        self._links: Links[RedisLink | ClusterLink] = Links(self._make_link)
+        self._make_link()  # says now what doesn't fit
         self._doubtful = Doubtful()
         self._seen: defaultdict[str, Memory] = defaultdict(Memory)
 
@@ -263,8 +154,11 @@ class RedisStore:
         """Close the connections of every event loop; operations raise `StoreError` from now."""
         await self._links.aclose()
 
-    def _make_link(self) -> _Link:
-        return _Link(make_pool(self._url, self._timeout), self._timeout)
+    def _make_link(self) -> RedisLink | ClusterLink:
+        group = read_group(self._url, self._timeout)
+        if group is not None and group.kind == "cluster":
+            return ClusterLink(group, self._timeout)
+        return RedisLink(make_pool(self._url, self._timeout), self._timeout)
 
     async def _ask(self, script: Script, *arguments: Argument) -> object:
         if self._links.closed:
@@ -272,72 +166,5 @@ class RedisStore:
         link = await self._links.here()
         answer = await link.ask(script, *arguments)
         if isinstance(answer, Failure):
-            raise StoreError(f"{self} can't answer: {_shown(answer.reason, self._url)}")
+            raise StoreError(f"{self} can't answer: {shown(answer.reason, self._url)}")
         return answer
-
-
-def _checked(url: Secret[str]) -> str:
-    """The address in a URL, without user, password and options.
-
-    Raises:
-        ConfigurationError: it isn't the URL of a Redis server.
-    """
-    address, strange = _read(url)
-    if not address:
-        raise ConfigurationError(
-            "the URL of the Redis store must be redis://, rediss:// or unix://; special "
-            "characters in user and password must be percent-encoded"
-        )
-    unread = _unread(url)
-    if unread:
-        raise ConfigurationError(f"the URL of the Redis store can't have {unread}")
-    if strange:
-        raise ConfigurationError(
-            f"the URL of the Redis store can't have the option {strange[0]}; there are "
-            f"{', '.join(_OPTIONS)} and ssl_..."
-        )
-    return address
-
-
-def _read(url: Secret[str]) -> tuple[str, list[str]]:
-    """The address in a URL, empty if it can't be read; and the options that nobody knows."""
-    try:
-        parts = urlsplit(url.reveal())
-        port = parts.port
-    except ValueError:
-        return "", []
-    if parts.scheme not in _SCHEMES or _is_ambiguous(parts):
-        return "", []
-    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
-    strange = [n for n in names if n not in _OPTIONS and not n.startswith("ssl_")]
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}", strange
-    return f"{parts.scheme}://{parts.hostname or 'localhost'}:{port or 6379}", strange
-
-
-def _unread(url: Secret[str]) -> str:
-    """What redis-py would pass over without a word; empty if it reads everything."""
-    parts = urlsplit(url.reveal())
-    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
-    for name in _OPTIONS:
-        if names.count(name) > 1:
-            return f"the option {name} twice"
-    if parts.scheme == "unix" or parts.path in ("", "/"):
-        return ""
-    if not re.fullmatch(r"/[0-9]+", parts.path):
-        return "a path that isn't the number of a database, as in redis://host/0"
-    return "both a path and the option db" if "db" in names else ""
-
-
-def _is_ambiguous(parts: SplitResult) -> bool:
-    """Whether a bare special character in the password has torn the URL apart."""
-    if parts.scheme == "unix":
-        return bool(parts.fragment)
-    return bool(parts.fragment) or "@" in parts.path or "@" in parts.query
-
-
-def _shown(reason: str, url: Secret[str]) -> str:
-    """The reason, unless it holds the password."""
-    parts = urlsplit(url.reveal())
-    secrets = {parts.password or "", dict(parse_qsl(parts.query)).get("password", "")}
-    return without_secrets(reason, secrets | {unquote(secret) for secret in secrets})

@@ -160,4 +160,4 @@ class EmulatorThread:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"<EmulatorThread {self.emulator!r}>"
+        return f"<EmulatorThread {vars(self).get('emulator')!r}>"

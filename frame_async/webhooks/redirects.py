@@ -45,6 +45,8 @@ class RedirectSigner:
         ConfigurationError: an argument that can't be used; the message never shows a secret.
     """
 
+    _scheme = RedirectScheme()
+
     def __init__(
         self,
         secrets: str | Sequence[str],
@@ -55,7 +57,7 @@ class RedirectSigner:
         # A traceback shows local variables, so what is secret is boxed first.
         secret, secrets = Secret(secrets), ""
         self._secrets = check_secrets(secret, "secrets")
-        self._scheme = RedirectScheme() if scheme is None else scheme
+        self._scheme = self._scheme if scheme is None else scheme
         self._clock = SystemClock() if clock is None else clock
 
     @property

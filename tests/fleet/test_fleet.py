@@ -472,3 +472,22 @@ async def test_any_text_passes(database: str) -> None:
         found = await results(fleet, run)
     assert [result["reference"] for result in found] == [row.row.reference for row in given]
     assert all(result["result"] == "created" for result in found)
+
+
+async def test_the_settings_of_its_connections_are_ours(
+    database: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever database and environment say, the queue's connections are as the store's are."""
+    monkeypatch.setenv("PGOPTIONS", "-csearch_path=nowhere -cdatestyle=German")
+    monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
+    name = database.rpartition("/")[2]
+    with psycopg.connect(database, autocommit=True, client_encoding="utf8") as connection:
+        for setting in ("search_path = pg_catalog", "timezone = 'Asia/Kolkata'"):
+            connection.execute(f"ALTER DATABASE {name} SET {setting}".encode())
+    async with open_fleet(database, api_key=emulator.api_key, base_url=emulator.base_url) as fleet:
+        wanted = {"search_path": "public", "timezone": "UTC", "client_encoding": "UTF8"}
+        for setting, value in {**wanted, "datestyle": "ISO, MDY"}.items():
+            found = await fleet.app.connector.execute_query_one_async(
+                "SELECT current_setting(%(name)s) AS value", name=setting
+            )
+            assert found == {"value": value}

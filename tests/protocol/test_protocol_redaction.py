@@ -372,3 +372,17 @@ def test_request_ids_that_hold_the_secret_are_none(value: str, secret: str, kept
 def test_request_ids_are_kept_where_no_secret_is_named() -> None:
     """Without a secret to look for, any visible ASCII is a request id."""
     assert clean_request_id("XXXX") == "XXXX"
+
+
+@pytest.mark.parametrize("gap", [1, 200, 1_000, 1_500, 5_000, 100_000])
+@pytest.mark.parametrize("before", [0, 5, 250, 290, 297, 400])
+@pytest.mark.parametrize("between", [" ", "\u200b", "\t"])
+def test_a_cut_never_splits_a_secret(gap: int, before: int, between: str) -> None:
+    """However far apart its characters are, no half of a known secret is shown."""
+    secret = "v3ry-Secret-Value-of-40-characters-or-so"
+    for at in (1, 5, 20, 39):
+        text = "w " * (before // 2) + secret[:at] + between * gap + secret[at:] + " and on" * 9_000
+        shown = clean(text, [secret])
+        assert len(shown) <= 300
+        for piece in (secret[:at], secret[at:]):
+            assert len(piece) < 4 or piece not in shown, (at, shown)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -312,3 +313,58 @@ def test_nesting_becomes_a_dotted_path(said: str, names: list[str]) -> None:
     for name in reversed(names):
         errors = {name: errors}
     assert load({"errors": errors}).field_errors == {clean(".".join(names)): (clean(said),)}
+
+
+MEGABYTE = 2**20
+
+LONG_TEXTS = {
+    "words": "x y " * (MEGABYTE // 4),
+    "credentials": "Bearer " * (MEGABYTE // 7),
+    "keys": "sk_a " * (MEGABYTE // 5),
+    "one word": "a" * MEGABYTE,
+    "spaces": " " * MEGABYTE,
+    "after spaces": "x" + " " * MEGABYTE,
+    "invisible": "\u200b" * (MEGABYTE // 3),
+}
+
+
+class Counting:
+    """A pattern that counts the characters that it is given."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+        self.seen = 0
+
+    def sub(self, by: Any, text: str) -> str:
+        """As of a pattern."""
+        self.seen += len(text)
+        return self.pattern.sub(by, text)
+
+
+FORMS: dict[str, Callable[[str], bytes]] = {
+    "text": lambda text: text.encode(),
+    "page": lambda text: f"<html><title>{text}".encode(),
+    "message": lambda text: json.dumps({"error": {"message": text}}).encode(),
+    "cut": lambda text: json.dumps({"error": {"message": text}}).encode()[:MEGABYTE],
+    "details": lambda text: json.dumps({"error_details": text, "error": "no"}).encode(),
+    "fields": lambda text: json.dumps({"error": {"errors": {"a": [text] * 2}}}).encode(),
+    "names": lambda text: json.dumps({"error": {"errors": {text: ["b"]}}}).encode(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("text", LONG_TEXTS)
+def test_a_megabyte_costs_little(form: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a megabyte of error text, wherever it stands, little more is read than can be shown."""
+    from frame_async.protocol import redaction
+    from frame_async.serialization import _lenient
+
+    names = ("_INVISIBLE", "_SPACE", "_KEY_LIKE", "_CREDENTIALS")
+    patterns = [Counting(getattr(redaction, name)) for name in names]
+    for name, pattern in zip(names, patterns, strict=True):
+        monkeypatch.setattr(redaction, name, pattern)
+    repaired = Counting(_lenient._HALF)
+    monkeypatch.setattr(_lenient, "_HALF", repaired)
+    load_error(422, FORMS[form](LONG_TEXTS[text]), None, redaction.clean)
+    assert sum(pattern.seen for pattern in patterns) < 50_000
+    assert repaired.seen <= 65_536

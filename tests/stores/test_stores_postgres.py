@@ -115,6 +115,11 @@ async def claimed(store: PostgresStore, key: str) -> str:
     return claim.token
 
 
+async def claimed_soon(store: PostgresStore, key: str) -> None:
+    """Claim a key as soon as the server can answer."""
+    assert isinstance(await patiently(store, key), Claimed)
+
+
 class TestSchema:
     """Tables and functions."""
 
@@ -192,6 +197,8 @@ class TestSchema:
             "lock_timeout = 1",
             "client_encoding = 'SQL_ASCII'",
             "client_encoding = 'LATIN1'",
+            "search_path = nowhere",
+            "search_path = ''",
         ],
     )
     async def test_settings_are_ours(self, fresh: str, setting: str) -> None:
@@ -212,6 +219,38 @@ class TestSchema:
             finally:
                 connection.execute("SET default_transaction_read_only = off")
                 connection.execute(f"ALTER ROLE CURRENT_USER RESET {name}")
+
+    @pytest.mark.parametrize("path", ["''", "nowhere", "pg_temp", "pg_catalog"])
+    async def test_a_search_path_that_nobody_asked_for(
+        self, url: str, raw: Any, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        """Of role, database and environment, no search_path takes the store elsewhere."""
+        for store in [PostgresStore(url, timeout=30)]:
+            await claimed(store, "k")
+            await store.aclose()
+        monkeypatch.setenv("PGOPTIONS", f"-csearch_path={path}")
+        for scope in ("ROLE CURRENT_USER", "DATABASE postgres"):
+            raw.execute(f"ALTER {scope} SET search_path = {path}")
+            try:
+                store = PostgresStore(url, timeout=30)
+                assert isinstance(await store.claim("k", "a=1", 60), InFlight)
+                await store.aclose()
+            finally:
+                raw.execute(f"ALTER {scope} RESET search_path")
+
+    async def test_a_schema_that_is_not_there(self, url: str, raw: Any) -> None:
+        """Without the schema, nothing is made anywhere else: the error says what is missing."""
+        for name, there in (("nowhere", url + "?options=-csearch_path%3Dnowhere"), ("public", url)):
+            if name == "public":
+                raw.execute("ALTER SCHEMA public RENAME TO hidden")
+            try:
+                store = PostgresStore(there, timeout=5)
+                with pytest.raises(StoreError, match="no schema"):
+                    await store.claim("k", "a=1", 60)
+                await store.aclose()
+            finally:
+                if name == "public":
+                    raw.execute("ALTER SCHEMA hidden RENAME TO public")
 
     async def test_an_encoding_of_the_environment(
         self, fresh: str, monkeypatch: pytest.MonkeyPatch
@@ -388,6 +427,23 @@ class TestTrouble:
         await asyncio.to_thread(own.process.wait)  # type: ignore[union-attr]  # it runs
         await asyncio.to_thread(own.start)
         assert await store.claim("crash", "a=1", 60) == Done(b"{}")
+        await store.aclose()
+
+    async def test_an_outage_is_said_once(
+        self, own: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """However many calls meet a server that is away, the pool says so once each time."""
+        store = PostgresStore(postgres_url(own), timeout=1)
+        for outage in range(2):
+            await claimed_soon(store, f"before {outage}")
+            await asyncio.to_thread(own.stop)
+            caplog.clear()
+            for _ in range(3):
+                calls = (store.claim(f"{n}", "a=1", 60) for n in range(20))
+                await asyncio.gather(*calls, return_exceptions=True)
+            said = [r for r in caplog.records if "connect" in r.msg and r.name == "psycopg.pool"]
+            assert len([r for r in said if "discarding" not in r.msg]) == 1
+            await asyncio.to_thread(own.start)
         await store.aclose()
 
     async def test_a_hung_server_hangs_nobody(self, own: Server) -> None:

