@@ -6,6 +6,7 @@ same key share one flight; between processes, the claim of the key in the store 
 
 import asyncio
 import copy
+from contextlib import suppress
 from itertools import compress
 from operator import not_
 from secrets import token_hex
@@ -235,9 +236,8 @@ class Lease:
     async def _begin(self, name: str, claim: Claimed | InDoubt) -> None:
         shared, course = self._shared, self._course
         doubts = claim.doubts if isinstance(claim, InDoubt) else 0
-        if doubts and course.options.policy.on_unknown == "raise":
-            seconds = max(DOUBT_SECONDS, shared.keep)
-            await shared.store.doubt(name, claim.token, doubts, seconds)
+        if isinstance(claim, InDoubt) and doubts and course.options.policy.on_unknown == "raise":
+            await self._doubt(name, claim)
             call = Call(
                 idempotency_key=course.key, outcome=Outcome.UNKNOWN, possible_duplicates=doubts
             )
@@ -253,7 +253,7 @@ class Lease:
         shared, course, pause = self._shared, self._course, _SOONEST_LOOK
         while True:
             try:
-                claim = await shared.store.claim(name, self._fingerprint, shared.lease_seconds)
+                claim = await self._ask(name)
             except IdempotencyConflictError as error:
                 fields = error.fields
                 break
@@ -264,6 +264,34 @@ class Lease:
                 raise _in_flight(course.key)
             await shared.clock.sleep(pause)
         raise IdempotencyConflictError(course.key, fields)  # in its caller's words
+
+    async def _ask(self, name: str) -> Claimed | InDoubt | Done | InFlight:
+        """Claim the key; whoever is cancelled before the store answers gives it back."""
+        store = self._shared.store
+        answer = store.claim(name, self._fingerprint, self._shared.lease_seconds)
+        if not store.shared:
+            return await answer
+        claiming = asyncio.ensure_future(answer)
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await bounded(self._give_back(name, claiming))
+            raise
+
+    async def _give_back(
+        self, name: str, claiming: "asyncio.Future[Claimed | InDoubt | Done | InFlight]"
+    ) -> None:
+        with suppress(FrameError):
+            claim = await claiming
+            if isinstance(claim, Claimed):
+                await self._shared.store.release(name, claim.token)
+            elif isinstance(claim, InDoubt):
+                await self._doubt(name, claim)
+
+    async def _doubt(self, name: str, claim: InDoubt) -> None:
+        """Leave a key in the doubt in which it was found."""
+        seconds = max(DOUBT_SECONDS, self._shared.keep)
+        await self._shared.store.doubt(name, claim.token, claim.doubts, seconds)
 
 
 @define(eq=False, repr=False)
