@@ -6,6 +6,7 @@ same key share one flight; between processes, the claim of the key in the store 
 
 import asyncio
 import copy
+from collections.abc import Awaitable
 from contextlib import suppress
 from itertools import compress
 from operator import not_
@@ -32,6 +33,7 @@ from frame_async.protocol.fingerprints import differing_fields
 from frame_async.secret import Secret
 from frame_async.serialization import without
 from frame_async.stores import Claimed, Done, InDoubt, InFlight, Store
+from frame_async.stores.interface import Claim as Answer
 
 DOUBT_SECONDS: Final = 90_000.0
 """How long a doubt is remembered: the longest life of a session (86,400 s, Frame
@@ -252,8 +254,9 @@ class Lease:
         """Claim the key, waiting for another process as long as the deadline allows."""
         shared, course, pause = self._shared, self._course, _SOONEST_LOOK
         while True:
+            asking = shared.store.claim(name, self._fingerprint, shared.lease_seconds)
             try:
-                claim = await self._ask(name)
+                claim = await (self._answer(name, asking) if shared.store.shared else asking)
             except IdempotencyConflictError as error:
                 fields = error.fields
                 break
@@ -265,24 +268,18 @@ class Lease:
             await shared.clock.sleep(pause)
         raise IdempotencyConflictError(course.key, fields)  # in its caller's words
 
-    async def _ask(self, name: str) -> Claimed | InDoubt | Done | InFlight:
-        """Claim the key; whoever is cancelled before the store answers gives it back."""
-        store = self._shared.store
-        answer = store.claim(name, self._fingerprint, self._shared.lease_seconds)
-        if not store.shared:
-            return await answer
-        claiming = asyncio.ensure_future(answer)
+    async def _answer(self, name: str, asking: Awaitable[Answer]) -> Answer:
+        """What the store says; who is cancelled before it does gives the key back."""
+        answer = asyncio.ensure_future(asking)
         try:
-            return await asyncio.shield(claiming)
+            return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            await bounded(self._give_back(name, claiming))
+            await bounded(self._give_back(name, answer))
             raise
 
-    async def _give_back(
-        self, name: str, claiming: "asyncio.Future[Claimed | InDoubt | Done | InFlight]"
-    ) -> None:
+    async def _give_back(self, name: str, answer: Awaitable[Answer]) -> None:
         with suppress(FrameError):
-            claim = await claiming
+            claim = await answer
             if isinstance(claim, Claimed):
                 await self._shared.store.release(name, claim.token)
             elif isinstance(claim, InDoubt):
