@@ -320,7 +320,11 @@ class FrameClient:
         """Close all connections, and the store if it was given as a URL; once is enough.
 
         Whoever waits hears it at once; see `stop_waiting`.
+
+        Raises:
+            EventLoopError: it is open on another event loop; nothing was closed.
         """
+        self._http.leave_others()
         self.stop_waiting()
         await self._http.aclose()
         if self._owns_store:

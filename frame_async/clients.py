@@ -97,14 +97,18 @@ class FrameClients:
         """Have a session on the running event loop, in this process."""
         if self._http is not None:
             return
-        opened, loop, process = self._opened, asyncio.get_running_loop(), os.getpid()
-        if opened is not None and opened.loop is loop and opened.process == process:
-            return
-        if opened is not None:
-            leave_behind(opened, process)
+        self._leave_others()
+        if self._opened is None:
+            session = make_shared_session(self._tls, self._max_connections)
+            loop, process = asyncio.get_running_loop(), os.getpid()
+            self._opened = Opened(loop, process, asyncio.Semaphore(), session, ours=True)
+
+    def _leave_others(self) -> None:
+        """Let go of what another event loop or the parent process opened."""
+        if self._opened is not None and not self._opened.is_here():
+            leave_behind(self._opened, os.getpid())
+            self._opened = None
             self._clients.clear()
-        session = make_shared_session(self._tls, self._max_connections)
-        self._opened = Opened(loop, process, asyncio.Semaphore(), session, ours=True)
 
     def _make(self, key: Secret[str]) -> FrameClient:
         session = self._http if self._opened is None else self._opened.session
@@ -118,16 +122,14 @@ class FrameClients:
         Raises:
             EventLoopError: they are open on another event loop; nothing was closed.
         """
-        opened, self._opened = self._opened, None
+        self._leave_others()
         for client in self._clients.values():
             await client.aclose()
         self._clients.clear()
         self._closed = True
+        opened, self._opened = self._opened, None
         if opened is not None:
-            if opened.loop is asyncio.get_running_loop() and opened.process == os.getpid():
-                await opened.aclose()
-            else:
-                leave_behind(opened, os.getpid())
+            await opened.aclose()
         if self._owns_store:
             await self._store.aclose()
 

@@ -12,12 +12,13 @@ from support.certificates import presenting, trusting
 from support.faults import FaultServer, serve
 from support.shown import shows
 
-from frame_async import FrameClients, PaymentLinkSessionRequest, RateLimit
+from frame_async import FrameClients, PaymentLinkSessionRequest, RateLimit, RetryPolicy
 from frame_async.emulator import Emulator
 from frame_async.errors import (
     ClientClosedError,
     ConfigurationError,
     EventLoopError,
+    NotSentError,
     WindowFullError,
 )
 from frame_async.stores import MemoryStore
@@ -107,6 +108,20 @@ async def test_after_the_end(
         await client.payment_link_sessions.create(order)
     with pytest.raises(ClientClosedError, match="make another one"):
         await clients.of(ONE)
+
+
+@pytest.mark.frame_network
+async def test_a_proxy_that_is_not_used_is_named(
+    order: PaymentLinkSessionRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no connection, the proxy's variable is named, as by a client of its own."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:h1dden-word@proxy.example:1")
+    clients = connect("https://frame.invalid", retry=RetryPolicy(max_retries=0))
+    with pytest.raises(NotSentError, match="HTTPS_PROXY is set, and not used"):
+        await (await clients.of(ONE)).payment_link_sessions.create(order)
+    await clients.aclose()
 
 
 def test_another_event_loop(order: PaymentLinkSessionRequest) -> None:

@@ -93,21 +93,27 @@ class Http:
     def _make_session(self) -> aiohttp.ClientSession:
         return self._settings.make_session(Connector(self._settings.tls_used))
 
+    def leave_others(self) -> None:
+        """Let go of what another event loop or the parent process opened.
+
+        Raises:
+            EventLoopError: that loop is still there, and may be using it.
+        """
+        if self._opened is not None and not self._opened.is_here():
+            leave_behind(self._opened, os.getpid())
+            self._opened = None
+
     async def aclose(self) -> None:
         """Close all connections; calling it again does nothing.
 
         Raises:
             EventLoopError: it is open on another event loop; nothing was closed.
         """
-        opened = self._opened
+        self.leave_others()
+        self.closed = True  # before the first await: exchanges in flight ask for it
+        opened, self._opened = self._opened, None
         if opened is not None:
-            if opened.loop is not asyncio.get_running_loop() or opened.process != os.getpid():
-                leave_behind(opened, os.getpid())
-            else:
-                self.closed = True  # before the first await: exchanges in flight ask for it
-                await opened.aclose()
-        self.closed = True
-        self._opened = None
+            await opened.aclose()
 
     async def send(
         self, operation: Operation[Any, Any], course: Course, timeout: float, exchange: Exchange
@@ -147,7 +153,8 @@ class Http:
             body.finish()
         if exchange.status is None and not _HTTP.startswith(body.answer[: len(_HTTP)]):
             ending, detail = Ending.GARBLED, ""
-        ending = Ending.SESSION_CLOSED if self.closed else ending
+        if self.closed or opened.session.closed:
+            ending = Ending.SESSION_CLOSED
         return exchange.end(ending, detail)
 
     async def _converse(

@@ -6,6 +6,8 @@ same key share one flight; between processes, the claim of the key in the store 
 
 import asyncio
 import copy
+from collections.abc import Awaitable
+from contextlib import suppress
 from itertools import compress
 from operator import not_
 from secrets import token_hex
@@ -31,6 +33,7 @@ from frame_async.protocol.fingerprints import differing_fields
 from frame_async.secret import Secret
 from frame_async.serialization import without
 from frame_async.stores import Claimed, Done, InDoubt, InFlight, Store
+from frame_async.stores.interface import Claim as Answer
 
 DOUBT_SECONDS: Final = 90_000.0
 """How long a doubt is remembered: the longest life of a session (86,400 s, Frame
@@ -235,9 +238,8 @@ class Lease:
     async def _begin(self, name: str, claim: Claimed | InDoubt) -> None:
         shared, course = self._shared, self._course
         doubts = claim.doubts if isinstance(claim, InDoubt) else 0
-        if doubts and course.options.policy.on_unknown == "raise":
-            seconds = max(DOUBT_SECONDS, shared.keep)
-            await shared.store.doubt(name, claim.token, doubts, seconds)
+        if isinstance(claim, InDoubt) and doubts and course.options.policy.on_unknown == "raise":
+            await self._doubt(name, claim)
             call = Call(
                 idempotency_key=course.key, outcome=Outcome.UNKNOWN, possible_duplicates=doubts
             )
@@ -252,8 +254,9 @@ class Lease:
         """Claim the key, waiting for another process as long as the deadline allows."""
         shared, course, pause = self._shared, self._course, _SOONEST_LOOK
         while True:
+            asking = shared.store.claim(name, self._fingerprint, shared.lease_seconds)
             try:
-                claim = await shared.store.claim(name, self._fingerprint, shared.lease_seconds)
+                claim = await (self._answer(name, asking) if shared.store.shared else asking)
             except IdempotencyConflictError as error:
                 fields = error.fields
                 break
@@ -264,6 +267,28 @@ class Lease:
                 raise _in_flight(course.key)
             await shared.clock.sleep(pause)
         raise IdempotencyConflictError(course.key, fields)  # in its caller's words
+
+    async def _answer(self, name: str, asking: Awaitable[Answer]) -> Answer:
+        """What the store says; who is cancelled before it does gives the key back."""
+        answer = asyncio.ensure_future(asking)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            await bounded(self._give_back(name, answer))
+            raise
+
+    async def _give_back(self, name: str, answer: Awaitable[Answer]) -> None:
+        with suppress(FrameError):
+            claim = await answer
+            if isinstance(claim, Claimed):
+                await self._shared.store.release(name, claim.token)
+            elif isinstance(claim, InDoubt):
+                await self._doubt(name, claim)
+
+    async def _doubt(self, name: str, claim: InDoubt) -> None:
+        """Leave a key in the doubt in which it was found."""
+        seconds = max(DOUBT_SECONDS, self._shared.keep)
+        await self._shared.store.doubt(name, claim.token, claim.doubts, seconds)
 
 
 @define(eq=False, repr=False)

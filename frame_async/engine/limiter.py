@@ -45,7 +45,6 @@ class Limiter(Protocol):
 
     async def wait(self, slot: "Slot") -> None:
         """Wait for a slot, first come, first served within a lane."""
-        ...
 
     def release(self, slot: "Slot", *, sent: bool) -> Coroutine[Any, Any, None]:
         """The answer is in, or certainly nothing was sent."""
@@ -295,8 +294,7 @@ class RateLimiter:
         try:
             wait = await self._store.enter(self._window, token, lane, slot.hold, pace=paced)
         except asyncio.CancelledError:
-            if self._store.shared:  # it may have been taken all the same
-                let_go(self._give_back(token))
+            let_go(self._give_back(token))  # it may have been taken all the same
             raise
         now = slot.began = self._clock.monotonic()
         # A fleet's store gives each that asks its own time; the soonest is for all who wait here.
@@ -353,16 +351,14 @@ class RateLimiter:
             waiting.drop(slot)
             return True
         wait = await self._ask(waiting, slot)
-        if wait > 0 and waiting.next_at > self._latest(slot):
-            # There was time when it came; now there is none.
-            if not await self._force(slot):
-                slot.turn_away(NoSlotError(wait))
-            waiting.drop(slot)
-            return True
         if wait <= 0:
             await self._admit(slot)
-            waiting.drop(slot)
-        return wait <= 0
+        elif waiting.next_at <= self._latest(slot):
+            return False
+        elif not await self._force(slot):  # there was time when it came; now there is none
+            slot.turn_away(NoSlotError(wait))
+        waiting.drop(slot)
+        return True
 
     async def _tell_late(self, waiting: _Waiting) -> None:
         """Whoever is expected to come too late by now hears it now."""
@@ -379,7 +375,11 @@ class RateLimiter:
 
     async def _force(self, slot: Slot) -> bool:
         """Go beyond what was learned, for one who has no time to wait."""
-        admitted = await self._store.force(self._window, slot.token, slot.lane, slot.hold)
+        try:
+            admitted = await self._store.force(self._window, slot.token, slot.lane, slot.hold)
+        except asyncio.CancelledError:
+            let_go(self._give_back(slot.token))
+            raise
         if admitted:
             slot.began = self._clock.monotonic()
             await self._admit(slot)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -31,6 +32,10 @@ class Opened:
         self._closing = _close_with_loop(self.session)
         with suppress(StopIteration):
             self._closing.__anext__().send(None)
+
+    def is_here(self) -> bool:
+        """Whether this is its event loop and its process."""
+        return self.loop is asyncio.get_running_loop() and self.process == os.getpid()
 
     async def aclose(self) -> None:
         """Close all its connections."""

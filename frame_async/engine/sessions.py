@@ -56,12 +56,12 @@ class HttpSettings:
     """True to loopback, where none is used."""
 
     def __attrs_post_init__(self) -> None:
-        if self.session is not None:
-            check_session(self.session, self.base_url)
-            return
-        if self.proxy is None:
+        session = self.session
+        if session is not None:
+            check_session(session, self.base_url)
+        if self.proxy is None and (session is None or not session.trust_env):
             self.ignored, _ = named_by_environment(self.base_url)
-        if self.base_url.startswith("https:"):
+        if session is None and self.base_url.startswith("https:"):
             self.tls_used = default_tls_context() if self.tls is None else without_key_log(self.tls)
 
     def make_session(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:

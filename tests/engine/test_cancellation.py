@@ -7,6 +7,7 @@ import os
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -27,6 +28,7 @@ from frame_async import (
 from frame_async import PaymentLinkSessionRequest as Request
 from frame_async.errors import ClientClosedError, WindowFullError
 from frame_async.observers import Observer
+from frame_async.stores import MemoryStore
 
 
 class Books(Observer):
@@ -312,3 +314,35 @@ async def test_serving_still_works(connect: Connect, order: Request) -> None:
         await arrived(server, 1)
         await cancelled_after(0, task)
         assert not isinstance(await attempt(client, order, "next"), CallError)
+
+
+class Distant(MemoryStore):
+    """A store beyond a wire: what it does is done, but the answer takes a while."""
+
+    shared = True
+
+    async def claim(self, *args: Any) -> Any:
+        claimed = await super().claim(*args)
+        await asyncio.sleep(0.05)
+        return claimed
+
+
+@pytest.mark.parametrize("doubts", [0, 1])
+async def test_cancelled_while_the_store_claims_its_key(
+    connect: Connect, order: Request, doubts: int
+) -> None:
+    """The key is at once what it was before: free, or in doubt."""
+    store = Distant()
+    async with FaultServer.playing(*([hang] * doubts), serve) as server:
+        if doubts:
+            once = RetryPolicy(max_retries=0)
+            client = connect(server, store=store, retry=once, attempt_timeout=0.1)
+            assert isinstance(await attempt(client, order, "key"), OutcomeUnknownError)
+        client = connect(server, store=store, claim_lease=1_000, timeout=1_100)
+        await cancelled_after(0.02, asyncio.create_task(attempt(client, order, "key")))
+        async with asyncio.timeout(5):
+            ended = await attempt(client, order, "key")
+        await client.aclose()
+    assert isinstance(ended, PaymentLinkSession)
+    assert len(ended.call.attempts) == 1
+    assert ended.call.possible_duplicates == doubts

@@ -293,6 +293,40 @@ async def test_giving_up_gives_the_place_back() -> None:
     assert len(held) <= 4
 
 
+class Distant(MemoryStore):
+    """A store beyond a wire: what it does is done, but the answer takes a while."""
+
+    shared = True
+    full = False
+    """Whether there is no place but for one who has no time."""
+
+    async def enter(self, *args: Any, **options: Any) -> float:
+        wait = 1e6 if self.full else await super().enter(*args, **options)
+        await asyncio.sleep(0 if self.full else 0.05)
+        return wait
+
+    async def force(self, *args: Any) -> bool:
+        admitted = await super().force(*args)
+        await asyncio.sleep(0.05)
+        return admitted
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["enter", "force"])
+async def test_a_place_that_came_too_late_goes_back(*, full: bool) -> None:
+    """One who is cancelled before a distant store answers leaves no place taken."""
+    store = Distant()
+    store.full = full
+    waiting, clock = line(5, store=store)
+    deadline = clock.monotonic() + 10
+    task = asyncio.create_task(acquire(waiting, "t", Lane.INTERACTIVE, 1.0, deadline))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    assert len(store._windows["w"].slots) == 1
+    await asyncio.wait({task})
+    await asyncio.sleep(0.01)
+    assert not store._windows["w"].slots
+
+
 async def test_closing_ends_the_waiting(
     emulator: Emulator, order: PaymentLinkSessionRequest
 ) -> None:

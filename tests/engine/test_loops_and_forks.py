@@ -5,13 +5,21 @@ import gc
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 from support.clients import attempt
 
-from frame_async import FrameClient, PaymentLinkSession, PaymentLinkSessionRequest
+from frame_async import (
+    FrameClient,
+    FrameClients,
+    PaymentLinkSession,
+    PaymentLinkSessionRequest,
+    RateLimit,
+)
 from frame_async.emulator import Emulator
 from frame_async.errors import EventLoopError
+from frame_async.stores import MemoryStore
 
 
 def test_one_client_over_several_runs(order: PaymentLinkSessionRequest) -> None:
@@ -48,6 +56,32 @@ async def test_two_loops_at_once(frame: FrameClient, order: PaymentLinkSessionRe
     assert "one FrameClient per event loop" in str(told[0])
     assert not frame.closed
     assert isinstance(await attempt(frame, order), PaymentLinkSession)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["client", "clients"])
+async def test_closed_on_another_loop(
+    emulator: Emulator, order: PaymentLinkSessionRequest, *, many: bool
+) -> None:
+    """Closing it on another event loop is refused, and ends no call that waits on its own."""
+    options: dict[str, Any] = {
+        "base_url": emulator.base_url,
+        "store": MemoryStore(),
+        "rate_limit": RateLimit(1, 0.5),
+    }
+    clients = FrameClients(**options)
+    client = (
+        await clients.of(emulator.api_key) if many else FrameClient(emulator.api_key, **options)
+    )
+    closing = clients if many else client
+    assert isinstance(await attempt(client, order), PaymentLinkSession)
+    waiting = asyncio.create_task(attempt(client, order, "second"))
+    await asyncio.sleep(0.1)
+    with pytest.raises(EventLoopError):
+        await asyncio.to_thread(asyncio.run, closing.aclose())
+    assert isinstance(await waiting, PaymentLinkSession)
+    assert isinstance(await attempt(client, order, "third"), PaymentLinkSession)
+    await closing.aclose()
+    assert client.closed
 
 
 FORK = """

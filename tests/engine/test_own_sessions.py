@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from support.clients import Connect, attempt
-from support.faults import FaultServer, answer, cut_answer, serve
+from support.faults import FaultServer, answer, cut_answer, hang, serve
 
 from frame_async import (
     FrameClient,
@@ -50,6 +50,20 @@ async def test_closed_by_its_owner(connect: Connect, order: PaymentLinkSessionRe
         with pytest.raises(ConfigurationError, match="http is closed"):
             connect(server, http=session)
     assert not server.ledger
+
+
+async def test_closed_by_its_owner_during_a_call(
+    connect: Connect, order: PaymentLinkSessionRequest
+) -> None:
+    """A call that is under way when its session is closed isn't repeated."""
+    async with FaultServer.playing(hang) as server, aiohttp.ClientSession() as session:
+        call = asyncio.create_task(attempt(connect(server, http=session), order))
+        await asyncio.sleep(0.1)
+        await session.close()
+        ended = await call
+    assert type(ended) is OutcomeUnknownError
+    assert "the client was closed" in str(ended)
+    assert len(ended.call.attempts) == 1
 
 
 @pytest.mark.frame_network
