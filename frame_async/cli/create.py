@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal, TextIO, TypeVar
 
 import segno
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from frame_async.bulk.columns import build_request
-from frame_async.bulk.layouts import Layout, parse_pairs
+from frame_async.bulk.layouts import SEE_COLUMNS, Layout, parse_pairs
+from frame_async.bulk.unpacking import NOT_UTF_8
 from frame_async.calls import Call
 from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.guard import check_mode, guarded
@@ -31,6 +32,11 @@ T = TypeVar("T")
 
 _WHAT: Final = "invalid session"
 _ONE_EACH: Final = "give one quantity for all products, or one for each"
+_ADVICE: Final = {
+    NOT_UTF_8[1]: "use a UTF-8 locale, such as LC_ALL=C.UTF-8",
+    SEE_COLUMNS: "see PaymentLinkSessionRequest in the docs",
+}
+"""What the advice to whoever writes a file is for whoever writes a command."""
 
 
 @frozen(kw_only=True)
@@ -125,7 +131,7 @@ def _renamed(make: Callable[[], T]) -> T:
     try:
         return make()
     except ValidationError as error:
-        problems = error.problems
+        problems = [evolve(each, fix=_ADVICE.get(each.fix, each.fix)) for each in error.problems]
     raise ValidationError(_WHAT, problems)
 
 
