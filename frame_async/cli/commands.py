@@ -156,8 +156,8 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
     "key_column",
     default="",
     metavar="COLUMN",
-    help="A column that tells the rows apart, whatever else changes in them; auto for that of "
-    "client_reference_id, if each row has its own. [default: what they say]",
+    help="The column by which a later run recognizes a row, whatever else has changed in it; auto: "
+    "that of client_reference_id, if each row has its own. [default: the whole row]",
 )
 @click.option(
     "--mode",
@@ -172,19 +172,20 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
     default="retry",
     show_default=True,
     type=click.Choice(["retry", "hold"]),
-    help="For a row whose session may exist: ask again and admit it, or leave it and say so.",
+    help="For a row whose session may exist: send it again and list it as possibly doubled, or "
+    "leave it and list it as unknown.",
 )
 @click.option(
     "--again",
     multiple=True,
     type=click.Choice(["refused", "invalid", "unknown", "changed"]),
-    help="Take up rows again that ended so, or send those that have changed since as new ones. "
+    help="Send rows again that ended so; changed: send rows that have changed since, as new ones. "
     "May be repeated.",
 )
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file that knows what is done. [default: OUTPUT.state]",
+    help="The file that records what is done. [default: OUTPUT.state]",
 )
 @options.store("Store of keys and rate window, if shared with others")
 @options.proxy

@@ -16,6 +16,7 @@ from frame_async.bulk.columns import build_request
 from frame_async.bulk.layouts import SEE_COLUMNS, Layout, parse_pairs
 from frame_async.bulk.unpacking import NOT_UTF_8
 from frame_async.calls import Call
+from frame_async.cli.bulk_command import OptionsError
 from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.guard import check_mode, guarded
 from frame_async.client import FrameClient
@@ -23,7 +24,7 @@ from frame_async.emulator import Emulator
 from frame_async.errors import CallError, Problem, ValidationError, WrongModeError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
-from frame_async.protocol.credentials import Mode
+from frame_async.protocol.credentials import KEY_VARIABLE, Mode
 from frame_async.protocol.dispositions import Again, ExitStatus, disposition_of, exit_status_of
 from frame_async.serialization import dump_json
 from frame_async.webhooks.listen import stop_requested
@@ -78,6 +79,8 @@ def run_create(command: Create) -> int:
 
 async def _create(command: Create, screen: Screen) -> int:
     request = request_of(command)
+    if not command.on_emulator and KEY_VARIABLE not in os.environ:
+        raise OptionsError(f"no API key: set {KEY_VARIABLE}, or try it with --emulator")
     async with _client(command) as frame:
         check_mode(command.mode, frame.mode)
         if command.key and not command.store:

@@ -1,6 +1,7 @@
 """The emulator as a command: ``frame-async emulator``, or ``python -m frame_async.emulator``."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -140,7 +141,7 @@ _memory = partial(click.option, cls=_Option, heading="What it keeps and says")
     default="FRAME_WEBHOOK_SECRET",
     metavar="NAME",
     help="Environment variable with the secret that signs what goes there; without a secret "
-    "each address gets one by chance, which is shown at the start.",
+    "each address gets a random one, which is shown at the start.",
 )
 @_events(
     "--webhook-secret-file",
@@ -292,7 +293,9 @@ def _trouble(made: Emulator, error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {_reason(error)}"
-    return f"cannot listen on {made.host}:{made.port}: {_reason(error)}"
+    taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+    fix = "; stop what runs there, or take another --port" if taken else ""
+    return f"cannot listen on {made.host}:{made.port}: {_reason(error)}{fix}"
 
 
 def _reason(error: Exception) -> str:

@@ -96,6 +96,14 @@ def test_advice_names_no_option_of_another_command(
     assert "--map" not in err
 
 
+def test_without_an_api_key() -> None:
+    """Whoever has no key yet is told of the emulator."""
+    ran = CliRunner().invoke(cli, ["create", "--product", "p"], env={"FRAME_SECRET_KEY": None})
+    assert ran.exit_code == 2
+    said = "frame-async create: no API key: set FRAME_SECRET_KEY, or try it with --emulator\n"
+    assert ran.stderr == said
+
+
 def test_a_key_and_a_store(server: Emulator, tmp_path: Path) -> None:
     """With a store, the same key gives the same session; without one, a note warns."""
     stored = ("--product", "p", "--key", "order-7", "--store", f"sqlite:///{tmp_path}/frame.db")

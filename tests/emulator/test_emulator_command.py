@@ -243,7 +243,8 @@ def test_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert code == 2
     assert captured.out == ""
-    assert captured.err == f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}\n"
+    said = f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}"
+    assert captured.err == f"{said}; stop what runs there, or take another --port\n"
 
 
 def test_host_that_is_no_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
