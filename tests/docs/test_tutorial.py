@@ -72,7 +72,7 @@ class Reader:
 
     def export(self) -> None:
         """Set the variables of the next block."""
-        for line in self.take("sh").splitlines():
+        for line in self.take("sh").replace("\\\n", "").splitlines():
             name, _, value = line.removeprefix("export ").partition("=")
             self._env[name] = value
 
@@ -100,7 +100,7 @@ class Reader:
 
     def start(self) -> "subprocess.Popen[str]":
         """Start the next block, whose last command goes on."""
-        *first, last = self.take("sh").splitlines()
+        *first, last = self.take("sh").replace("\\\n", "").splitlines()
         process = self._stack.enter_context(
             subprocess.Popen(  # our own page
                 "\n".join([*(f"{line} >&2" for line in first), f"exec env {last}"]),
