@@ -131,9 +131,14 @@ def run_send(send: Send, secret_file: Path | None, secret_env: str) -> int:
     return _say(out, f"{said}{wrong}", ExitStatus.SOME_REFUSED if wrong else ExitStatus.DONE)
 
 
+def published_types() -> list[str]:
+    """The types of events that Frame publishes."""
+    return [value for name, value in vars(EventType).items() if name.isupper()]
+
+
 def _misspelt(kind: str) -> str:
     """The published type that was probably meant; empty for one, and for what is like none."""
-    known = [value for name, value in vars(EventType).items() if name.isupper()]
+    known = published_types()
     close = get_close_matches(kind, known, n=1)
     return "" if kind in known or not close else close[0]
 
