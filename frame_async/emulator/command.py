@@ -278,9 +278,9 @@ def _greeting(made: Emulator, secret_from: str) -> Iterator[str]:
     rate = f"{made.limit} requests per {made.period:g} s"
     yield (
         f"Frame emulator listening on {made.base_url} "
-        f"({'no rate limit' if made.limit is None else rate}); "
-        "any key that starts with sk_sandbox_ is accepted"
+        f"({'no rate limit' if made.limit is None else rate})"
     )
+    yield "any key that starts with sk_sandbox_ is accepted"
     yield f"export FRAME_API_BASE_URL={made.base_url}"
     yield f"export FRAME_SECRET_KEY={made.api_key}"
     for endpoint in made.webhooks.endpoints():

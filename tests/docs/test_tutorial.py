@@ -150,7 +150,7 @@ def test_word_for_word(tmp_path: Path) -> None:
         assert "pip install" in reader.take("sh")
         emulator = reader.start()
         greeting = reader.take("text").splitlines(keepends=True)
-        assert spoken(emulator, most=3) == greeting
+        assert spoken(emulator, most=4) == greeting
         reader.export()
         reader.save()
         reader.run()
@@ -160,7 +160,7 @@ def test_word_for_word(tmp_path: Path) -> None:
         pay(reader, shop)
         emulator.terminate()
         emulator.wait(30)
-        spoken(reader.start(), most=4)
+        spoken(reader.start(), most=5)
         pay_again(reader, shop)
         reader.save()
         reader.run()
