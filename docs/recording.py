@@ -20,7 +20,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "_static" / "bulk.svg"
-WIDTH, HEIGHT = 100, 18
+WIDTH, HEIGHT = 100, 21
 RUN = "frame-async bulk orders.csv -o sessions.jsonl --limit 0 --concurrency 4"
 COUNT = "curl -s $FRAME_API_BASE_URL/_emulator/snapshot | grep -o '\"created\":[0-9]*'"
 SCENE = (

@@ -225,7 +225,7 @@ class FrameClient:
         """Make a request of any other part of Frame's API; its JSON, decoded, with its `Call`.
 
         GET and HEAD are repeated freely, since they change nothing; anything else by the same
-        rules as ``create``, and a possible duplicate is admitted likewise.
+        rules as ``create``, and a possible duplicate is counted in the same way.
 
         Args:
             method: ``GET``, ``HEAD``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.

@@ -37,7 +37,7 @@ Three questions, three classes: `UsageError` (you made a mistake),
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from attrs import field, frozen
 
@@ -65,6 +65,10 @@ class Problem:
         return f"{where}{self.rule} ({self.fix})"
 
 
+_UNSAID: Final = {407: "the proxy wants its user and password"}  # RFC 9110 15.5.8
+"""What a status means that comes without a reason."""
+
+
 @frozen
 class ServerAnswer:
     """What a server said when it said no, read from whichever envelope it used."""
@@ -85,7 +89,7 @@ class ServerAnswer:
     """The server's own name for the exchange, when a header gave one."""
 
     def __str__(self) -> str:
-        said = self.message or self.code or self.type or "no reason given"
+        said = self.message or self.code or self.type or _UNSAID.get(self.status, "no reason given")
         fields = [_said_of(path, told) for path, told in self.field_errors.items()]
         shown, others = fields[:_SHOWN_PROBLEMS], len(fields) - _SHOWN_PROBLEMS
         shown += [f"and {others} more, see .field_errors"] if others > 0 else []

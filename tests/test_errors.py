@@ -244,6 +244,7 @@ def test_a_hostile_path_does_not_break_the_line(cls: Any) -> None:
     ("answer", "text"),
     [
         (ServerAnswer(500), "HTTP 500: no reason given"),
+        (ServerAnswer(407), "HTTP 407: the proxy wants its user and password"),
         (ServerAnswer(422, type="t"), "HTTP 422: t"),
         (ServerAnswer(422, type="t", code="c"), "HTTP 422: c"),
         (ServerAnswer(422, type="t", code="c", message="m"), "HTTP 422: m"),

@@ -1,4 +1,4 @@
-"""An export with a row for each item, as JSON Lines with one order each.
+"""An export of Shopify, with a row for each item, as JSON Lines with one order each.
 
 python shop_export.py orders_export.csv orders.jsonl
 """
@@ -19,14 +19,16 @@ def orders_of(rows):
         if row["Financial Status"] == "pending":
             orders[row["Name"]] = {
                 "client_reference_id": row["Name"],
-                "customer_email": row["Email"],
+                "customer_email": row["Email"] or None,
                 "line_items": [],
             }
         if row["Name"] in orders:
-            quantity = int(row["Lineitem quantity"])
+            article, quantity = row["Lineitem sku"], int(row["Lineitem quantity"])
+            if article not in PRODUCTS:
+                sys.exit(f"{row['Name']}: PRODUCTS has no article {article!r}")
             orders[row["Name"]]["line_items"].append(
                 {
-                    "product": PRODUCTS[row["Lineitem sku"]],
+                    "product": PRODUCTS[article],
                     "quantity_minimum": quantity,
                     "quantity_maximum": quantity,
                 }

@@ -21,6 +21,9 @@ T = TypeVar("T")
 LAYOUT: Final = "unusable layout"
 """What an error says first when options are wrong, and not the file."""
 
+SEE_COLUMNS: Final = "see the columns in the docs"
+"""The advice for a field that no request has, and that is like none."""
+
 OTHERS: Final = "*"
 """Stands for all columns that aren't named, and have no field's name."""
 _OTHERS: Final = Problem(OTHERS, "can't be a field", "leave other columns out with *=")
@@ -140,7 +143,7 @@ def _no_column(name: str, columns: Sequence[str]) -> Problem:
 def _no_field(name: str) -> Problem:
     shown = column_shown(name)
     close = nearest_column(shown)
-    fix = f"did you mean {close}?" if close else "see the columns in the docs"
+    fix = f"did you mean {close}?" if close else SEE_COLUMNS
     return Problem(shown, STRANGER, fix)
 
 

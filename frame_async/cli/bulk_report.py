@@ -150,7 +150,7 @@ def _mistakes(error: ValidationError) -> Iterator[str]:
     if others := problems[_LISTED:]:
         named = ", ".join(problem.path for problem in others[:_NAMED])
         yield f"  and {len(others)} more: {named}" + (", ..." if others[_NAMED:] else "")
-    if what != LAYOUT:
+    if what.startswith("unusable") and what != LAYOUT:  # a file, and not the options
         yield from _mapped(problems)
 
 
@@ -162,6 +162,8 @@ def _mapped(problems: Sequence[Problem]) -> Iterator[str]:
         field = nearest_column(name) or "client_reference_id"
         yield f"to say which field a column is: --map {_quoted(f'{name}={field}')}"
         yield f"to leave a column out: --map {_quoted(f'{name}=')}"
+        if len(strangers) > 1:
+            yield 'to leave out all that are not named: --map "*="'
     if any(problem.path == "line_items.0.product" for problem in problems):
         yield "to have the same product in every row: --set line_items.0.product=PRODUCT"
 

@@ -44,8 +44,37 @@ cli.add_command(bulk_status)
 cli.add_command(worker)
 
 
+def _names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Names of commands, or what may follow them."""
+    match ctx.params["names"]:
+        case ():
+            found = [name for name in cli.commands if " " not in name]
+        case ("bulk",):
+            found = ["status"]
+        case ("webhook",):
+            found = list(webhook.commands)
+        case _:
+            found = []
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def _files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files, or the second word of ``bulk status`` where no file begins so."""
+    is_word = incomplete and "status".startswith(incomplete)
+    if is_word and not any(path.name.startswith(incomplete) for path in Path().iterdir()):
+        return [CompletionItem("status")]
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _types(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Types of events that are published."""
+    from frame_async.cli.webhooks import published_types
+
+    return [name for name in published_types() if name.startswith(incomplete)]
+
+
 @cli.command("help", short_help="Explain a command.")
-@click.argument("names", nargs=-1, metavar="[COMMAND]...")
+@click.argument("names", nargs=-1, metavar="[COMMAND]...", shell_complete=_names)
 def explain(names: tuple[str, ...]) -> None:
     """Explain a command, as its --help does."""
     cli([*names, "--help"], prog_name="frame-async")
@@ -97,7 +126,7 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
     short_help="Create a session for each row of a file.",
     epilog="How far a run in a queue is: `frame-async bulk status --queue URL`; see its --help.",
 )
-@click.argument("orders", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("orders", type=click.Path(path_type=Path, allow_dash=True), shell_complete=_files)
 @click.option(
     "-o",
     "--output",
@@ -156,8 +185,8 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
     "key_column",
     default="",
     metavar="COLUMN",
-    help="A column that tells the rows apart, whatever else changes in them; auto for that of "
-    "client_reference_id, if each row has its own. [default: what they say]",
+    help="The column by which a later run recognizes a row, whatever else has changed in it; auto: "
+    "that of client_reference_id, if each row has its own. [default: the whole row]",
 )
 @click.option(
     "--mode",
@@ -172,19 +201,20 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
     default="retry",
     show_default=True,
     type=click.Choice(["retry", "hold"]),
-    help="For a row whose session may exist: ask again and admit it, or leave it and say so.",
+    help="For a row whose session may exist: send it again and list it as possibly doubled, or "
+    "leave it and list it as unknown.",
 )
 @click.option(
     "--again",
     multiple=True,
     type=click.Choice(["refused", "invalid", "unknown", "changed"]),
-    help="Take up rows again that ended so, or send those that have changed since as new ones. "
+    help="Send rows again that ended so; changed: send rows that have changed since, as new ones. "
     "May be repeated.",
 )
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file that knows what is done. [default: OUTPUT.state]",
+    help="The file that records what is done. [default: OUTPUT.state]",
 )
 @options.store("Store of keys and rate window, if shared with others")
 @options.proxy
@@ -354,7 +384,7 @@ def listen(
 
 
 @webhook.command()
-@click.argument("event_type", metavar="EVENT")
+@click.argument("event_type", metavar="EVENT", shell_complete=_types)
 @click.option("--to", metavar="URL", help="Where it goes; without it, the webhook is printed.")
 @click.option("--reference", metavar="TEXT", help="The field data.reference, such as order-42.")
 @click.option(

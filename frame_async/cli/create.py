@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal, TextIO, TypeVar
 
 import segno
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from frame_async.bulk.columns import build_request
-from frame_async.bulk.layouts import Layout, parse_pairs
+from frame_async.bulk.layouts import SEE_COLUMNS, Layout, parse_pairs
+from frame_async.bulk.unpacking import NOT_UTF_8
 from frame_async.calls import Call
+from frame_async.cli.bulk_command import OptionsError
 from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.guard import check_mode, guarded
 from frame_async.client import FrameClient
@@ -22,7 +24,7 @@ from frame_async.emulator import Emulator
 from frame_async.errors import CallError, Problem, ValidationError, WrongModeError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
-from frame_async.protocol.credentials import Mode
+from frame_async.protocol.credentials import KEY_VARIABLE, Mode
 from frame_async.protocol.dispositions import Again, ExitStatus, disposition_of, exit_status_of
 from frame_async.serialization import dump_json
 from frame_async.webhooks.listen import stop_requested
@@ -31,6 +33,11 @@ T = TypeVar("T")
 
 _WHAT: Final = "invalid session"
 _ONE_EACH: Final = "give one quantity for all products, or one for each"
+_ADVICE: Final = {
+    NOT_UTF_8[1]: "use a UTF-8 locale, such as LC_ALL=C.UTF-8",
+    SEE_COLUMNS: "see PaymentLinkSessionRequest in the docs",
+}
+"""What the advice to whoever writes a file is for whoever writes a command."""
 
 
 @frozen(kw_only=True)
@@ -72,6 +79,8 @@ def run_create(command: Create) -> int:
 
 async def _create(command: Create, screen: Screen) -> int:
     request = request_of(command)
+    if not command.on_emulator and KEY_VARIABLE not in os.environ:
+        raise OptionsError(f"no API key: set {KEY_VARIABLE}, or try it with --emulator")
     async with _client(command) as frame:
         check_mode(command.mode, frame.mode)
         if command.key and not command.store:
@@ -125,7 +134,7 @@ def _renamed(make: Callable[[], T]) -> T:
     try:
         return make()
     except ValidationError as error:
-        problems = error.problems
+        problems = [evolve(each, fix=_ADVICE.get(each.fix, each.fix)) for each in error.problems]
     raise ValidationError(_WHAT, problems)
 
 

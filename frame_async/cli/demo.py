@@ -36,6 +36,8 @@ LATENCY: Final = 0.1
 
 ROWS_PER_LINE: Final = 40
 
+TO_PAY: Final = "frame-async create --emulator --product prod_mug --open"
+
 SHOWN: Final = 10
 """Sessions that are shown, unless all are asked for."""
 
@@ -90,6 +92,7 @@ def run_demo(orders: Path | None, *, limit: int, concurrency: int, show_all: boo
         f"retried {results.retried}, {seconds:.1f} s",
         style="bold",
     )
+    notes.print(f"these pages are gone with the demo's emulator; to pay on one:\n{TO_PAY}")
     return exit_status_of_rows(is_open=False, refused=len(results.failed))
 
 

@@ -31,7 +31,7 @@ def _queue(command: Callable[..., None]) -> Callable[..., None]:
     help="Write the results so far there, one line per row: JSON Lines, or CSV by its name.",
 )
 @options.output_format
-@click.option("--wait", is_flag=True, help="Look until every row has its result.")
+@click.option("--wait", is_flag=True, help="Wait until every row has its result.")
 @options.seconds(
     "--every", 10.0, "Seconds between two lines of progress while waiting.", above=True
 )
@@ -40,7 +40,7 @@ def _queue(command: Callable[..., None]) -> Callable[..., None]:
 def bulk_status(**given: Any) -> None:
     """Show how far a run in a queue is, and write its results.
 
-    Created, failed, in doubt, waiting, in hand; results a minute, the share of the rate
+    Created, failed, in doubt, waiting, in progress; results a minute, the share of the rate
     window that is in use, and the time left that follows. Needs no API key.
 
     \b
@@ -52,13 +52,13 @@ def bulk_status(**given: Any) -> None:
     sys.exit(run_status(Status(**given)))
 
 
-@click.command(short_help="Work off the rows that `bulk --queue` enqueued.")
+@click.command(short_help="Create sessions for the rows that `bulk --queue` enqueued.")
 @_queue
 @options.store("Store of keys and rate window, if it isn't the queue's database")
 @options.proxy
 @options.limit("Requests that Frame takes in each period, from all workers together")
 @options.seconds("--period", 60.0, "Seconds of that period.", above=True)
-@options.count("--concurrency", 16, 1_000, "Rows in hand at a time.")
+@options.count("--concurrency", 16, 1_000, "Rows in progress at a time.")
 @options.seconds("--attempt-timeout", 15.0, "Seconds that one attempt may take.", above=True)
 @options.seconds(
     "--stalled-after",
@@ -67,19 +67,21 @@ def bulk_status(**given: Any) -> None:
     "rows are handed out again. The same for all workers.",
     least=1,
 )
-@options.seconds("--grace", 30.0, "Seconds that rows in hand get after the first signal.")
-@click.option("--drain", is_flag=True, help="Leave when the queue is empty.")
+@options.seconds("--grace", 30.0, "Seconds that rows in progress get after the first signal.")
+@click.option("--drain", is_flag=True, help="Stop when the queue is empty.")
 @options.seconds("--every", 60.0, "Seconds between two lines about how it goes.", above=True)
 @options.verbose
 def worker(**given: Any) -> None:
-    """Work off the rows that `frame-async bulk --queue` enqueued; run as many as you like.
+    """Create sessions for the rows that `frame-async bulk --queue` enqueued.
+
+    Run as many workers as you like.
 
     The API key comes from FRAME_SECRET_KEY, and only rows that were enqueued for that key
     are taken. All workers share one rate window. A row is fetched when there is a place for
     it in the window, and not before.
 
-    The first SIGTERM or SIGINT takes no more rows and lets those in hand finish; the second
-    gives them back. What a worker that was killed had in hand, others take over.
+    The first SIGTERM or SIGINT takes no more rows and lets those in progress finish; the
+    second gives them back. Rows of a worker that was killed are taken over by others.
 
     \b
     Exit status: 0 stopped by a signal, or the queue is empty (--drain), 2 usage,

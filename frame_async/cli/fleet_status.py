@@ -213,7 +213,7 @@ def _line(progress: Progress) -> str:
     if progress.open:
         parts += [
             f"waiting {progress.open - progress.in_hand:,}",
-            f"in hand {progress.in_hand:,}",
+            f"in progress {progress.in_hand:,}",
             f"{progress.rate:,.0f}/min",
             f"{duration(progress.left)} left",
         ]

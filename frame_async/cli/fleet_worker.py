@@ -96,7 +96,7 @@ async def _show(fleet: "Fleet", screen: Screen) -> None:
     while True:
         await asyncio.sleep(screen.every)
         work = fleet.work
-        parts = [f"{work.ended:,} rows done here", f"{len(work.in_hand)} in hand"]
+        parts = [f"{work.ended:,} rows done here", f"{len(work.in_hand)} in progress"]
         if work.put_off:
             parts.append(f"{work.put_off:,} times put off")
         if work.outage.why:

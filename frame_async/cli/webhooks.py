@@ -3,6 +3,7 @@
 import asyncio
 import os
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,7 +22,7 @@ from frame_async.protocol.dispositions import ExitStatus, exit_status_of
 from frame_async.protocol.signatures import check_secrets
 from frame_async.secret import Secret
 from frame_async.serialization import load_json
-from frame_async.webhooks import LARGEST_BODY, WebhookReceiver
+from frame_async.webhooks import LARGEST_BODY, EventType, WebhookReceiver
 from frame_async.webhooks.listen import Arrival, Listener, check_target, stop_requested
 from frame_async.webhooks.send import TAMPERINGS, example_event, sign_event
 from frame_async.webhooks.send import send as post
@@ -112,6 +113,8 @@ def run_send(send: Send, secret_file: Path | None, secret_env: str) -> int:
         return _say(notes, str(error), exit_status_of(error))
     except UnicodeError:  # bytes that are no text in the shell's encoding
         return _say(notes, "the event and its fields must be text", ExitStatus.USAGE)
+    if meant := _misspelt(send.kind):
+        _say(notes, f"sent as it is; did you mean {meant}?", 0)
     if send.tamper is not None:
         webhook = TAMPERINGS[send.tamper](webhook, secrets)
     if send.to is None:
@@ -122,10 +125,22 @@ def run_send(send: Send, secret_file: Path | None, secret_env: str) -> int:
         answer = asyncio.run(post(send.to, webhook))
     except OSError as error:
         return _say(notes, str(error), ExitStatus.STOPPED)
-    spoilt = f" (spoilt: {send.tamper})" if send.tamper else ""
-    said = f"{send.kind}{spoilt} -> {answer.status} in {answer.seconds * 1000:.0f} ms"
+    tampered = f" (tampered: {send.tamper})" if send.tamper else ""
+    said = f"{send.kind}{tampered} -> {answer.status} in {answer.seconds * 1000:.0f} ms"
     wrong = _misjudged(answer.status, send)
     return _say(out, f"{said}{wrong}", ExitStatus.SOME_REFUSED if wrong else ExitStatus.DONE)
+
+
+def published_types() -> list[str]:
+    """The types of events that Frame publishes."""
+    return [value for name, value in vars(EventType).items() if name.isupper()]
+
+
+def _misspelt(kind: str) -> str:
+    """The published type that was probably meant; empty for one, and for what is like none."""
+    known = published_types()
+    close = get_close_matches(kind, known, n=1)
+    return "" if kind in known or not close else close[0]
 
 
 def _misjudged(status: int, send: Send) -> str:

@@ -1,6 +1,7 @@
 """The emulator as a command: ``frame-async emulator``, or ``python -m frame_async.emulator``."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -140,7 +141,7 @@ _memory = partial(click.option, cls=_Option, heading="What it keeps and says")
     default="FRAME_WEBHOOK_SECRET",
     metavar="NAME",
     help="Environment variable with the secret that signs what goes there; without a secret "
-    "each address gets one by chance, which is shown at the start.",
+    "each address gets a random one, which is shown at the start.",
 )
 @_events(
     "--webhook-secret-file",
@@ -277,9 +278,9 @@ def _greeting(made: Emulator, secret_from: str) -> Iterator[str]:
     rate = f"{made.limit} requests per {made.period:g} s"
     yield (
         f"Frame emulator listening on {made.base_url} "
-        f"({'no rate limit' if made.limit is None else rate}); "
-        "any key that starts with sk_sandbox_ is accepted"
+        f"({'no rate limit' if made.limit is None else rate})"
     )
+    yield "any key that starts with sk_sandbox_ is accepted"
     yield f"export FRAME_API_BASE_URL={made.base_url}"
     yield f"export FRAME_SECRET_KEY={made.api_key}"
     for endpoint in made.webhooks.endpoints():
@@ -292,7 +293,9 @@ def _trouble(made: Emulator, error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {_reason(error)}"
-    return f"cannot listen on {made.host}:{made.port}: {_reason(error)}"
+    taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+    fix = "; stop what runs there, or take another --port" if taken else ""
+    return f"cannot listen on {made.host}:{made.port}: {_reason(error)}{fix}"
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from yarl import URL
 from frame_async._version import __version__
 from frame_async.engine.tls import default_tls_context, without_key_log
 from frame_async.errors import ConfigurationError
-from frame_async.protocol.addresses import named_by_environment
+from frame_async.protocol.addresses import PROXY_VARIABLE, named_by_environment
 from frame_async.secret import Secret
 
 LONGEST_FIELD: Final = 131_072
@@ -89,7 +89,10 @@ class HttpSettings:
         """What may help when there is no connection."""
         if not self.ignored:
             return ""
-        return f'{self.ignored} is set, and not used: pass proxy="environment" to use it'
+        return (
+            f'{self.ignored} is set, and not used: pass proxy="environment" or set '
+            f"{PROXY_VARIABLE}=environment to use it"
+        )
 
     def _options(self) -> dict[str, Any]:
         return {

@@ -219,7 +219,7 @@ class Fleet:
         senseless, such as an API key that isn't accepted, ends it, see `halted`.
 
         Args:
-            concurrency: rows in hand at a time, at most.
+            concurrency: rows in progress at a time, at most.
             grace: seconds that these get to finish after `stop`.
             drain: whether to end when the queue is empty.
         """
@@ -292,7 +292,7 @@ class Fleet:
             await asyncio.sleep(_SHORTEST_PAUSE)
 
     def stop(self, grace: float | None = None) -> None:
-        """Take no more rows; with a ``grace`` of 0, let go of those in hand as well."""
+        """Take no more rows; with a ``grace`` of 0, let go of those in progress as well."""
         if grace == 0:
             self.work.hurry()
         else:

@@ -110,7 +110,8 @@ def _check_proxy(given: Secret[object], source: str) -> None:
     value = parts = None  # what follows may raise, and a traceback shows local variables
     if not good:
         raise ConfigurationError(
-            f'{source} must be the URL of an HTTP proxy, {example}, or "{ENVIRONMENT}"'
+            f"{source} must be the URL of an HTTP proxy, {example} (both percent-encoded), or "
+            f'"{ENVIRONMENT}"'
         )
 
 

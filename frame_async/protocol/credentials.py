@@ -127,7 +127,7 @@ def _fault(parts: SplitResult, url: str, http_to: Collection[str]) -> str:
     """What is wrong with a base URL in one phrase; empty when nothing is."""
     host = parts.hostname or ""
     faults = {
-        "must begin with https://": parts.scheme not in ("https", "http"),
+        "must begin with https://, or http:// for loopback": parts.scheme not in ("https", "http"),
         "must not have user information": "@" in parts.netloc,
         "must not have a query": "?" in url,
         "must not have a fragment": "#" in url,

@@ -45,6 +45,9 @@ def test_the_demo_creates_a_session_for_each_good_row() -> None:
     assert "write a whole number from 900 to 86400" in ran.stdout
     assert "use the form https://host/path" in ran.stdout
     assert "emulator on http://127.0.0.1:" in ran.stderr
+    pages, to_pay = ran.stderr.splitlines()[-2:]
+    assert "these pages are gone" in pages
+    assert to_pay == "frame-async create --emulator --product prod_mug --open"
 
 
 def test_the_demo_shows_ten_sessions(tmp_path: Path) -> None:

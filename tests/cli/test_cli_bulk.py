@@ -114,7 +114,7 @@ def test_a_file_that_was_not_made_for_us(desk: Desk, server: Emulator) -> None:
 
 
 def test_everything_wrong_with_a_header_is_listed(desk: Desk) -> None:
-    """Each problem has its line, and the options that mend them are named."""
+    """Each problem has its line, and the options that help are named."""
     desk.write("ref,mail,sku,account,min\n1,2,3,4,5\n")
     told = desk.run()
     assert told.status == 2
@@ -127,6 +127,7 @@ def test_everything_wrong_with_a_header_is_listed(desk: Desk) -> None:
         "  line_items.0.product: is missing (add this column with the product's id)",
         'to say which field a column is: --map "ref=client_reference_id"',
         'to leave a column out: --map "ref="',
+        'to leave out all that are not named: --map "*="',
         "to have the same product in every row: --set line_items.0.product=PRODUCT",
     ]
 

@@ -76,6 +76,34 @@ def test_quantities_of_several_products(server: Emulator) -> None:
     assert len(server.ledger) == 3
 
 
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["--set", "acount=a"], "acount: is not a field of the request (did you mean account?)"),
+        (["--set", "tip=1"], "tip: is not a field of the request (see PaymentLinkSessionRequest "),
+        (["--reference", "Gr\udcf6\udcdfe"], "(use a UTF-8 locale, such as LC_ALL=C.UTF-8)"),
+    ],
+)
+def test_advice_names_no_option_of_another_command(
+    server: Emulator, arguments: list[str], advice: str
+) -> None:
+    """What is wrong with a field is one line, without the options that are for files."""
+    status, _, err = create("--product", "prod_mug", *arguments, server=server)
+    assert (status, server.ledger) == (2, ())
+    assert advice in err
+    assert err.count("\n") == 1
+    assert "--encoding" not in err
+    assert "--map" not in err
+
+
+def test_without_an_api_key() -> None:
+    """Whoever has no key yet is told of the emulator."""
+    ran = CliRunner().invoke(cli, ["create", "--product", "p"], env={"FRAME_SECRET_KEY": None})
+    assert ran.exit_code == 2
+    said = "frame-async create: no API key: set FRAME_SECRET_KEY, or try it with --emulator\n"
+    assert ran.stderr == said
+
+
 def test_a_key_and_a_store(server: Emulator, tmp_path: Path) -> None:
     """With a store, the same key gives the same session; without one, a note warns."""
     stored = ("--product", "p", "--key", "order-7", "--store", f"sqlite:///{tmp_path}/frame.db")

@@ -168,7 +168,7 @@ def test_pandas(desk: Desk, here: Path, server: Emulator) -> None:
 def test_shopify(desk: Desk, here: Path, server: Emulator) -> None:
     """The items of an order come together, paid orders are left out; single items need none."""
     _, (script, command, single) = section("Shopify")
-    first = {"Name": "#1001", "Email": "ada@mail.example", "Financial Status": "pending"}
+    first = {"Name": "#1001", "Email": "", "Financial Status": "pending"}
     mug = {"Lineitem quantity": "2", "Lineitem sku": "MUG-01", "Lineitem name": "Mug, blue"}
     cap = {"Lineitem quantity": "1", "Lineitem sku": "CAP-02"}
     paid = {"Name": "#1002", "Email": "alan@mail.example", "Financial Status": "paid"}
@@ -187,15 +187,43 @@ def test_shopify(desk: Desk, here: Path, server: Emulator) -> None:
 
 
 def test_woocommerce(desk: Desk, here: Path, server: Emulator) -> None:
-    """Its payment_method is none of ours: left out by name, and refused otherwise."""
-    (text,), (command,) = section("WooCommerce")
+    """Unpaid orders have all their items with their quantities, without an e-mail address too."""
+    (text,), (script, command, _) = section("WooCommerce")
     (here / "woocommerce.csv").write_text(text)
-    assert sorted(follow(desk, command)) == ["1731", "1732"]
+    follow(desk, script)
+    assert sorted(follow(desk, command)) == ["1731", "1733"]
+    sent = bodies(server)
+    assert [
+        [item["quantity_maximum"] for item in body["line_items"]] for body in sent.values()
+    ] in (
+        [[2], [1, 1]],
+        [[1, 1], [2]],
+    )
+    assert (sent["1731"]["customer_email"], "customer_email" in sent["1733"]) == (
+        "ada@mail.example",
+        False,
+    )
+
+
+def test_woocommerce_of_one_product(desk: Desk, here: Path, server: Emulator) -> None:
+    """Its payment_method is none of ours: left out by name, and refused otherwise."""
+    (text,), (_, _, command) = section("WooCommerce")
+    (here / "same_product.csv").write_text(text)
+    assert sorted(follow(desk, command)) == ["1731", "1732", "1733"]
     assert bodies(server)["1731"]["customer_email"] == "ada@mail.example"
     assert "payment_method" not in bodies(server)["1731"]
     at = command.index("payment_method=")
     words = [*command[1 : at - 1], *command[at + 1 :]]
     assert "payment_method" in desk.invoke([*words, "--check"]).err
+
+
+def test_an_article_that_frame_does_not_know(desk: Desk, here: Path) -> None:
+    """The script ends with the order and the article, and not with a traceback."""
+    _, (script, _, _) = section("Shopify")
+    row = {"Name": "#7", "Financial Status": "pending", "Lineitem quantity": "1"}
+    (here / "orders_export.csv").write_text(shopify(row))
+    with pytest.raises(SystemExit, match="#7: PRODUCTS has no article ''"):
+        follow(desk, script)
 
 
 def test_other_columns_are_left_out_alone(desk: Desk) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -104,9 +105,16 @@ def test_the_script_for_a_shell(shell: str) -> None:
         (["create", "--pro"], {"--product", "--proxy"}),
         (["create", "--mode", ""], {"sandbox", "live"}),
         (["b"], {"bulk"}),
+        (["bulk", "stat"], {"status"}),
+        (["bulk", "status", "--for"], {"--forget"}),
+        (["help", "b"], {"bulk"}),
+        (["help", "bulk", ""], {"status"}),
+        (["help", "webhook", "l"], {"listen"}),
+        (["webhook", "send", "transfer."], {"transfer.succeeded", "transfer.failed"}),
+        (["emulator", "--seed-"], {"--seed-sessions"}),
     ],
 )
-def test_completing_words(words: list[str], expected: set[str]) -> None:
+def test_completing_words(words: list[str], expected: set[str], tmp_path: Path) -> None:
     """Commands, options and choices are completed by the command itself, as bash asks for it."""
     asked = {
         "_FRAME_ASYNC_COMPLETE": "bash_complete",
@@ -121,6 +129,7 @@ def test_completing_words(words: list[str], expected: set[str]) -> None:
         check=False,
         timeout=60,
         env=os.environ | asked,
+        cwd=tmp_path,
     )
     assert ran.stderr == ""
     assert {line.partition(",")[2] for line in ran.stdout.splitlines()} == expected

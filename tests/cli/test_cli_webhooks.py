@@ -254,15 +254,26 @@ def test_sending_to_a_shop(shop: HTTPServer) -> None:
 
 
 @pytest.mark.parametrize("how", ["body", "secret", "unsigned", "malformed", "not-json"])
-def test_a_spoilt_webhook_is_refused(how: str, shop: HTTPServer) -> None:
+def test_a_tampered_webhook_is_refused(how: str, shop: HTTPServer) -> None:
     """A webhook that is bad on purpose is refused by our receiver; a shop that takes it is told."""
     with listening("--secret-env", "MY_SECRET") as (_, url):
         status, out, _ = send("transfer.failed", "--to", url, "--tamper", how)
-        assert (status, f"(spoilt: {how}) -> 400" in out) == (0, True)
+        assert (status, f"(tampered: {how}) -> 400" in out) == (0, True)
         assert send("transfer.failed", "--to", url)[0] == 0
     careless = f"http://127.0.0.1:{shop.server_port}/"
     status, out, _ = send("transfer.failed", "--to", careless, "--tamper", how)
     assert (status, "taken, although it must not be" in out) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "meant"),
+    [("transfer.succeded", "transfer.succeeded"), ("transfer.failed", ""), ("customer.new", "")],
+)
+def test_a_misspelt_type_is_said(kind: str, meant: str) -> None:
+    """A type that is nearly a published one is sent as it is, and the nearest is named."""
+    status, out, err = send(kind)
+    assert (status, json.loads(out)["type"]) == (0, kind)
+    assert ("did you mean" in err, meant in err) == (bool(meant), True)
 
 
 def test_printing_a_webhook() -> None:

@@ -72,7 +72,7 @@ class Reader:
 
     def export(self) -> None:
         """Set the variables of the next block."""
-        for line in self.take("sh").splitlines():
+        for line in self.take("sh").replace("\\\n", "").splitlines():
             name, _, value = line.removeprefix("export ").partition("=")
             self._env[name] = value
 
@@ -100,7 +100,7 @@ class Reader:
 
     def start(self) -> "subprocess.Popen[str]":
         """Start the next block, whose last command goes on."""
-        *first, last = self.take("sh").splitlines()
+        *first, last = self.take("sh").replace("\\\n", "").splitlines()
         process = self._stack.enter_context(
             subprocess.Popen(  # our own page
                 "\n".join([*(f"{line} >&2" for line in first), f"exec env {last}"]),
@@ -150,7 +150,7 @@ def test_word_for_word(tmp_path: Path) -> None:
         assert "pip install" in reader.take("sh")
         emulator = reader.start()
         greeting = reader.take("text").splitlines(keepends=True)
-        assert spoken(emulator, most=3) == greeting
+        assert spoken(emulator, most=4) == greeting
         reader.export()
         reader.save()
         reader.run()
@@ -160,7 +160,7 @@ def test_word_for_word(tmp_path: Path) -> None:
         pay(reader, shop)
         emulator.terminate()
         emulator.wait(30)
-        spoken(reader.start(), most=4)
+        spoken(reader.start(), most=5)
         pay_again(reader, shop)
         reader.save()
         reader.run()

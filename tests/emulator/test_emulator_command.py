@@ -26,10 +26,7 @@ from frame_async.emulator.command import emulator as command
 
 COMMAND = [sys.executable, "-W", "error", "-m", "frame_async.emulator", "--port", "0"]
 ENVIRONMENT = "FRAME_WEBHOOK_SECRET"
-LINE = re.compile(
-    r"Frame emulator listening on (http://127\.0\.0\.1:\d+) \((.+)\); "
-    r"any key that starts with sk_sandbox_ is accepted\n"
-)
+LINE = re.compile(r"Frame emulator listening on (http://127\.0\.0\.1:\d+) \((.+)\)\n")
 
 
 def main(options: Sequence[str]) -> int:
@@ -59,6 +56,7 @@ def read_line(process: subprocess.Popen[str]) -> re.Match[str]:
     assert process.stdout is not None
     match = LINE.fullmatch(process.stdout.readline())
     assert match, process.communicate(timeout=30)
+    assert process.stdout.readline() == "any key that starts with sk_sandbox_ is accepted\n"
     assert process.stdout.readline() == f"export FRAME_API_BASE_URL={match[1]}\n"
     assert process.stdout.readline() == "export FRAME_SECRET_KEY=sk_sandbox_emulator\n"
     return match
@@ -145,7 +143,7 @@ def test_every_option_is_passed_on(
     assert emulator.state == str(tmp_path / "state")
     assert emulator.assume == {"session-events", "reference-in-metadata"}
     assert emulator.on_request is None
-    first, _, _, *others, last = capsys.readouterr().out.splitlines(keepends=True)
+    first, _, _, _, *others, last = capsys.readouterr().out.splitlines(keepends=True)
     line = LINE.fullmatch(first)
     assert line is not None
     assert line[2] == "no rate limit"
@@ -243,7 +241,8 @@ def test_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert code == 2
     assert captured.out == ""
-    assert captured.err == f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}\n"
+    said = f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}"
+    assert captured.err == f"{said}; stop what runs there, or take another --port\n"
 
 
 def test_host_that_is_no_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,7 +151,7 @@ async def test_a_variable_that_is_ignored_is_said(
     monkeypatch.setenv("HTTPS_PROXY", "http://user:h1dden-word@proxy.example:1")
     client = connect("https://frame.invalid", retry=RetryPolicy(max_retries=0))
     ended = await attempt(client, order)
-    assert 'HTTPS_PROXY is set, and not used: pass proxy="environment" to use it' in str(ended)
+    assert 'HTTPS_PROXY is set, and not used: pass proxy="environment" or set' in str(ended)
     assert "h1dden-word" not in str(ended)
 
 
@@ -177,3 +177,10 @@ def test_what_is_no_proxy(url: object) -> None:
     with pytest.raises(ConfigurationError, match=r"^proxy must be the URL of an HTTP proxy") as no:
         FrameClient("sk_sandbox_x", proxy=url)  # type: ignore[arg-type]
     assert "h1dden" not in str(no.value)
+
+
+def test_a_password_that_is_not_encoded() -> None:
+    """A slash in a password ends the URL's host; the message says what to do about it."""
+    with pytest.raises(ConfigurationError, match="both percent-encoded") as no:
+        FrameClient("sk_sandbox_x", proxy="http://ada:h1d@den/word@proxy.example:3128")
+    assert "den" not in str(no.value)

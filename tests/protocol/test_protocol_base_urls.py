@@ -20,7 +20,7 @@ from frame_async.protocol.credentials import (
 
 PACKAGE = frame_async.__path__[0]
 
-NOT_HTTPS = "must begin with https://"
+NOT_HTTPS = "must begin with https://, or http:// for loopback"
 USER_INFO = "must not have user information"
 QUERY = "must not have a query"
 FRAGMENT = "must not have a fragment"
