@@ -30,7 +30,7 @@ class Observers:
         for observer in self.observers:
             try:
                 given = observer.attempt_started(key, number, started, elapsed)
-                headers |= {name: given[name] for name in _OF_TRACES if name in given}
+                headers |= {name: given[name] for name in _OF_TRACES if _is_sound(given.get(name))}
             except Exception as error:  # noqa: BLE001  # an observer only watches
                 _note_failure(error)
         return headers
@@ -44,7 +44,7 @@ class Observers:
             level = logging.DEBUG
         if logger.isEnabledFor(level):
             logger.log(level, "%s: attempt %d %s", key, number, _describe_attempt(attempt))
-        for observer in self.observers:
+        for observer in reversed(self.observers):  # what each began is within that of the last
             try:
                 observer.attempt_ended(key, number, attempt)
             except Exception as error:  # noqa: BLE001  # the same
@@ -69,6 +69,11 @@ class Observers:
                 observer.call_ended(call)
             except Exception as error:  # noqa: BLE001  # the same
                 _note_failure(error)
+
+
+def _is_sound(value: object) -> bool:
+    """Whether it can be sent: what can't would fail the call."""
+    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def _note_failure(error: BaseException) -> None:

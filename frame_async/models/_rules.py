@@ -53,12 +53,13 @@ def flag(value: object) -> Broken:
 
 def integer(lowest: int, highest: int = LARGEST_INTEGER, unit: str = "") -> Rule:
     """A whole number in bounds; a boolean is none, nor is 3.0."""
-    bounds = f"from {lowest} to {highest}" if highest < LARGEST_INTEGER else f"{lowest} or more"
 
     def rule(value: object) -> Broken:
         if isinstance(value, bool) or not isinstance(value, int):
             return f"must be an integer, not {kind(value)}", "pass an int"
         if not lowest <= value <= highest:
+            above = value > highest or highest < LARGEST_INTEGER
+            bounds = f"from {lowest} to {highest}" if above else f"{lowest} or more"
             return f"must be {bounds}{unit}", f"pass an int {bounds}"
         return None
 
@@ -137,7 +138,8 @@ def _json_scalar(value: object) -> Broken:
         return integer(-LARGEST_INTEGER)(value)
     if isinstance(value, float) and value - value == 0:  # neither NaN nor infinite
         return None
-    return f"must be a JSON value, not {kind(value)}", "use str, int, float, bool, list or dict"
+    named = value if type(value) is float else kind(value)
+    return f"must be a JSON value, not {named}", "use str, int, float, bool, list or dict"
 
 
 def kind(value: object) -> str:

@@ -208,6 +208,12 @@ def _typed_problems(value: Card | BankAccount, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.billing", "must be a mapping", "pass a dict, or leave it out")
 
 
+def json_problems(value: Any, path: str) -> list[Problem]:
+    """What JSON can't carry in a value, or not without loss; no message shows what it holds."""
+    copied = _copied(value, _DEEPEST, iter(range(_MOST_VALUES)))
+    return list(islice(json_value(copied, path), _MOST_PROBLEMS))
+
+
 def _copied(value: Any, depth: int, budget: Iterator[int]) -> Any:
     # A value that holds itself twice would grow without end: hence the budget.
     if depth == 0 or next(budget, None) is None:

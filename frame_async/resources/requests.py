@@ -11,12 +11,13 @@ from frame_async.calls import Call
 from frame_async.engine.engine import Engine
 from frame_async.engine.operation import CallOptions, Operation
 from frame_async.errors import Problem, UnreadableError, ValidationError
+from frame_async.models.payment_methods import json_problems
 from frame_async.protocol.idempotency import check_key
 from frame_async.protocol.retry import RetryPolicy, check_retry
 from frame_async.resources.payment_link_sessions import DAY, check_timeout
 from frame_async.secret import Secret
 from frame_async.serialization import dump_json, load_json
-from frame_async.shapes import is_listing, is_mapping
+from frame_async.shapes import is_listing, is_mapping, name_of, plain
 
 SAFE: Final = frozenset(("GET", "HEAD"))
 """Methods that change nothing, and may be repeated freely (RFC 9110 9.2.1)."""
@@ -91,6 +92,7 @@ class Requests:
         self, path: str, params: Mapping[str, Any] | None, options: Mapping[str, Any]
     ) -> AsyncIterator[Any]:
         """See `FrameClient.pages`."""
+        _check("GET", path, params)
         page, before = 1, None
         while True:
             answer = await self.request("GET", path, {**(params or {}), "page": page}, **options)
@@ -127,24 +129,30 @@ def _check(method: object, path: object, params: object) -> None:
         problems.append(Problem("path", "has a call of its own", fix))
     if params is not None and not is_mapping(params):
         problems.append(Problem("params", "must be a mapping", 'pass such as {"page": 1}'))
+    elif params is not None:
+        problems += json_problems(params, "params")
+        problems += [
+            Problem(f"params.{name_of(name)}", "is nested", "pass a value, or a list of values")
+            for name, value in params.items()
+            if any(map(_is_container, value if is_listing(value) else [value]))
+        ]
     if problems:
         raise ValidationError("invalid request", problems)
 
 
 def _asked(method: str, path: str, params: Mapping[str, Any] | None, json: Secret[Any]) -> _Asked:
-    fault = None
-    try:
-        body = b"" if json.reveal() is None else dump_json(json.reveal())
-    except (TypeError, ValueError, OverflowError):
-        body, fault = b"", "pass strings, numbers, booleans, None, lists and dicts"
-    if fault is not None:
-        raise ValidationError("invalid request", [Problem("json", "is not JSON", fault)])
-    if body and method in SAFE:
-        body = b""  # a traceback shows local variables
-        problem = Problem("json", f"can't go with {method}", "pass params instead")
-        raise ValidationError("invalid request", [problem])
+    problems = json_problems(json.reveal(), "json")
+    if json.reveal() is not None and method in SAFE:
+        problems = [Problem("json", f"can't go with {method}", "pass params instead")]
+    if problems:
+        raise ValidationError("invalid request", problems)
+    body = b"" if json.reveal() is None else dump_json(plain(json.reveal()))
     named = {"method": method, "path": path, "params": _query(params)}
     return _Asked(body, {**{name: text.encode() for name, text in named.items()}, "json": body})
+
+
+def _is_container(value: object) -> bool:
+    return is_mapping(value) or is_listing(value)
 
 
 def _query(params: Mapping[str, Any] | None) -> str:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span
 from support.clock import FastClock
 from support.faults import FaultServer, answer, framed, refusal, session_body
 from support.shown import shows
@@ -585,6 +585,20 @@ async def test_a_span_of_aiohttp_is_below_that_of_its_attempt(
     assert bench.sums("frame.client.calls") == {("created",): 1}
 
 
+async def test_the_trace_around_a_call_is_what_it_was(
+    bench: Bench, order: PaymentLinkSessionRequest
+) -> None:
+    """After a call that two observers watched, and that was repeated, the caller's span goes on."""
+    bench.emulator.add_fault("refuse", status=500, times=1)
+    frame = bench.client(clock=FastClock(), observers=[bench.observer(), bench.observer()])
+    with bench.tracers.get_tracer("app").start_as_current_span("app") as span:
+        await frame.payment_link_sessions.create(order, idempotency_key="key")
+        assert get_current_span() is span
+        await frame.payment_link_sessions.create(order)
+        assert get_current_span() is span
+    await frame.aclose()
+
+
 async def test_an_observer_sends_nothing_but_its_trace(order: PaymentLinkSessionRequest) -> None:
     """Other headers of an observer are not sent, and one that fails doesn't end the call."""
 
@@ -611,3 +625,28 @@ async def test_an_observer_sends_nothing_but_its_trace(order: PaymentLinkSession
     (seen,) = server.ledger
     assert b"Bearer other" not in seen.received
     assert b"baggage" not in seen.received
+
+
+@pytest.mark.parametrize("value", ["00-1\r\nX-Evil: 1", "caf\u00e9", 7, None, b"00-1-2-01"])
+async def test_a_trace_that_cant_be_sent_disturbs_no_call(
+    order: PaymentLinkSessionRequest, value: Any
+) -> None:
+    """What an observer gives as its trace, and no header could be, is left out."""
+
+    class Odd(Observer):
+        def attempt_started(
+            self, key: str, number: int, started: datetime, elapsed: float
+        ) -> Mapping[str, str]:
+            return {"traceparent": value, "tracestate": "a=1"}
+
+    async with (
+        FaultServer.playing(answer(framed(session_body("pls_1")))) as server,
+        FrameClient(
+            "sk_sandbox_1", base_url=server.url, observers=[Odd()], rate_limit=None
+        ) as frame,
+    ):
+        session = await frame.payment_link_sessions.create(order)
+    assert len(session.call.attempts) == 1
+    (seen,) = server.ledger
+    assert b"tracestate: a=1" in seen.received
+    assert b"traceparent" not in seen.received

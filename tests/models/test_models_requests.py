@@ -675,7 +675,7 @@ def test_what_is_given_as_plain_values_is_a_copy() -> None:
         ({"": 1}, "extra.?", "is no name of a field"),
         ({1: 1}, "extra.?", "is no name of a field"),
         ({"a": {"b": object()}}, "extra.a.b", "must be a JSON value, not object"),
-        ({"a": float("nan")}, "extra.a", "must be a JSON value, not float"),
+        ({"a": float("nan")}, "extra.a", "must be a JSON value, not nan"),
         ({"a": "\ud800"}, "extra.a", "has a character that UTF-8 can't carry"),
     ],
     ids=range(11),

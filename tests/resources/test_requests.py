@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -168,6 +169,49 @@ async def test_what_is_refused(frame: FrameClient, arguments: tuple[str, str], w
     """A method or path that can't be is refused by name, before anything is sent."""
     with pytest.raises(ValidationError, match=words):
         await frame.request(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (object(), r"\.a: must be a JSON value, not object"),
+        (Decimal("1.5"), r"\.a: must be a JSON value, not Decimal"),
+        (b"x", r"\.a: must be a JSON value, not bytes"),
+        (float("nan"), r"\.a: must be a JSON value, not nan"),
+        ("\ud800", r"\.a: has a character that UTF-8 can't carry"),
+        (["x", {1, 2}], r"\.a\[1\]: must be a JSON value, not set"),
+        (10**400, r"\.a: must be from -9007199254740991 to 9007199254740991"),
+    ],
+)
+async def test_values_that_are_refused(
+    frame: FrameClient, emulator: Emulator, value: object, words: str
+) -> None:
+    """What JSON can't carry, or not without loss, is refused by its place in body and query."""
+    with pytest.raises(ValidationError, match="json" + words):
+        await frame.request("POST", "/v1/products", json={"a": value})
+    for asked in (frame.request("GET", "/v1/products", params={"a": value}), listed(frame, value)):
+        with pytest.raises(ValidationError, match="params" + words):
+            await asked
+    assert not emulator.ledger
+
+
+async def listed(frame: FrameClient, value: object) -> object:
+    """The first of a list that is asked for with that parameter."""
+    return await anext(aiter(frame.pages("/v1/products", params={"a": value})))
+
+
+async def test_shapes_that_are_refused(frame: FrameClient, emulator: Emulator) -> None:
+    """A body that holds itself, names that aren't text, and a nested query are refused."""
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(ValidationError, match="is nested too deeply"):
+        await frame.request("POST", "/v1/products", json=endless)
+    with pytest.raises(ValidationError, match="has a name that isn't a plain string"):
+        await frame.request("POST", "/v1/products", json={1: 2})
+    for nested in ({"b": 1}, [[1]]):
+        with pytest.raises(ValidationError, match=r"params\.a: is nested"):
+            await frame.request("GET", "/v1/products", params={"a": nested})
+    assert not emulator.ledger
 
 
 async def test_bodies_that_are_refused(frame: FrameClient, emulator: Emulator) -> None:
