@@ -78,7 +78,7 @@ class FrameClient:
             ``postgresql://`` for a fleet) or a `Store`; by default, one memory for all
             clients of this process.
         on_store_error: what a call does when the store can't answer: ``"raise"`` sends
-            nothing, ``"proceed"`` sends all the same, without key or place in the rate
+            nothing, ``"proceed"`` sends nevertheless, without key or place in the rate
             window, and admits it in ``call.store_error``.
         claim_lease: seconds after which the claim of a process that died is found in doubt; one
             of the same host is found so at once in a file.

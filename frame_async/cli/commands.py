@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem, get_completion_class
 
 from frame_async._version import __version__
-from frame_async.cli import options
+from frame_async.cli import completing, options
 from frame_async.cli.create_command import create
 from frame_async.cli.doctor_command import doctor
 from frame_async.cli.fleet_commands import bulk_status, worker
@@ -44,37 +44,8 @@ cli.add_command(bulk_status)
 cli.add_command(worker)
 
 
-def _names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Names of commands, or what may follow them."""
-    match ctx.params["names"]:
-        case ():
-            found = [name for name in cli.commands if " " not in name]
-        case ("bulk",):
-            found = ["status"]
-        case ("webhook",):
-            found = list(webhook.commands)
-        case _:
-            found = []
-    return [name for name in found if name.startswith(incomplete)]
-
-
-def _files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Files, or the second word of ``bulk status`` where no file begins so."""
-    is_word = incomplete and "status".startswith(incomplete)
-    if is_word and not any(path.name.startswith(incomplete) for path in Path().iterdir()):
-        return [CompletionItem("status")]
-    return [CompletionItem(incomplete, type="file")]
-
-
-def _types(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """Types of events that are published."""
-    from frame_async.cli.webhooks import published_types
-
-    return [name for name in published_types() if name.startswith(incomplete)]
-
-
 @cli.command("help", short_help="Explain a command.")
-@click.argument("names", nargs=-1, metavar="[COMMAND]...", shell_complete=_names)
+@click.argument("names", nargs=-1, metavar="[COMMAND]...", shell_complete=completing.names)
 def explain(names: tuple[str, ...]) -> None:
     """Explain a command, as its --help does."""
     cli([*names, "--help"], prog_name="frame-async")
@@ -126,7 +97,9 @@ def demo(orders: Path | None, limit: int, concurrency: int, show_all: bool) -> N
     short_help="Create a session for each row of a file.",
     epilog="How far a run in a queue is: `frame-async bulk status --queue URL`; see its --help.",
 )
-@click.argument("orders", type=click.Path(path_type=Path, allow_dash=True), shell_complete=_files)
+@click.argument(
+    "orders", type=click.Path(path_type=Path, allow_dash=True), shell_complete=completing.files
+)
 @click.option(
     "-o",
     "--output",
@@ -384,7 +357,7 @@ def listen(
 
 
 @webhook.command()
-@click.argument("event_type", metavar="EVENT", shell_complete=_types)
+@click.argument("event_type", metavar="EVENT", shell_complete=completing.types)
 @click.option("--to", metavar="URL", help="Where it goes; without it, the webhook is printed.")
 @click.option("--reference", metavar="TEXT", help="The field data.reference, such as order-42.")
 @click.option(

@@ -8,6 +8,7 @@ import webbrowser
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal, TextIO, TypeVar
+from urllib.parse import urlsplit
 
 import segno
 from attrs import evolve, field, frozen
@@ -21,10 +22,10 @@ from frame_async.cli.bulk_screen import Screen
 from frame_async.cli.guard import check_mode, guarded
 from frame_async.client import FrameClient
 from frame_async.emulator import Emulator
-from frame_async.errors import CallError, Problem, ValidationError, WrongModeError
+from frame_async.errors import CallError, NotSentError, Problem, ValidationError, WrongModeError
 from frame_async.models.requests import PaymentLinkSessionRequest
 from frame_async.models.sessions import PaymentLinkSession
-from frame_async.protocol.credentials import KEY_VARIABLE, Mode
+from frame_async.protocol.credentials import KEY_VARIABLE, Mode, is_loopback
 from frame_async.protocol.dispositions import Again, ExitStatus, disposition_of, exit_status_of
 from frame_async.serialization import dump_json
 from frame_async.webhooks.listen import stop_requested
@@ -88,7 +89,14 @@ async def _create(command: Create, screen: Screen) -> int:
         try:
             session = await frame.payment_link_sessions.create(request, idempotency_key=command.key)
         except CallError as error:
-            return _failed(error, command, screen)
+            status = _failed(error, command, screen)
+            if isinstance(error, NotSentError) and is_loopback(
+                urlsplit(frame.base_url).hostname or ""
+            ):
+                screen.say(
+                    f"{frame.base_url} is this machine; to start an emulator: frame-async emulator"
+                )
+            return status
         status = _check_session(session, command, frame.mode, screen)
         try:
             _print(session, status, command)

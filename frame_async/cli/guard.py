@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, TextIO
 
 from frame_async.bulk.pinned import RunFileError
@@ -68,6 +69,8 @@ def _said(name: str, error: BaseException, interrupted: str) -> str:
             return interrupted
         case ValidationError():
             return f"{name}: {mistakes(error)}"
+        case OSError(filename=str() | Path() as path, strerror=str(why)):
+            return f"{name}: {path}: {why}"
         case FrameError() | OSError():
             return f"{name}: {error}"
         case _:

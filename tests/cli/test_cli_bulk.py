@@ -140,6 +140,13 @@ def test_a_wide_header_is_listed_by_name(desk: Desk) -> None:
     assert "  and 3 more: a12, a13, a14" in said
 
 
+def test_a_file_that_is_not_there(desk: Desk) -> None:
+    """Its name and why, without a number of the system's."""
+    ran = desk.run(source="none.csv")
+    assert ran.status == 2
+    assert ran.err == "frame-async bulk: none.csv: No such file or directory\n"
+
+
 def test_a_file_without_a_header_gets_no_wrong_advice(desk: Desk) -> None:
     """Where a name looks like data, nothing of it is shown, and no option with it."""
     desk.write("4242424242424242\n1\n")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -102,6 +103,17 @@ def test_without_an_api_key() -> None:
     assert ran.exit_code == 2
     said = "frame-async create: no API key: set FRAME_SECRET_KEY, or try it with --emulator\n"
     assert ran.stderr == said
+
+
+def test_an_emulator_that_is_not_running() -> None:
+    """Where nothing listens on this machine, the command that starts an emulator is named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    said = create("--product", "p", "--timeout", "0.3", FRAME_API_BASE_URL=address)
+    assert said[0] == 4
+    assert said[2].splitlines()[-1] == (
+        f"{address}/v1 is this machine; to start an emulator: frame-async emulator"
+    )
 
 
 def test_a_key_and_a_store(server: Emulator, tmp_path: Path) -> None:

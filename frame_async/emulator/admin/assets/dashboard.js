@@ -176,8 +176,8 @@ function showVisits(visits) {
 }
 
 function visited({ method, status }) {
-  if (method !== "POST" && status === 200) return ["looked at", ""];
-  if (status === 303) return ["went on", "good"];
+  if (method !== "POST" && status === 200) return ["page opened", ""];
+  if (status === 303) return [method === "POST" ? "form accepted" : "redirected", "good"];
   if (status === 402) return ["card refused", "warn"];
   if (status === 422) return ["form to be corrected", "warn"];
   return [`status ${status}`, status >= 400 ? "bad" : ""];
