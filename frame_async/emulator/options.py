@@ -141,9 +141,9 @@ def envelope(_: object, attribute: "Attribute[Any]", value: object) -> None:
         raise ValueError(f"{attribute.name} has no {value!r}: {_meant(value, ENVELOPES)}")
 
 
-def what_is_set(self: Any) -> str:
+def what_is_set(self: object) -> str:
     """What an emulator shows of itself, all values or those before one that was refused."""
-    shown = (each.name for each in fields(type(self)) if each.repr)
+    shown = (each.name for each in fields(cast("Any", type(self))) if each.repr)
     there = (f"{name}={getattr(self, name)!r}" for name in shown if hasattr(self, name))
     return f"Emulator({', '.join(there)})"
 
