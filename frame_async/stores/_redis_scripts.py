@@ -268,7 +268,7 @@ def is_unknown(error: BaseException) -> bool:
 
 
 def _failure(error: Exception) -> Failure:
-    if isinstance(error, MovedError):
+    if isinstance(error, MovedError) or str(error).startswith("MOVED "):  # before redis-py 6
         return Failure("it is one node of a cluster: use redis+cluster://")
     return Failure(words(error), is_refusal(error))
 

@@ -67,8 +67,8 @@ async def nothing_was_lost(store: Store) -> None:
     """What `use` left is there."""
     for scope in SCOPES:
         assert await claimed_soon(store, f"{scope}:done") == Done(b"{}")
-        assert isinstance(await store.claim(f"{scope}:flight", "a=1", 60), InFlight)
-        assert isinstance(await store.claim(f"{scope}:new", "a=1", 60), Claimed)
+        assert isinstance(await claimed_soon(store, f"{scope}:flight"), InFlight)
+        assert isinstance(await claimed_soon(store, f"{scope}:new"), Claimed)
 
 
 class TestSentinel:
@@ -117,7 +117,7 @@ class TestSentinel:
         replica.flushall()
         for scope in SCOPES:
             assert isinstance(await claimed_soon(store, f"{scope}:done"), InDoubt)
-            assert isinstance(await store.claim(f"{scope}:new", "a=1", 60), InDoubt)
+            assert isinstance(await claimed_soon(store, f"{scope}:new"), InDoubt)
         await store.aclose()
 
     async def test_nobody_knows_the_service(self, watched: Group) -> None:
