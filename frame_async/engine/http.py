@@ -9,6 +9,7 @@ import asyncio
 import os
 import select
 import ssl
+import sys
 from functools import lru_cache
 from typing import Any, Final
 
@@ -62,6 +63,7 @@ class Http:
         self._key = settings.key
         self._headers = settings.headers_of_each()
         self._options = settings.for_each_request()
+        self._body_of = RequestBody if settings.session is None else ReplaceableBody
         self._opened: Opened | None = None
         self.closed = False
 
@@ -126,7 +128,7 @@ class Http:
         opened = self._opened
         if opened is None:
             return exchange.end(Ending.SESSION_CLOSED)
-        body = RequestBody(course, exchange)
+        body = self._body_of(course, exchange)
         try:
             # Not aiohttp's own limit, which swallows a cancellation that meets it.
             async with asyncio.timeout(timeout):
@@ -264,6 +266,23 @@ class RequestBody(aiohttp.Payload):
             exchange.status, exchange.body = read_roughly(bytes(self.answer))
         elif not exchange.body:
             exchange.body = salvage(bytes(exchange.received), exchange.encoding)
+
+
+class ReplaceableBody(RequestBody):
+    """The same on a session of the user's own, whose middlewares may send another body instead.
+
+    aiohttp closes this one then, and otherwise when the request is answered or has failed. What
+    is written of another body isn't seen, so from then on the request may arrive.
+    """
+
+    def __init__(self, course: Course, exchange: Exchange) -> None:
+        super().__init__(course, exchange)
+        self._handled = sys.exc_info()[1]
+
+    async def close(self) -> None:
+        """Note that it was replaced, unless a failure is being handled."""
+        if self.exchange.handed is None and sys.exc_info()[1] is self._handled:
+            self.exchange.handed = self.exchange.now()
 
 
 class AnswerStart(asyncio.Protocol):
