@@ -220,7 +220,8 @@ class RequestBody(aiohttp.Payload):
         self.transport: Any = None
         """What it goes over; noted by our `Connector`."""
         self.answer = bytearray()
-        """How the answer begins, as it came; kept by our `Connector`."""
+        """How the answer begins, as it came; kept by the next."""
+        self.wire: AnswerStart | None = None
 
     @property
     def size(self) -> int:
@@ -262,6 +263,8 @@ class RequestBody(aiohttp.Payload):
         transport, exchange = self.transport, self.exchange
         if transport is not None and transport.is_closing():
             transport.abort()
+        if self.wire is not None and self.wire.kept is self.answer:
+            self.wire.kept = self.wire.strays
         if exchange.status is None:
             exchange.status, exchange.body = read_roughly(bytes(self.answer))
         elif not exchange.body:
@@ -294,7 +297,9 @@ class AnswerStart(asyncio.Protocol):
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
-        self.kept = bytearray()
+        self.strays = bytearray()
+        """What came while no exchange was going on."""
+        self.kept = self.strays
         """Of the exchange that goes on."""
 
     def data_received(self, data: bytes) -> None:
@@ -340,7 +345,9 @@ class Connector(aiohttp.TCPConnector):
             protocol, transport = connection.protocol, connection.transport
             answer = None if transport is None else transport.get_protocol()
             reused = isinstance(answer, AnswerStart)
-            if not reused or _is_usable(connection):
+            if not isinstance(answer, AnswerStart) or (
+                not answer.strays and _is_usable(connection)
+            ):
                 break
             connection.close()
             if transport is not None:
@@ -349,7 +356,8 @@ class Connector(aiohttp.TCPConnector):
             answer = AnswerStart(protocol)
             transport.set_protocol(answer)
         if isinstance(req.body, RequestBody) and isinstance(answer, AnswerStart):
-            req.body.answer = answer.kept = bytearray()
+            req.body.wire, req.body.answer = answer, bytearray()
+            answer.kept = req.body.answer
             req.body.transport, req.body.exchange.reused = transport, reused
         return connection
 
