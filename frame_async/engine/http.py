@@ -9,6 +9,7 @@ import asyncio
 import os
 import select
 import ssl
+import sys
 from functools import lru_cache
 from typing import Any, Final
 
@@ -62,6 +63,7 @@ class Http:
         self._key = settings.key
         self._headers = settings.headers_of_each()
         self._options = settings.for_each_request()
+        self._body_of = RequestBody if settings.session is None else ReplaceableBody
         self._opened: Opened | None = None
         self.closed = False
 
@@ -126,7 +128,7 @@ class Http:
         opened = self._opened
         if opened is None:
             return exchange.end(Ending.SESSION_CLOSED)
-        body = RequestBody(course, exchange)
+        body = self._body_of(course, exchange)
         try:
             # Not aiohttp's own limit, which swallows a cancellation that meets it.
             async with asyncio.timeout(timeout):
@@ -218,7 +220,8 @@ class RequestBody(aiohttp.Payload):
         self.transport: Any = None
         """What it goes over; noted by our `Connector`."""
         self.answer = bytearray()
-        """How the answer begins, as it came; kept by our `Connector`."""
+        """How the answer begins, as it came; kept by the next."""
+        self.wire: AnswerStart | None = None
 
     @property
     def size(self) -> int:
@@ -260,10 +263,29 @@ class RequestBody(aiohttp.Payload):
         transport, exchange = self.transport, self.exchange
         if transport is not None and transport.is_closing():
             transport.abort()
+        if self.wire is not None and self.wire.kept is self.answer:
+            self.wire.kept = self.wire.strays
         if exchange.status is None:
             exchange.status, exchange.body = read_roughly(bytes(self.answer))
         elif not exchange.body:
             exchange.body = salvage(bytes(exchange.received), exchange.encoding)
+
+
+class ReplaceableBody(RequestBody):
+    """The same on a session of the user's own, whose middlewares may send another body instead.
+
+    aiohttp closes this one then, and otherwise when the request is answered or has failed. What
+    is written of another body isn't seen, so from then on the request may arrive.
+    """
+
+    def __init__(self, course: Course, exchange: Exchange) -> None:
+        super().__init__(course, exchange)
+        self._handled = sys.exc_info()[1]
+
+    async def close(self) -> None:
+        """Note that it was replaced, unless a failure is being handled."""
+        if self.exchange.handed is None and sys.exc_info()[1] is self._handled:
+            self.exchange.handed = self.exchange.now()
 
 
 class AnswerStart(asyncio.Protocol):
@@ -275,7 +297,9 @@ class AnswerStart(asyncio.Protocol):
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
-        self.kept = bytearray()
+        self.strays = bytearray()
+        """What came while no exchange was going on."""
+        self.kept = self.strays
         """Of the exchange that goes on."""
 
     def data_received(self, data: bytes) -> None:
@@ -321,7 +345,9 @@ class Connector(aiohttp.TCPConnector):
             protocol, transport = connection.protocol, connection.transport
             answer = None if transport is None else transport.get_protocol()
             reused = isinstance(answer, AnswerStart)
-            if not reused or _is_usable(connection):
+            if not isinstance(answer, AnswerStart) or (
+                not answer.strays and _is_usable(connection)
+            ):
                 break
             connection.close()
             if transport is not None:
@@ -330,7 +356,8 @@ class Connector(aiohttp.TCPConnector):
             answer = AnswerStart(protocol)
             transport.set_protocol(answer)
         if isinstance(req.body, RequestBody) and isinstance(answer, AnswerStart):
-            req.body.answer = answer.kept = bytearray()
+            req.body.wire, req.body.answer = answer, bytearray()
+            answer.kept = req.body.answer
             req.body.transport, req.body.exchange.reused = transport, reused
         return connection
 

@@ -1,7 +1,10 @@
 """The `aiohttp.ClientSession` that sends: ours, or one of the user's own."""
 
+import netrc
+import os
 import ssl
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -134,6 +137,11 @@ def check_session(session: object, base_url: str) -> None:
         raise ConfigurationError(
             "http has auth=, which would replace the API key; make the session without it"
         )
+    if session.trust_env and _is_in_netrc(URL(base_url).host):
+        raise ConfigurationError(
+            "http has trust_env=True, and .netrc has a password for this address, which would "
+            "replace the API key; make the session without it"
+        )
     found = [name for name in _NOT_IN_A_SESSION if name in session.headers]
     if found:
         raise ConfigurationError(
@@ -146,3 +154,13 @@ def check_session(session: object, base_url: str) -> None:
             f"http has cookies for this address ({', '.join(sorted(cookies))}); make the session "
             "with cookie_jar=aiohttp.DummyCookieJar()"
         )
+
+
+def _is_in_netrc(host: str | None) -> bool:
+    """Whether aiohttp would find a password for a host where the environment says."""
+    name = "_netrc" if sys.platform == "win32" else ".netrc"
+    path = Path(os.environ.get("NETRC") or Path.home() / name)
+    try:
+        return netrc.netrc(path).authenticators(host or "") is not None
+    except (OSError, RuntimeError, netrc.NetrcParseError):
+        return False

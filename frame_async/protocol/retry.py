@@ -14,6 +14,7 @@ any           certificate not trusted,   FINAL
 NOT_SENT                                 SOON
 REFUSED       429                        THROTTLED
 REFUSED       otherwise                  FINAL
+UNKNOWN       an unforeseen failure      FINAL
 UNKNOWN       on_unknown="retry"         BACKOFF
 UNKNOWN       on_unknown="raise"         FINAL
 ============  =========================  =========
@@ -92,6 +93,8 @@ class RetryPolicy:
                 return Reaction.SOON
             case Outcome.REFUSED if evidence.status == TOO_MANY_REQUESTS:
                 return Reaction.THROTTLED
+            case Outcome.UNKNOWN if evidence.ending is Ending.FAILED:
+                return Reaction.FINAL  # code of the user's own, which would fail so again
             case Outcome.UNKNOWN if self.on_unknown == "retry":
                 return Reaction.BACKOFF
             case _:

@@ -14,6 +14,7 @@ _CASES: Final = (
     ("certificate not trusted", Evidence(Phase.CONNECT, Ending.BAD_CERTIFICATE)),
     ("connection broke, or no answer in time", Evidence(Phase.SEND, Ending.DISCONNECTED)),
     ("answer that is not HTTP", Evidence(Phase.SEND, Ending.GARBLED)),
+    ("code of yours failed after sending", Evidence(Phase.SEND, Ending.FAILED)),
     ("429", Evidence(Phase.DONE, status=429)),
     ("408, 5xx, unassigned status", Evidence(Phase.DONE, status=500)),
     ("other 4xx, any 3xx", Evidence(Phase.DONE, status=422)),

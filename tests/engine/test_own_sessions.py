@@ -14,6 +14,7 @@ from support.faults import FaultServer, answer, cut_answer, hang, serve
 
 from frame_async import (
     FrameClient,
+    NotSentError,
     OutcomeUnknownError,
     PaymentLinkSession,
     PaymentLinkSessionRequest,
@@ -50,6 +51,94 @@ async def test_closed_by_its_owner(connect: Connect, order: PaymentLinkSessionRe
         with pytest.raises(ConfigurationError, match="http is closed"):
             connect(server, http=session)
     assert not server.ledger
+
+
+async def test_a_body_that_a_middleware_replaces(
+    connect: Connect, order: PaymentLinkSessionRequest
+) -> None:
+    """What it sends in its place may arrive: an answer that is lost leaves doubt."""
+
+    async def sign(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
+        await request.update_body(b'{"line_items":[{"product":"prod_2"}]}')
+        return await handler(request)
+
+    once = RetryPolicy(max_retries=0)
+    async with (
+        FaultServer.playing(cut_answer(0), serve) as server,
+        aiohttp.ClientSession(middlewares=[sign]) as session,
+    ):
+        client = connect(server, http=session, retry=once)
+        try:
+            raise ValueError  # a call in the handling of an error is no other
+        except ValueError:
+            lost = await attempt(client, order)
+        assert isinstance(await attempt(client, order, "second"), PaymentLinkSession)
+    assert type(lost) is OutcomeUnknownError
+    assert lost.call.possible_duplicates == 1
+    assert all(b"prod_2" in seen.received for seen in server.ledger)
+
+
+async def test_a_middleware_before_which_there_is_no_connection(
+    connect: Connect, order: PaymentLinkSessionRequest
+) -> None:
+    """A body that nobody replaced proves as before that nothing was sent."""
+
+    async def watch(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
+        return await handler(request)
+
+    async with aiohttp.ClientSession(middlewares=[watch]) as session:
+        client = connect("http://127.0.0.1:9", http=session, retry=RetryPolicy(max_retries=0))
+        assert type(await attempt(client, order)) is NotSentError
+
+
+@pytest.mark.parametrize("where", ["middleware", "trace"])
+async def test_code_that_fails_after_sending(
+    connect: Connect, order: PaymentLinkSessionRequest, where: str
+) -> None:
+    """A defect of the user's own after an answer makes one session, and not one for each retry."""
+
+    async def fail(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
+        await handler(request)
+        raise ZeroDivisionError
+
+    async def end(*_: object) -> None:
+        raise ZeroDivisionError
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(end)
+    options: dict[str, Any] = {"middlewares": [fail]}
+    if where == "trace":
+        options = {"trace_configs": [trace]}
+    async with FaultServer.playing(serve) as server, aiohttp.ClientSession(**options) as session:
+        ended = await attempt(connect(server, http=session), order)
+    assert type(ended) is OutcomeUnknownError
+    assert "an unforeseen failure: ZeroDivisionError" in str(ended)
+    assert len(server.created) == 1
+
+
+@pytest.mark.parametrize("host", ["localhost", "elsewhere.example"])
+async def test_a_password_in_netrc(
+    connect: Connect,
+    order: PaymentLinkSessionRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+) -> None:
+    """A session that would take another password from .netrc is refused, and only then."""
+    (tmp_path / "netrc").write_text(f"machine {host} login ada password h1dden-word\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with (
+        FaultServer.playing(serve) as server,
+        aiohttp.ClientSession(trust_env=True) as session,
+    ):
+        if host == "localhost":
+            with pytest.raises(ConfigurationError, match=r"\.netrc has a password") as refused:
+                connect(server, http=session)
+            assert "h1dden" not in str(refused.value)
+        else:
+            assert isinstance(
+                await attempt(connect(server, http=session), order), PaymentLinkSession
+            )
 
 
 async def test_closed_by_its_owner_during_a_call(

@@ -14,6 +14,7 @@ DEFAULT = """\
 | certificate not trusted | `NOT_SENT` | never |  |
 | connection broke, or no answer in time | `UNKNOWN` | yes, and admitted | 1-1.5, 2-2.5 |
 | answer that is not HTTP | `UNKNOWN` | never |  |
+| code of yours failed after sending | `UNKNOWN` | never |  |
 | 429 | `REFUSED` | yes | 1-1.5, 2-2.5 |
 | 408, 5xx, unassigned status | `UNKNOWN` | yes, and admitted | 1-1.5, 2-2.5 |
 | other 4xx, any 3xx | `REFUSED` | never |  |
