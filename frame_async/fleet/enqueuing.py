@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import closing
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import evolve
 
@@ -54,15 +54,18 @@ async def _items(source: Source, most: int) -> list[BulkItem[Any]]:
     items = list[BulkItem[Any]]()
     while len(items) < most and (taken := await source.take()) is not None:
         index, given = taken
-        item = given if isinstance(given, BulkItem) else BulkItem(given)
-        request: object = item.request
-        if not isinstance(request, PaymentLinkSessionRequest):
+        item = _item(given)
+        if not isinstance(item.request, PaymentLinkSessionRequest):
             fix = "pass PaymentLinkSessionRequest, or BulkItem with one"
             raise _refused(index, Problem("request", "is something else", fix))
-        if request.payment_method_data is not None:
+        if item.request.payment_method_data is not None:
             raise _refused(index, SECRET)
         items.append(item)
     return items
+
+
+def _item(given: Any) -> BulkItem[Any]:
+    return cast("BulkItem[Any]", given) if isinstance(given, BulkItem) else BulkItem(given)
 
 
 def _row(item: BulkItem[Any], run: FleetRun, checked: Checked) -> FleetRow:
