@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import closing
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard
 
 from attrs import evolve
 
@@ -54,8 +54,8 @@ async def _items(source: Source, most: int) -> list[BulkItem[Any]]:
     items = list[BulkItem[Any]]()
     while len(items) < most and (taken := await source.take()) is not None:
         index, given = taken
-        item = _item(given)
-        if not isinstance(item.request, PaymentLinkSessionRequest):
+        item = given if _is_item(given) else BulkItem(given)
+        if not _is_request(item.request):
             fix = "pass PaymentLinkSessionRequest, or BulkItem with one"
             raise _refused(index, Problem("request", "is something else", fix))
         if item.request.payment_method_data is not None:
@@ -64,8 +64,12 @@ async def _items(source: Source, most: int) -> list[BulkItem[Any]]:
     return items
 
 
-def _item(given: Any) -> BulkItem[Any]:
-    return cast("BulkItem[Any]", given) if isinstance(given, BulkItem) else BulkItem(given)
+def _is_item(given: object) -> TypeGuard[BulkItem[Any]]:
+    return isinstance(given, BulkItem)
+
+
+def _is_request(given: object) -> bool:
+    return isinstance(given, PaymentLinkSessionRequest)
 
 
 def _row(item: BulkItem[Any], run: FleetRun, checked: Checked) -> FleetRow:
