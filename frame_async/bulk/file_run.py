@@ -120,6 +120,8 @@ class FileRun:
         self._again: deque[BulkItem[Row]] = deque()
         self._results: BulkResults[Row] | None = None
         self._stopping = False
+        self._ids: dict[int, int] = {}
+        """What the rows that are in hand are known by, by their number."""
         self._unsent: set[int] = set()
         """Rows that were announced to the state file, and certainly not sent."""
         self._news = asyncio.Event()
@@ -192,6 +194,7 @@ class FileRun:
         else:
             self.forecast.finished(self._now())
         known_as = self._known_as(row)
+        self._ids.pop(row.number, None)
         fingerprint, duplicates = digest(row.request), possible_duplicates_of(result)
         record = recorded(row, known_as, fingerprint, ending, duplicates)
         if self._journal.add(line_of(result, row, ending), record):
@@ -261,6 +264,7 @@ class FileRun:
         places = await self._state.places(rows[0].number, rows[-1].number)
         items: list[BulkItem[Row]] = []
         moved: list[tuple[int, int]] = []
+        begun: list[tuple[int, int]] = []
         for row, known_as in zip(map(self._complete, rows), ids, strict=True):
             parts: list[str | int] = [self._run.run, known_as]
             if found := known.get(known_as):
@@ -279,9 +283,10 @@ class FileRun:
                 self._refuse(row)
             else:
                 items.append(BulkItem(row.request, IdempotencyKey.derive("bulk", *parts), row))
+                begun.append((known_as, row.number))
+                self._ids[row.number] = known_as
         if moved:
             await self._state.move(moved)
-        begun = [(self._known_as(item.context), item.context.number) for item in items]
         self._unsent.update(known_as for known_as, _ in begun)
         self.numbers.sent += len(begun)
         if begun:
@@ -302,7 +307,8 @@ class FileRun:
         return with_repeated(row, self._checked, self._run.key_column)
 
     def _known_as(self, row: Row) -> int:
-        return self._checked.known_as(row)
+        known_as = self._ids.get(row.number)
+        return self._checked.known_as(row) if known_as is None else known_as
 
     def _note_changed(self, row: Row) -> None:
         self.numbers.known += 1

@@ -1,4 +1,4 @@
-"""How long a run still takes: what the rate window allows, or what was seen, if that is less.
+"""How long a run still takes: what the rate window allows, or what was seen, if that is more.
 
 Pure: times are parameters, in seconds on one clock.
 """
@@ -37,8 +37,16 @@ class Forecast:
     )
     """When how many were done, now and then: old times say little about the next."""
 
+    _seconds: deque[tuple[int, int]] = field(init=False, factory=lambda: deque(maxlen=_MARKS))
+    """The latest seconds in which any were done, and how many."""
+
     def finished(self, now: float) -> None:
         """One more request has its answer."""
+        second = int(now - self.started)
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1] = second, self._seconds[-1][1] + 1
+        else:
+            self._seconds.append((second, 1))
         if now - self._marks[-1][0] >= self._period:
             self._marks.append((now, self.done))
         self.done += 1
@@ -79,7 +87,18 @@ class Forecast:
         if not self.done and not wait:
             return None
         allowed = self._allowed(remaining, now + wait, *self._pace(self.limit))
-        return wait + allowed
+        return wait + max(allowed, self._needed(remaining, now))
+
+    def _needed(self, remaining: int, now: float) -> float:
+        """Seconds that so many more take where the window has room for all of them.
+
+        By the seconds in which any were done: what the window made others wait doesn't count.
+        """
+        this = int(now - self.started)
+        counts = sorted(count for second, count in self._seconds if second < this)
+        if counts:
+            return remaining / counts[3 * len(counts) // 4]  # a second may be half a pause
+        return remaining * (now - self.started) / self.done if self.done else 0.0
 
     @property
     def _period(self) -> float:

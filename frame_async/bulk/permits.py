@@ -9,20 +9,26 @@ it is told that there is none for a long time, so that it ends and its job goes 
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from secrets import token_hex
 from typing import Final
 
 from attrs import frozen
 
+from frame_async.errors import StoreError
 from frame_async.protocol.window import Lane
-from frame_async.stores import Claim, InFlight, Store, Window
+from frame_async.stores import Claim, Claimed, Done, InDoubt, InFlight, Store, Window
 
 FRESH: Final = 5.0
 """Seconds for which a place may lie ready; an older one is given back and asked for anew."""
 _NOT_HERE: Final = 1e7
 """Seconds; longer than any call waits."""
 _MOST_USED: Final = 10_000
+
+
+Claimant = Callable[[Claimed | InDoubt], Awaitable[Claim]]
+"""Says what a claim is, for whoever knows more of its key than the store does."""
 
 
 @frozen
@@ -47,6 +53,8 @@ class PermitStore:
         self._ready: deque[Permit] = deque()
         self._used: dict[str, str] = {}
         self._next_at = 0.0
+        self.claimed: dict[str, Claimant] = {}
+        """Who hears of a claim before its call may send, by idempotency key."""
 
     @property
     def ready(self) -> int:
@@ -87,6 +95,14 @@ class PermitStore:
         claim = await self._store.claim(key, fingerprint, lease)
         if isinstance(claim, InFlight):
             await self.give_back()
+        elif not isinstance(claim, Done) and (hear := self.claimed.get(key.rpartition(":")[2])):
+            try:
+                return await hear(claim)
+            except StoreError:
+                if isinstance(claim, Claimed):  # nothing is sent; it needn't seem so
+                    with suppress(StoreError):
+                        await self._store.release(key, claim.token)
+                raise
         return claim
 
     async def renew(self, key: str, token: str, lease: float, doubts: int) -> bool:

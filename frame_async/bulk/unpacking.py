@@ -49,6 +49,11 @@ _FOREIGN: Final = (
     (b"\xfd7zXZ", "compressed with xz"),
     (b"{\\rtf", "an RTF document"),
     (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),  # EPS with a preview
+    (b"\x7fELF", "a program"),
+    (b"ORC", "an ORC file"),
+    (b"Obj\x01", "an Avro file"),
+    *((b"\x80" + bytes([version]), "a pickle of Python") for version in range(2, 6)),
     (b"<", "HTML or XML"),
 )
 

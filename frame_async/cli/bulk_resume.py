@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 _ONCE: Final = ("--again",)
-_PASSWORD: Final = re.compile(r"(://).*@", re.DOTALL)
-_QUERY: Final = re.compile(r"(://[^?#]*)[?#].*", re.DOTALL)
+_PASSWORD: Final = re.compile(r"(:/*|//).*@", re.DOTALL)
+"""Also of what only means to be a URL: ``redis:pw@host``, ``//user:pw@host``."""
+_QUERY: Final = re.compile(r"((?://|\.\.\.@)[^?#]*)[?#].*", re.DOTALL)
 _SECRET_FIELD: Final = re.compile(r"(payment_method_data[^=]*=).*", re.DOTALL)
 
 

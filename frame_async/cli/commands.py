@@ -13,7 +13,7 @@ from frame_async._version import __version__
 from frame_async.cli import completing, options
 from frame_async.cli.create_command import create
 from frame_async.cli.doctor_command import doctor
-from frame_async.cli.fleet_commands import bulk_status, worker
+from frame_async.cli.fleet_commands import bulk_status, fleet, worker
 
 
 class _Commands(click.Group):
@@ -42,6 +42,7 @@ cli.add_command(create)
 cli.add_command(doctor)
 cli.add_command(bulk_status)
 cli.add_command(worker)
+cli.add_command(fleet)
 
 
 @cli.command("help", short_help="Explain a command.")

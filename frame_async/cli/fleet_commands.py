@@ -35,6 +35,11 @@ def _queue(command: Callable[..., None]) -> Callable[..., None]:
 @options.seconds(
     "--every", 10.0, "Seconds between two lines of progress while waiting.", above=True
 )
+@click.option(
+    "--reconcile",
+    is_flag=True,
+    help="First give each open row a new job whose job is gone from the queue.",
+)
 @click.option("--forget", is_flag=True, help="Then delete the run and its results, if it is done.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def bulk_status(**given: Any) -> None:
@@ -91,3 +96,23 @@ def worker(**given: Any) -> None:
     from frame_async.cli.fleet_worker import Worker, run_worker
 
     sys.exit(run_worker(Worker(**given)))
+
+
+@click.group()
+def fleet() -> None:
+    """The database of runs that many hosts work off."""
+
+
+@fleet.command(short_help="Print the SQL of the tables and functions.")
+@click.option("--procrastinate", is_flag=True, help="procrastinate's tables too: a new database.")
+@click.option("--grant", metavar="ROLE", default="", help="Let that role use what is created.")
+def schema(procrastinate: bool, grant: str) -> None:
+    """Print the SQL of the tables and functions, for one who may create them.
+
+    Workers and `bulk --queue` create what is missing by themselves, where they may. Where
+    they may not, let somebody else run this, with `psql -v ON_ERROR_STOP=1`; again after
+    each upgrade of frame-async. It changes nothing that is right already.
+    """
+    from frame_async.cli.fleet_status import print_schema
+
+    sys.exit(print_schema(grant, with_procrastinate=procrastinate))

@@ -40,6 +40,7 @@ class Status:
     output_format: OutputFormat | None
     wait: bool
     every: float
+    reconcile: bool
     forget: bool
     as_json: bool
 
@@ -60,12 +61,26 @@ def run_status(status: Status) -> int:
     return guarded("frame-async bulk status", look, screen, sys.stdout if status.as_json else None)
 
 
+def print_schema(grant: str, *, with_procrastinate: bool) -> int:
+    """Print the SQL that a database needs; the exit status."""
+
+    def show() -> int:
+        with needing_procrastinate():
+            from frame_async.fleet.queue import sql
+        say(sql(grant, with_procrastinate=with_procrastinate).rstrip(), sys.stdout)
+        return 0
+
+    return guarded("frame-async fleet schema", show, Screen(sys.stderr, 1.0))
+
+
 async def _look(status: Status, screen: Screen) -> int:
     with needing_procrastinate():
         from frame_async.fleet import open_fleet
     with listening(screen.say) as stops:
         async with open_fleet(status.queue) as fleet:
             runs = await _named(fleet, status)
+            if status.reconcile:
+                await _reconcile(fleet, runs, screen)
             if len(runs) != 1:
                 return await _list(fleet, runs, status)
             progress = await fleet.runs.progress(runs[0], _NAMED)
@@ -81,6 +96,14 @@ async def _look(status: Status, screen: Screen) -> int:
             if stops.signal is None or progress.finished:
                 await _forget(fleet, status, progress)
             return _exit_status(progress, stops.signal)
+
+
+async def _reconcile(fleet: "Fleet", runs: Sequence[FleetRun], screen: Screen) -> None:
+    from frame_async.fleet import TASK
+
+    for run in runs:
+        requeued = await fleet.runs.reconcile(run, TASK)
+        screen.say(f"{_shown(run.name)}: {requeued:,} rows had lost their job, and have a new one")
 
 
 async def _named(fleet: "Fleet", status: Status) -> list[FleetRun]:
@@ -198,7 +221,11 @@ def _lines(progress: Progress) -> Iterator[str]:
     if not progress.run.complete:
         yield "not all of the file is enqueued: the command that enqueues it goes on"
     elif progress.lost:
-        yield f"{progress.lost:,} rows have lost their job: enqueue the file again"
+        yield f"{progress.lost:,} rows have lost their job: --reconcile gives them another"
+
+
+def _shown(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name)
 
 
 def _line(progress: Progress) -> str:
@@ -219,5 +246,5 @@ def _line(progress: Progress) -> str:
         ]
         if progress.used is not None:
             parts.insert(-1, f"window {progress.used:.0%}")
-    name = "".join(c if c.isprintable() else "?" for c in progress.run.name)
+    name = _shown(progress.run.name)
     return f"{name}: {progress.done:,} of {progress.total:,} rows done, {', '.join(parts)}"

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from frame_async.fleet.queue import TASK, Fleet, open_fleet, register
+    from frame_async.fleet.results import FleetResult
+    from frame_async.fleet.runs import Enqueued
 
-__all__ = ["TASK", "Fleet", "open_fleet", "register"]
+__all__ = ["TASK", "Enqueued", "Fleet", "FleetResult", "open_fleet", "register"]
+
+_ELSEWHERE = {"Enqueued": "runs", "FleetResult": "results"}
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
@@ -18,7 +22,8 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
         # Only `queue` needs procrastinate, and a command line's --help does without.
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.queue"), name)
+        module = _ELSEWHERE.get(name, "queue")
+        value = getattr(import_module(f"{__name__}.{module}"), name)
         globals()[name] = value
         return value
 

@@ -14,7 +14,10 @@ from procrastinate import exceptions, jobs, manager
 
 from frame_async.engine.cancellation import bounded
 from frame_async.errors import ConfigurationError, StoreError
-from frame_async.fleet.runs import FleetRuns, Record, queue_of
+from frame_async.fleet.enqueuing import Requests, enqueue
+from frame_async.fleet.results import FleetResult, read_result
+from frame_async.fleet.runs import Enqueued, FleetRun, FleetRuns, Record, queue_of
+from frame_async.fleet.schema import script
 from frame_async.fleet.settings import (
     POOL,
     FleetSettings,
@@ -23,9 +26,11 @@ from frame_async.fleet.settings import (
     connection_options,
 )
 from frame_async.fleet.work import FleetWork, NotNowError
+from frame_async.protocol.credentials import Mode
 from frame_async.protocol.window import RateLimit
 from frame_async.secret import Secret
 from frame_async.stores import Store
+from frame_async.stores.postgres import PostgresStore
 
 TASK: Final = "frame_async:create_session"
 """The name of our task, as it is in procrastinate's tables."""
@@ -36,8 +41,11 @@ _SHORTEST_PAUSE: Final = 0.3
 _POLL: Final = 2.0
 _POOL: Final = 6
 _PATIENCE: Final = 5.0
+_BETWEEN_LOOKS: Final = 1.0
 _NOBODY: Final = "frame"  # of a job that was deferred without a queue; ours all say theirs
 _NOT_FOUND: Final = "P0001"  # what procrastinate raises for a job that is done with
+_NOT_ALLOWED: Final = "42501"
+_LET_ANOTHER: Final = "let one who may create tables run what `frame-async fleet schema` prints"
 _AWAY: Final = ("", "08", "53", "57")
 """SQLSTATE classes of a server that is restarted or has no room; none if it said nothing."""
 
@@ -72,6 +80,8 @@ async def _asked(answer: Awaitable[T]) -> T:
         return await answer
     except exceptions.ConnectorException as error:
         why = _words(error)
+        if getattr(error.__cause__, "sqlstate", None) == _NOT_ALLOWED:
+            why += f"; {_LET_ANOTHER}"
     except exceptions.AppNotOpen:
         why = "it isn't open"
     raise StoreError(f"the database of the queue can't answer: {why}")
@@ -80,6 +90,15 @@ async def _asked(answer: Awaitable[T]) -> T:
 def _words(error: exceptions.ConnectorException) -> str:
     diag = getattr(error.__cause__, "diag", None)
     return getattr(diag, "message_primary", None) or type(error.__cause__ or error).__name__
+
+
+async def _give_back(jobs_of_all: manager.JobManager, queue: str, seconds: float) -> None:
+    """Hand out again what workers have that were not heard of for so long."""
+    stalled = await jobs_of_all.get_stalled_jobs(queue=queue, seconds_since_heartbeat=seconds)
+    for job in stalled:
+        # Another worker may have done it meanwhile.
+        with suppress(exceptions.ConnectorException):
+            await jobs_of_all.retry_job(job)
 
 
 class _Again(procrastinate.BaseRetryStrategy):
@@ -159,6 +178,19 @@ class _Manager(manager.JobManager):
             await asyncio.sleep(_SHORTEST_PAUSE)
 
 
+def sql(grant_to: str = "", *, with_procrastinate: bool = False) -> str:
+    """What a fleet needs of a database, as SQL for one who may create tables.
+
+    Ours may be run again, and upgrades an older version; procrastinate's are for a new
+    database, and with them everything is.
+    """
+    theirs = ""
+    if with_procrastinate:
+        app = procrastinate.App(connector=procrastinate.PsycopgConnector())
+        theirs = app.schema_manager.get_schema()
+    return script(f"{theirs}\n{PostgresStore.SCHEMA}", grant_to)
+
+
 class Fleet:
     """Runs on a database: enqueues their rows, works them off, knows how far they are.
 
@@ -207,8 +239,58 @@ class Fleet:
             with suppress(exceptions.ConnectorException):  # somebody else is doing it
                 await self.app.schema_manager.apply_schema_async()
             if not await _asked(self.app.check_connection_async()):
-                raise StoreError("procrastinate's tables can't be created")
+                raise StoreError(f"procrastinate's tables can't be created; {_LET_ANOTHER}")
         await self.runs.prepare()
+
+    async def enqueue(self, requests: Requests, *, run: str, hold: bool = False) -> Enqueued:
+        """Enqueue every request that a run doesn't have yet, 500 in a transaction.
+
+        The same call again enqueues what is missing, and no request twice: each is known by
+        what it says, or by the key of its `BulkItem`. To ask for two that say the same,
+        give both in one call, or a key or ``client_reference_id`` of its own to each.
+
+        Args:
+            requests: requests or `BulkItem` with a key each, from any iterable.
+            run: the name of the run; a new one begins, another is added to.
+            hold: whether a row whose session may exist is left as unknown, instead of
+                sent again.
+
+        Raises:
+            ValidationError: a request can't lie in a queue; those before it may be enqueued.
+            ConfigurationError: the run is one of a file, or for another API key or address.
+            StoreError: the database can't answer; the same call again goes on.
+        """
+        client = self.work.client
+        limit = self._settings.limit(client.mode)
+        mine = FleetRun(
+            name=run,
+            queue=self.queue,
+            mode="live" if client.mode is Mode.LIVE else "sandbox",
+            target=f"{client.mode} at {client.base_url}",
+            account=client.scope,
+            key_column="",
+            hold=hold,
+            requests=limit.requests if limit else None,
+            per=limit.per if limit else None,
+        )
+        return await enqueue(self.runs, TASK, mine, requests)
+
+    async def results(self, run: str, *, wait: bool = False) -> AsyncGenerator[FleetResult]:
+        """The results of a run, in its order; with ``wait``, when every row has its own.
+
+        Raises:
+            ConfigurationError: there is no such run.
+            StoreError: the database can't answer.
+        """
+        while True:
+            found = await self.runs.find(run)
+            if found is None:
+                raise ConfigurationError(f"there is no run {run}")
+            if not wait or await self.runs.is_done(found):
+                break
+            await asyncio.sleep(_BETWEEN_LOOKS)
+        async for line in self.runs.results(found):
+            yield read_result(line)
 
     async def run_worker(
         self, *, concurrency: int = 16, grace: float = 30.0, drain: bool = False
@@ -266,22 +348,19 @@ class Fleet:
             await work.pause(_SHORTEST_PAUSE * (1 + random.random()))  # noqa: S311  # no secret
 
     async def _sweep(self, queue: str) -> None:
-        """Give back the jobs of workers that died, again and again."""
+        """Give back the jobs of workers that died, again and again, whatever goes wrong."""
         seconds = self._settings.stalled_after
         jobs_of_all = manager.JobManager(self.app.connector)
         while True:
             # Not all at the same moment.
             await asyncio.sleep(seconds / 3 * (0.5 + random.random()))  # noqa: S311  # no secret
             try:
-                stalled = await jobs_of_all.get_stalled_jobs(
-                    queue=queue, seconds_since_heartbeat=seconds
-                )
-                for job in stalled:
-                    # Another worker may have done it meanwhile.
-                    with suppress(exceptions.ConnectorException):
-                        await jobs_of_all.retry_job(job)
-            except exceptions.ConnectorException as error:
-                logger.warning("stalled jobs were not looked for: %s", _words(error))
+                async with asyncio.timeout(max(seconds, _PATIENCE)):
+                    await _give_back(jobs_of_all, queue, seconds)
+            except Exception as error:  # noqa: BLE001  # whatever it is: it is said, and tried again
+                words = error if isinstance(error, exceptions.ConnectorException) else None
+                why = _words(words) if words else type(error).__name__
+                logger.warning("stalled jobs were not looked for: %s", why)
 
     async def _drain(self, queue: str) -> None:
         while True:

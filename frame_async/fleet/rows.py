@@ -13,11 +13,12 @@ from frame_async.errors import Problem
 from frame_async.fleet.runs import FleetRow
 from frame_async.serialization import dump, dump_json
 
-_SECRET: Final = Problem(
+SECRET: Final = Problem(
     "payment_method_data",
     "is secret, and a queue keeps requests in the clear until they were sent",
     "name a payment_method that exists, or run the file without --queue",
 )
+"""What is wrong with card and account numbers in a queue."""
 
 
 @define
@@ -41,7 +42,7 @@ class OpenRows:
                 yield row
             else:
                 self.secret += 1
-                yield evolve(row, request=None, problems=(_SECRET,))
+                yield evolve(row, request=None, problems=(SECRET,))
 
 
 def queued(row: Row, checked: Checked, key_column: str) -> FleetRow:

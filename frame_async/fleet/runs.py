@@ -9,7 +9,7 @@ from attrs import asdict, evolve, field, frozen
 from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Recorded, RowResult
-from frame_async.errors import ConfigurationError
+from frame_async.errors import ConfigurationError, StoreError
 from frame_async.fleet import schema
 from frame_async.protocol.window import Lane, RateLimit
 from frame_async.serialization import dump_json, load_json
@@ -101,7 +101,8 @@ class Enqueued:
     again: int
     """Rows that had ended and were taken up again."""
     changed: Sequence[int]
-    """Lines of rows that say something else than when they were enqueued."""
+    """Lines of rows that say something else than when they were enqueued: they stay as they were.
+    Of a request from code, which one of the call it was, counted from 1."""
 
 
 @frozen
@@ -117,6 +118,8 @@ class TakenRow:
     mode: str
     account: str
     hold: bool
+    doubts: int = 0
+    """Sessions that earlier workers may have created, as far as the run itself knows."""
 
 
 @frozen(kw_only=True)
@@ -166,10 +169,24 @@ class FleetRuns:
         self._database = database
 
     async def prepare(self) -> None:
-        """Create the tables, if they aren't there."""
-        found = await self._database.fetch(schema.MISSING)
-        if found[0]["missing"]:
-            await self._database.run(schema.PREPARE)
+        """Create what is missing of the tables and functions; an older version is upgraded.
+
+        Raises:
+            StoreError: they are of a newer version, or the database can't answer.
+        """
+        (found,) = await self._database.fetch(schema.MISSING)
+        if not found["missing"]:
+            return
+        version = 0
+        if found["is_old"]:
+            (newest,) = await self._database.fetch(schema.NEWEST)
+            version = newest["version"] or 0
+        if version > schema.VERSION:
+            raise StoreError(
+                f"the tables of runs are of version {version}, which this version of frame-async "
+                f"doesn't know ({schema.VERSION}); upgrade frame-async"
+            )
+        await self._database.run(schema.PREPARE)
 
     async def begin(self, mine: FleetRun) -> FleetRun:
         """Begin a run, or go on with the one of that name.
@@ -269,8 +286,18 @@ class FleetRuns:
         row = Row(record["line"], reference, None, (), record["number"])
         request = record["request"] if record["ending"] is None else None
         return TakenRow(
-            row, request, record["name"], record["mode"], record["account"], record["hold"]
+            row,
+            request,
+            record["name"],
+            record["mode"],
+            record["account"],
+            record["hold"],
+            record["doubles"] + record["begun"],
         )
+
+    async def begin_row(self, run: str, known_as: int) -> None:
+        """A worker is about to send a row, for which it has the key."""
+        await self._database.run(schema.BEGIN_ROW, run=run, row=known_as)
 
     async def end(
         self,
@@ -291,10 +318,22 @@ class FleetRuns:
         )
 
     async def note_duplicates(self, run: str, known_as: int, possible_duplicates: int) -> None:
-        """So many attempts of an open row may have created a session."""
+        """So many attempts of an open row may have created a session, and it is let go."""
         await self._database.run(
             schema.NOTE_DUPLICATES, run=run, row=known_as, doubles=possible_duplicates
         )
+
+    async def reconcile(self, run: FleetRun, task: str) -> int:
+        """Give each open row a job whose job is gone; how many there were."""
+        requeued = 0
+        while True:
+            (found,) = await self._database.fetch(
+                schema.GIVE_JOBS, run=run.id, task=task, most=_PAGE
+            )
+            given = int(found["given"])
+            requeued += given
+            if given < _PAGE:
+                return requeued
 
     async def progress(self, run: FleetRun, most: int) -> Progress:
         """How far a run is, with the first rows that there is something to tell of."""
@@ -314,7 +353,7 @@ class FleetRuns:
             open=remaining,
             in_hand=jobs["in_hand"],
             lost=jobs["lost"],
-            doubtful=counted["doubtful"],
+            doubtful=counted["doubtful"] + jobs["begun"],
             in_doubt=[_recorded(record) for record in in_doubt],
             rate=rate,
             left=left,
@@ -333,6 +372,11 @@ class FleetRuns:
             if len(page) < _PAGE:
                 return
             number, known_as = page[-1]["number"], page[-1]["known_as"]
+
+    async def is_done(self, run: FleetRun) -> bool:
+        """Whether every row of a run has its result, and all were enqueued."""
+        (found,) = await self._database.fetch(schema.IS_OPEN, run=run.id)
+        return run.complete and not found["open"]
 
     async def has_open(self, queue: str) -> bool:
         """Whether there is a job in a queue, waiting or in hand."""

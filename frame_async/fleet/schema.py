@@ -1,16 +1,21 @@
 """What PostgreSQL keeps of runs that many hosts work off: tables, and the statements on them.
 
-A run is a file that was enqueued; each of its rows is a row here for good, and a job of
-procrastinate until it has its result. Both are written in one transaction, and so is the
-number of the job: a row has one job at a time, whatever is killed when.
+A run is a file, or requests from code, that were enqueued; each of its rows is a row here for
+good, and a job of procrastinate until it has its result. Both are written in one transaction,
+and so is the number of the job: a row has one job at a time, whatever is killed when.
 """
 
 import re
 from typing import Final
 
+VERSION: Final = 2
+
 LOCK: Final = 0x6672616D66  # "framf": the stores have "frame"
 
 TABLES: Final = """
+CREATE TABLE IF NOT EXISTS frame_async_bulk_version (version integer PRIMARY KEY);
+INSERT INTO frame_async_bulk_version VALUES (2) ON CONFLICT DO NOTHING;
+
 CREATE TABLE IF NOT EXISTS frame_async_bulk_runs (
   id text PRIMARY KEY,
   name text NOT NULL UNIQUE,
@@ -42,6 +47,8 @@ CREATE TABLE IF NOT EXISTS frame_async_bulk_rows (
   ended_at timestamptz,
   PRIMARY KEY (run, known_as)
 );
+-- How many workers were about to send it and didn't say what came of it.
+ALTER TABLE frame_async_bulk_rows ADD COLUMN IF NOT EXISTS begun integer NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS frame_async_bulk_rows_number
   ON frame_async_bulk_rows (run, number, known_as);
 CREATE INDEX IF NOT EXISTS frame_async_bulk_rows_ended_at
@@ -50,20 +57,45 @@ CREATE INDEX IF NOT EXISTS frame_async_bulk_rows_told
   ON frame_async_bulk_rows (run, number) WHERE ending = 3 OR doubles > 0;
 """
 
-_ENQUEUE: Final = """
-CREATE OR REPLACE FUNCTION frame_async_bulk_1_enqueue(
-  p_run text, p_task text, p_rows bigint[], p_numbers bigint[], p_lines bigint[],
-  p_references text[], p_digests bigint[], p_requests text[], p_results text[],
-  p_again smallint[],
-  OUT o_added bigint, OUT o_again bigint, OUT o_changed bigint[])
+_GIVE_JOBS: Final = """
+CREATE OR REPLACE FUNCTION frame_async_bulk_2_give_jobs(
+  p_run text, p_task text, p_rows bigint[], p_most integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
   v_queue text;
   v_open bigint[];
   v_jobs bigint[];
 BEGIN
-  -- Whoever enqueues the same run at the same time waits here, until this is committed.
+  -- Whoever gives jobs to the same run at the same time waits here, until this is committed.
   SELECT queue INTO STRICT v_queue FROM frame_async_bulk_runs WHERE id = p_run FOR UPDATE;
+  SELECT array_agg(known_as ORDER BY number) INTO v_open FROM (
+    SELECT known_as, number FROM frame_async_bulk_rows AS kept
+    WHERE run = p_run AND (p_rows IS NULL OR known_as = ANY (p_rows)) AND ending IS NULL
+      AND NOT EXISTS (
+        SELECT FROM procrastinate_jobs WHERE id = kept.job AND status IN ('todo', 'doing'))
+    ORDER BY number LIMIT p_most) AS open;
+  IF v_open IS NULL THEN RETURN 0; END IF;
+  v_jobs := procrastinate_defer_jobs_v1(ARRAY(
+    SELECT ROW(v_queue, p_task, 0, NULL, NULL,
+      jsonb_build_object('run', p_run, 'row', known_as), NULL)::procrastinate_job_to_defer_v1
+    FROM unnest(v_open) WITH ORDINALITY AS open (known_as, nth) ORDER BY nth));
+  UPDATE frame_async_bulk_rows AS kept SET job = jobs.id FROM procrastinate_jobs AS jobs
+  WHERE jobs.id = ANY (v_jobs) AND kept.run = p_run
+    AND kept.known_as = (jobs.args ->> 'row')::bigint;
+  RETURN cardinality(v_open);
+END $$;
+"""
+
+_ENQUEUE: Final = """
+CREATE OR REPLACE FUNCTION frame_async_bulk_2_enqueue(
+  p_run text, p_task text, p_rows bigint[], p_numbers bigint[], p_lines bigint[],
+  p_references text[], p_digests bigint[], p_requests text[], p_results text[],
+  p_again smallint[],
+  OUT o_added bigint, OUT o_again bigint, OUT o_changed bigint[])
+LANGUAGE plpgsql AS $$
+BEGIN
+  -- Whoever enqueues the same run at the same time waits here, until this is committed.
+  PERFORM FROM frame_async_bulk_runs WHERE id = p_run FOR UPDATE;
   UPDATE frame_async_bulk_rows AS kept SET
     number = given.number, line = given.line, reference = given.reference,
     digest = given.digest, request = given.request, job = NULL,
@@ -88,31 +120,48 @@ BEGIN
     AS given (known_as, number, line, reference, digest, request, result)
   ON CONFLICT DO NOTHING;
   GET DIAGNOSTICS o_added = ROW_COUNT;
-  SELECT array_agg(known_as ORDER BY number) INTO v_open FROM frame_async_bulk_rows AS kept
-  WHERE run = p_run AND known_as = ANY (p_rows) AND ending IS NULL AND NOT EXISTS (
-    SELECT FROM procrastinate_jobs WHERE id = kept.job AND status IN ('todo', 'doing'));
-  IF v_open IS NOT NULL THEN
-    v_jobs := procrastinate_defer_jobs_v1(ARRAY(
-      SELECT ROW(v_queue, p_task, 0, NULL, NULL,
-        jsonb_build_object('run', p_run, 'row', known_as), NULL)::procrastinate_job_to_defer_v1
-      FROM unnest(v_open) WITH ORDINALITY AS open (known_as, nth) ORDER BY nth));
-    UPDATE frame_async_bulk_rows AS kept SET job = jobs.id FROM procrastinate_jobs AS jobs
-    WHERE jobs.id = ANY (v_jobs) AND kept.run = p_run
-      AND kept.known_as = (jobs.args ->> 'row')::bigint;
-  END IF;
+  PERFORM frame_async_bulk_2_give_jobs(p_run, p_task, p_rows, cardinality(p_rows));
 END $$;
 """
 
-SCHEMA: Final = TABLES + _ENQUEUE
-"""Tables and function; running it again changes nothing. procrastinate's come first."""
+SCHEMA: Final = TABLES + _GIVE_JOBS + _ENQUEUE
+"""Tables and functions; running it again changes nothing. procrastinate's come first."""
 
 _RELATIONS: Final = re.findall(r"(?:TABLE|INDEX) IF NOT EXISTS (\w+)", SCHEMA)
+_FUNCTIONS: Final = re.findall(r"OR REPLACE FUNCTION (\w+)", SCHEMA)
+
+_THEIRS: Final = ("jobs", "events", "periodic_defers", "workers")
+
+
+def script(before: str, grant_to: str) -> str:
+    """All SQL of a database that runs and keys are kept in: ours behind that of others.
+
+    With ``grant_to``, that role may use it afterwards, and needs no right to create anything.
+    """
+    whole = f"BEGIN;\n{before}\n{SCHEMA}\n"
+    if grant_to:
+        role = '"' + grant_to.replace('"', '""') + '"'
+        theirs = [f"procrastinate_{name}" for name in _THEIRS]
+        tables = [*theirs, *re.findall(r"TABLE IF NOT EXISTS (frame_async\w+)", whole)]
+        numbers = [f"{name}_id_seq" for name in theirs]
+        whole += f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(tables)} TO {role};\n"
+        whole += f"GRANT USAGE ON SEQUENCE {', '.join(numbers)} TO {role};\n"
+    return f"{whole}COMMIT;\n"
+
 
 MISSING: Final = f"""
-SELECT to_regproc('frame_async_bulk_1_enqueue') IS NULL OR EXISTS (
+SELECT to_regclass('frame_async_bulk_version') IS NOT NULL AS is_old, EXISTS (
   SELECT FROM unnest(ARRAY{_RELATIONS}::text[]) AS ours (name) WHERE to_regclass(name) IS NULL
+) OR EXISTS (
+  SELECT FROM unnest(ARRAY{_FUNCTIONS}::text[]) AS ours (name) WHERE to_regproc(name) IS NULL
+) OR NOT EXISTS (
+  SELECT FROM pg_attribute
+  WHERE attrelid = to_regclass('frame_async_bulk_rows') AND attname = 'begun'
+    AND NOT attisdropped
 ) AS missing
 """  # noqa: S608
+
+NEWEST: Final = "SELECT max(version) AS version FROM frame_async_bulk_version"
 
 PREPARE: Final = f"SELECT pg_advisory_xact_lock({LOCK});\n{SCHEMA}"
 
@@ -133,8 +182,12 @@ FIND_RUN: Final = "SELECT * FROM frame_async_bulk_runs WHERE name = %(name)s"
 
 LIST_RUNS: Final = "SELECT * FROM frame_async_bulk_runs ORDER BY begun_at, name"
 
+GIVE_JOBS: Final = """
+SELECT frame_async_bulk_2_give_jobs(%(run)s, %(task)s, NULL, %(most)s) AS given
+"""
+
 ENQUEUE: Final = """
-SELECT * FROM frame_async_bulk_1_enqueue(%(run)s, %(task)s, %(rows)s::bigint[],
+SELECT * FROM frame_async_bulk_2_enqueue(%(run)s, %(task)s, %(rows)s::bigint[],
   %(numbers)s::bigint[], %(lines)s::bigint[], %(references)s::text[], %(digests)s::bigint[],
   %(requests)s::text[], %(results)s::text[], %(again)s::smallint[])
 """
@@ -166,19 +219,25 @@ WHERE queue = %(queue)s
 
 TAKE: Final = """
 SELECT kept.request, kept.ending, kept.number, kept.line, kept.reference,
-  run.name, run.mode, run.account, run.hold
+  kept.doubles, kept.begun, run.name, run.mode, run.account, run.hold
 FROM frame_async_bulk_rows AS kept JOIN frame_async_bulk_runs AS run ON run.id = kept.run
 WHERE kept.run = %(run)s AND kept.known_as = %(row)s
 """
 
+BEGIN_ROW: Final = """
+UPDATE frame_async_bulk_rows SET begun = begun + 1
+WHERE run = %(run)s AND known_as = %(row)s AND ending IS NULL
+"""
+
 END: Final = """
 UPDATE frame_async_bulk_rows SET ending = %(ending)s, doubles = %(doubles)s,
-  result = %(result)s, request = NULL, ended_at = clock_timestamp()
+  result = %(result)s, request = NULL, begun = 0, ended_at = clock_timestamp()
 WHERE run = %(run)s AND known_as = %(row)s AND ending IS NULL
 """
 
 NOTE_DUPLICATES: Final = """
-UPDATE frame_async_bulk_rows SET doubles = greatest(doubles, %(doubles)s)
+UPDATE frame_async_bulk_rows SET doubles = greatest(doubles, %(doubles)s),
+  begun = greatest(begun - 1, 0)
 WHERE run = %(run)s AND known_as = %(row)s AND ending IS NULL
 """
 
@@ -196,7 +255,9 @@ FROM frame_async_bulk_rows WHERE run = %(run)s
 COUNT_JOBS: Final = """
 SELECT
   count(*) FILTER (WHERE job.status = 'doing') AS in_hand,
-  count(*) FILTER (WHERE job.id IS NULL) AS lost
+  count(*) FILTER (WHERE job.id IS NULL) AS lost,
+  count(*) FILTER (WHERE kept.begun > 0 AND kept.doubles = 0
+    AND job.status IS DISTINCT FROM 'doing') AS begun
 FROM frame_async_bulk_rows AS kept LEFT JOIN procrastinate_jobs AS job
   ON job.id = kept.job AND job.status IN ('todo', 'doing')
 WHERE kept.run = %(run)s AND kept.ending IS NULL
@@ -220,6 +281,11 @@ RESULTS: Final = """
 SELECT number, known_as, result FROM frame_async_bulk_rows
 WHERE run = %(run)s AND (number, known_as) > (%(number)s, %(row)s) AND ending IS NOT NULL
 ORDER BY number, known_as LIMIT %(most)s
+"""
+
+IS_OPEN: Final = """
+SELECT EXISTS (
+  SELECT FROM frame_async_bulk_rows WHERE run = %(run)s AND ended_at IS NULL) AS open
 """
 
 OPEN_IN_QUEUE: Final = """

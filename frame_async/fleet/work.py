@@ -28,7 +28,7 @@ from frame_async.protocol.idempotency import IdempotencyKey
 from frame_async.protocol.retry import RetryPolicy
 from frame_async.protocol.window import Lane
 from frame_async.serialization import load_request
-from frame_async.stores import Window
+from frame_async.stores import Claimed, InDoubt, Window
 
 MARGIN: Final = 1.0
 """Seconds that a place in the window is held beyond the longest attempt, if never left."""
@@ -59,6 +59,32 @@ class Terms:
     attempt_timeout: float
     call_timeout: float
     """For a row in hand, from its claim to its answer."""
+
+
+@define(eq=False)
+class _Note:
+    """What the run itself knows of a row that is about to be sent, should the store forget it."""
+
+    runs: FleetRuns
+    run: str
+    known_as: int
+    doubts: int
+    """Sessions that earlier workers may have created."""
+    begun: bool = field(init=False, default=False)
+
+    async def claimed(self, claim: Claimed | InDoubt) -> Claimed | InDoubt:
+        """Its key is claimed: note that; a store that has forgotten what was before is told."""
+        await self.runs.begin_row(self.run, self.known_as)
+        self.begun = True
+        if self.doubts and isinstance(claim, Claimed):
+            return InDoubt(claim.token, self.doubts)
+        return claim
+
+    async def over(self, possible_duplicates: int) -> None:
+        """It is let go, and so many sessions may have been created by now."""
+        if self.begun or possible_duplicates:
+            with suppress(StoreError):  # then it counts as sent, which is safe
+                await self.runs.note_duplicates(self.run, self.known_as, possible_duplicates)
 
 
 @define(eq=False)
@@ -172,10 +198,19 @@ class FleetWork:
             self._halt(f"the run {taken.run} was enqueued for another API key or address")
             raise self._not_now(_HALTED, "the API key is another's")
         policy = RetryPolicy(on_unknown="raise" if taken.hold else "retry")
-        result = await self._create(taken, IdempotencyKey.derive("bulk", run, known_as), policy)
+        key, note = (
+            IdempotencyKey.derive("bulk", run, known_as),
+            _Note(self.runs, run, known_as, taken.doubts),
+        )
+        self.permits.claimed[key] = note.claimed
+        try:
+            result = await self._create(taken, key, policy)
+        finally:
+            self.permits.claimed.pop(key, None)
         ending = ending_of(result, policy)
         if ending is None:
-            await self._put_off(run, known_as, result, first)
+            await note.over(result.call.possible_duplicates)
+            self._put_off(result, first)
         else:
             await self._end(run, known_as, taken, result, ending)
 
@@ -214,11 +249,8 @@ class FleetWork:
         self.stop()
         self.on_halt(why)
 
-    async def _put_off(self, run: str, known_as: int, result: BulkResult[Any], first: bool) -> None:
-        """Leave a row open: say what may exist, and when it is due again."""
-        if possible_duplicates := result.call.possible_duplicates:
-            with suppress(StoreError):  # the store of keys knows as well
-                await self.runs.note_duplicates(run, known_as, possible_duplicates)
+    def _put_off(self, result: BulkResult[Any], first: bool) -> None:
+        """Leave a row open, and say when it is due again."""
         match result.error:
             case WindowFullError():
                 seconds = self._slot(first=first)

@@ -7,6 +7,7 @@ restricted keys exist, HTTPS only) and of hosts (every path under ``/v1``).
 import re
 from collections.abc import Collection, Iterable
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Final, cast
 from urllib.parse import SplitResult, urlsplit
@@ -201,6 +202,7 @@ def is_safe_page(url: str, http_to: Collection[str] = ()) -> bool:
     return parts.scheme == "https"
 
 
+@lru_cache(maxsize=64)  # asked for the page of each session, and of few hosts
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine by its very name: 127.0.0.0/8, ::1 or localhost."""
     if not _is_ip(host):

@@ -279,9 +279,9 @@ def _named(error: Error) -> str:
     """What happened, and where it is the schema's fault, what to run."""
     if isinstance(error, errors.InsufficientPrivilege | errors.InvalidSchemaName):
         return (
-            f"{_words(error)}; its user needs the tables and functions of "
-            "PostgresStore.SCHEMA, or the right to create them; another schema than public is "
-            "named in the URL: ?options=-csearch_path%3Dname"
+            f"{_words(error)}; its user needs the tables and functions of PostgresStore.SCHEMA "
+            "(`frame-async fleet schema` prints it), or the right to create them; another schema "
+            "than public is named in the URL: ?options=-csearch_path%3Dname"
         )
     if _is_unfit(error):
         return (

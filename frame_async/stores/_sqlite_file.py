@@ -168,7 +168,12 @@ class StoreFile:
         except FileNotFoundError:
             return ()
         which = (status.st_dev, status.st_ino)
-        return (*which, status.st_size, status.st_mtime_ns) if self._sole else which
+        if not self._sole:
+            return which
+        log = 0
+        with suppress(OSError):
+            log = Path(f"{self.path}-wal").stat().st_ino
+        return (*which, status.st_size, status.st_mtime_ns, log)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Make the tables of a new file; end what a reboot ended. Always writes once."""

@@ -6,7 +6,9 @@ rounds, against the cheapest possible server in another, each process on a core 
 the machine has two; figures are calls a second, and CPU time of this process per call, both
 compared with raw aiohttp's in the same round (the same bytes, there and back). CPU includes the
 thread that writes SQLite's file, whose disk is that of the temporary folder (``TMPDIR``). With
-``--instructions``, valgrind counts instructions per call instead.
+``--script``, the whole command is measured beside a script of aiohttp and a semaphore that keeps
+no state, both against an emulator in another process. With ``--instructions``, valgrind counts
+instructions per call instead.
 """
 
 import argparse
@@ -15,14 +17,16 @@ import csv
 import io
 import json
 import os
+import re
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -157,13 +161,69 @@ def resident(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def write_orders(path: Path, rows: int) -> None:
+    with path.open("w") as file:
+        file.write("client_reference_id,account,line_items.0.product\n")
+        file.writelines(f"order-{number},acc,prod_1\n" for number in range(rows))
+
+
+@contextmanager
+def emulator() -> Iterator[str]:
+    """The address of an emulator without a limit, in a process of its own."""
+    words = ["--port", "0", "--limit", "none", "--log", "off"]
+    command = [sys.executable, "-m", "frame_async.emulator", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        assert found
+        yield found.group()
+        process.terminate()
+
+
+def timed(command: list[str]) -> tuple[float, float]:
+    """Seconds of a process from its start to its end, and of CPU."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return took, used
+
+
+def beside_a_script(rows: int, times: int) -> None:
+    """The command, its state file included, beside a script of aiohttp that keeps nothing."""
+    script = str(Path(__file__).with_name("bulk_script.py"))
+    both: dict[str, list[tuple[float, float]]] = {"script": [], "bulk": []}
+    with tempfile.TemporaryDirectory() as folder, emulator() as address:
+        orders, out = Path(folder) / "orders.csv", f"{folder}/out.jsonl"
+        write_orders(orders, rows)
+        os.environ |= {"FRAME_SECRET_KEY": "sk_sandbox_b", "FRAME_API_BASE_URL": address}
+        words = ["bulk", str(orders), "-o", out, "--limit", "0", "--concurrency", "64"]
+        commands = {
+            "script": [sys.executable, script, str(orders), f"{folder}/script.jsonl", address],
+            "bulk": [sys.executable, "-m", "frame_async", *words],
+        }
+        for order in rounds(list(commands), times):
+            for name in order:
+                for left in (out, f"{out}.state"):
+                    Path(left).unlink(missing_ok=True)
+                both[name].append(timed(commands[name]))
+    pairs = list(zip(both["script"], both["bulk"], strict=True))
+    speed = quartiles([script[0] / bulk[0] for script, bulk in pairs])
+    cost = quartiles([bulk[1] / script[1] for script, bulk in pairs])
+    for name, found in both.items():
+        each, used = (statistics.median(values) for values in zip(*found, strict=True))
+        print(f"{name:8}{rows / each:7,.0f} rows a second   CPU {used / rows * 1e6:4.0f} us a row")
+    print(
+        f"bulk = {speed.middle:.2f} ({speed.low:.2f} to {speed.high:.2f}) of the script's rows a "
+        f"second, CPU x {cost.middle:.2f} ({cost.low:.2f} to {cost.high:.2f})"
+    )
+
+
 def memory(base_url: str, rows: int) -> None:
     """The command over a large file, with SQLite state: its speed, and its memory over time."""
     with tempfile.TemporaryDirectory() as folder:
         orders = Path(folder) / "orders.csv"
-        with orders.open("w") as file:
-            file.write("client_reference_id,account,line_items.0.product\n")
-            file.writelines(f"order-{number},acc,prod_1\n" for number in range(rows))
+        write_orders(orders, rows)
         environment = {"FRAME_SECRET_KEY": "sk_sandbox_b", "FRAME_API_BASE_URL": base_url}
         options = ["-o", f"{folder}/out.jsonl", "--limit", "0", "--concurrency", "64", "--json"]
         command = [sys.executable, "-m", "frame_async", "bulk", str(orders), *options]
@@ -208,7 +268,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=NAMES, help="of the speeds, only these")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--script", action="store_true", help="beside a script of aiohttp, only")
     options = parser.parse_args()
+    if options.script:
+        beside_a_script(options.rows, options.rounds)
+        return
     if options.run:
         port, name, times = options.run
         run_each(times, lambda calls: asyncio.run(run_one(int(port), name, calls)))

@@ -115,3 +115,24 @@ def test_nothing_is_known_at_first() -> None:
     forecast.finished(1.0)
     assert forecast.in_window(2.0) == 1
     assert forecast.in_window(62.0) == 0
+
+
+@pytest.mark.parametrize("speed", [20, 300, 2_000])
+@pytest.mark.parametrize("limit", [6_000, 60_000, 1_000_000])
+def test_a_limit_that_is_never_reached(limit: int, speed: int) -> None:
+    """Where the window has room for more than can be sent, the speed seen is the measure."""
+    forecast, rows = Forecast(0.0, RateLimit(limit), int(0.9 * limit)), min(20 * speed, limit // 2)
+    for number in range(1, rows + 1):
+        now = number / speed
+        forecast.finished(now)
+        if now >= 1 and number % (speed // 4) == 0:
+            left = forecast.left(rows - number, now)
+            assert left == pytest.approx((rows - number) / speed, rel=0.15, abs=0.3)
+
+
+def test_a_large_window_and_more_rows_than_it_holds() -> None:
+    """Before the first period is over, a speed below what the window allows is believed."""
+    forecast = Forecast(0.0, RateLimit(60_000), 54_000)
+    for number in range(1, 3_001):
+        forecast.finished(number / 100)
+    assert forecast.left(97_000, 30.0) == pytest.approx(970, rel=0.1)

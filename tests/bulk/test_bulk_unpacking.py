@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import pickle
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -250,6 +251,13 @@ def test_utf_16_without_a_mark_is_named(tmp_path: Path, encoding: str, name: str
         (b"\xd0\xcf\x11\xe0\xa1", "an old spreadsheet"),
         (b"SQLite format 3\x00", "a database"),
         (b"\xef\xbb\xbf\n <!DOCTYPE html>", "HTML"),
+        (b"\x7fELF\x02\x01\x01\x00", "a program"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
+        (b"\xc5\xd0\xd3\xc6\x1e\x00\x00\x00", "PostScript"),
+        (b"ORC\x0a\x03\x00", "an ORC file"),
+        (b"Obj\x01\x04\x14avro.codec", "an Avro file"),
+        (pickle.dumps([{"a": 1}]), "a pickle of Python"),
+        (pickle.dumps({"a": 1}, protocol=2), "a pickle of Python"),
         (gzip.compress(b"<html>", mtime=0), "HTML"),
     ],
 )

@@ -155,6 +155,24 @@ async def test_a_state_that_is_lost_meanwhile(tmp_path: Path, harm: Callable[[Pa
         assert all(len(emulator.created(f"order-{n}")) <= 1 for n in range(400))
 
 
+async def test_a_log_of_the_state_that_is_deleted(tmp_path: Path) -> None:
+    """The run stops before more goes into a log without a name; the next one goes on."""
+    async with Emulator(limit=None, latency="20ms") as emulator:
+        place = Place(tmp_path, emulator.base_url, orders(400))
+        process = await place.start("--concurrency", "4", "--json")
+        await until(lambda: place.output.exists() and place.output.stat().st_size > 2_000, 120)
+        Path(f"{place.state}-wal").unlink()
+        ran = await ended(process)
+        assert ran.status == 4
+        assert "was deleted, emptied, replaced or restored while" in ran.summary["stopped"]
+        assert len(place.results()) < 400
+        again = await place.run()
+        assert again.status == 0, again.err
+        place.check_complete([f"order-{n}" for n in range(400)])
+        admitted = sum(result["possible_duplicates"] for result in place.results())
+        assert sum(len(emulator.created(f"order-{n}")) for n in range(400)) <= 400 + admitted
+
+
 async def test_a_state_behind_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     """The run refuses it before it sends anything, and nothing is made where it leads."""
     async with Emulator(limit=None) as emulator:

@@ -1,6 +1,7 @@
 """From results to the disk: whole lines, commits in order, outages."""
 
 import asyncio
+import csv
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,3 +159,18 @@ def test_an_outage() -> None:
     assert (outage.why, outage.pause(now)) == ("", 0.0)
     assert not outage.began(now, "no")
     assert outage.pause(now) == 1.0
+
+
+@pytest.mark.parametrize("before", ["\u200b", "\ufeff", " \u2060", "\u00a0\u200d", "\u3000"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d"])
+def test_what_nobody_sees_before_a_formula_is_no_way_around(
+    tmp_path: Path, before: str, sign: str
+) -> None:
+    """An invisible character before the sign doesn't keep a cell from being escaped."""
+    output = Output(tmp_path / "out.csv", "csv")
+    output.append({"reference": f"{before}{sign}1", "url": f"{before}{sign}2", "row": -1})
+    output.close()
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["reference"], row["url"]) == (f"'{before}{sign}1", f"'{before}{sign}2")
+    assert row["row"] == "-1"

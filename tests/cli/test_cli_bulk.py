@@ -11,6 +11,7 @@ import pytest
 from support.bulk_runs import COLUMNS, Desk, orders
 from support.shown import shows
 
+from frame_async.bulk.meaning import trimmed
 from frame_async.bulk.output import COLUMNS as RESULT_COLUMNS
 from frame_async.emulator import Emulator
 from frame_async.emulator.state.sessions import Session
@@ -578,7 +579,14 @@ def test_the_command_that_goes_on_has_no_secrets() -> None:
         ["--store=rediss://127.0.0.1/0?db=1&ssl_password=hunter2"],
         ["--store", "postgresql://u:p@hunter2?x@host/db"],
         ["--store", "postgresql://u:a/hunter2@host/db#hunter2"],
+        ["--store", "redis:hunter2@host"],
+        ["--store=redis:u:hunter2@host"],
+        ["--store", "//u:hunter2@host/db?password=hunter2"],
+        ["--store", "redis:/u:a@hunter2@host"],
+        ["--store", "u:hunter2@host?x=hunter2"],
         ["--set", " payment_method_data =hunter2"],
+        ["--set", "payment_method_data\u200b=hunter2"],
+        ["--set=\u2060payment_method_data\ufeff\u200b =hunter2"],
         ["--set=payment_method_data\u00a0\t={\n'hunter2'}"],
     ],
 )
@@ -591,7 +599,19 @@ def test_the_command_that_goes_on_hides_what_may_be_secret(words: list[str]) -> 
     assert "..." in shown
 
 
-@pytest.mark.parametrize("reference", ["=1+1", "+1", "-1", "@SUM(1)", " =1", "\uff1d1", "\t=1"])
+def test_the_command_that_goes_on_is_otherwise_as_it_was() -> None:
+    """A file with a URL, an e-mail address and a column with a question mark stay as they are."""
+    from frame_async.cli.bulk_resume import resuming
+
+    words = ["bulk", "o.csv", "--store", "@/etc/u:x", "--set", "customer_email=a@b.example"]
+    words += ["--map", "expires_in=How long?"]
+    assert shlex.split(resuming(words)) == ["frame-async", *words]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["=1+1", "+1", "-1", "@SUM(1)", " =1", "\uff1d1", "\t=1", "\u200b=1", "\u2060\ufeff@x"],
+)
 def test_formulas_are_escaped(desk: Desk, reference: str) -> None:
     """A reference that a spreadsheet would run gets an apostrophe, unless ``--raw-csv`` is said."""
     value = {"client_reference_id": f"{reference}x", "account": "acc"}
@@ -599,7 +619,7 @@ def test_formulas_are_escaped(desk: Desk, reference: str) -> None:
     for result, options, before in (("a.csv", (), "'"), ("b.csv", ("--raw-csv",), "")):
         desk.place.result = result
         assert desk.run(*options).status == 0
-        assert desk.place.results()[0]["reference"] == f"{before}{reference.strip()}x"
+        assert desk.place.results()[0]["reference"] == f"{before}{trimmed(reference)}x"
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])

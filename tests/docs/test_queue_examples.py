@@ -172,6 +172,37 @@ async def test_an_example_loses_none_when_killed(
     assert 429 not in {entry.status for entry in emulator.ledger}
 
 
+def in_hand(shop: str, client: Any) -> tuple[int, int]:
+    """Orders that the broker says a worker has, and all that it has at all."""
+    match shop:
+        case "celery_shop":  # fetched; and still in the queue's list
+            assert client.hlen("unacked") == client.zcard("unacked_index")
+            return client.hlen("unacked"), client.hlen("unacked") + client.llen("celery")
+        case "arq_shop":
+            marks = client.keys("arq:in-progress:*")
+            assert all(60_000 < client.pttl(mark) <= 70_000 for mark in marks)
+            return len(marks), client.zcard("arq:queue")
+        case _:
+            (group,) = client.xinfo_groups("taskiq")
+            return group["pending"], client.xlen("taskiq")
+
+
+async def test_what_a_killed_worker_leaves_behind(
+    shop: str, url: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    """As the how-to says: every order is still in the broker, those in hand as somebody's."""
+    redis = pytest.importorskip("redis")
+    env = environment(shop, url, emulator)
+    await send(shop, env)
+    emulator.add_fault("delay", seconds=60)
+    async with worker(shop, env, tmp_path):
+        await until(partial(has_created, emulator, 2), tmp_path / "log")
+    with redis.Redis.from_url(url) as client:
+        held, kept = in_hand(shop, client)
+    assert 2 <= held <= 10
+    assert kept == COUNT
+
+
 def has_all(emulator: Emulator) -> bool:
     return len(set(references(emulator))) == COUNT
 
