@@ -79,7 +79,7 @@ THIRD_PARTIES = {
     "litestar": {"integrations/litestar.py"},
     "quart": {"integrations/quart.py"},
     "django": {"integrations/django.py"},
-    "procrastinate": {"fleet/queue.py"},
+    "procrastinate": {"fleet/queue.py", "fleet/jobs.py"},
     "opentelemetry": {"integrations/opentelemetry.py"},
     "prometheus_client": {"integrations/prometheus.py"},
 }

@@ -1,22 +1,29 @@
 """Rows of bulk runs as jobs of procrastinate: the task, its retries, and workers."""
 
 import asyncio
-import datetime as dt
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import procrastinate
-from attrs import frozen
-from procrastinate import exceptions, jobs, manager
+from procrastinate import exceptions, manager
 
-from frame_async.engine.cancellation import bounded
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.fleet.enqueuing import Requests, enqueue
+from frame_async.fleet.jobs import (
+    LET_ANOTHER,
+    SHORTEST_PAUSE,
+    Again,
+    Connected,
+    Manager,
+    asked,
+    give_back,
+    words_of,
+)
 from frame_async.fleet.results import FleetResult, read_result
-from frame_async.fleet.runs import Enqueued, FleetRun, FleetRuns, Record, queue_of
+from frame_async.fleet.runs import Enqueued, FleetRun, FleetRuns, queue_of
 from frame_async.fleet.schema import script
 from frame_async.fleet.settings import (
     POOL,
@@ -37,145 +44,11 @@ TASK: Final = "frame_async:create_session"
 
 logger: Final = logging.getLogger("frame_async.fleet")
 
-_SHORTEST_PAUSE: Final = 0.3
 _POLL: Final = 2.0
 _POOL: Final = 6
 _PATIENCE: Final = 5.0
 _BETWEEN_LOOKS: Final = 1.0
 _NOBODY: Final = "frame"  # of a job that was deferred without a queue; ours all say theirs
-_NOT_FOUND: Final = "P0001"  # what procrastinate raises for a job that is done with
-_NOT_ALLOWED: Final = "42501"
-_LET_ANOTHER: Final = "let one who may create tables run what `frame-async fleet schema` prints"
-_AWAY: Final = ("", "08", "53", "57")
-"""SQLSTATE classes of a server that is restarted or has no room; none if it said nothing."""
-
-T = TypeVar("T")
-
-
-@frozen
-class _Connected:
-    """The database of an app."""
-
-    app: procrastinate.App
-
-    async def fetch(self, statement: str, **values: Any) -> Sequence[Record]:
-        text: Any = statement
-        found: list[dict[str, Any]] = await _asked(
-            self.app.connector.execute_query_all_async(text, **values)
-        )
-        return found
-
-    async def run(self, statement: str, **values: Any) -> None:
-        text: Any = statement if values else statement.replace("%", "%%")
-        await _asked(self.app.connector.execute_query_async(text, **values))
-
-
-async def _asked(answer: Awaitable[T]) -> T:
-    """An answer of the database.
-
-    Raises:
-        StoreError: there is none; what psycopg says of it may hold more than it should.
-    """
-    try:
-        return await answer
-    except exceptions.ConnectorException as error:
-        why = _words(error)
-        if getattr(error.__cause__, "sqlstate", None) == _NOT_ALLOWED:
-            why += f"; {_LET_ANOTHER}"
-    except exceptions.AppNotOpen:
-        why = "it isn't open"
-    raise StoreError(f"the database of the queue can't answer: {why}")
-
-
-def _words(error: exceptions.ConnectorException) -> str:
-    diag = getattr(error.__cause__, "diag", None)
-    return getattr(diag, "message_primary", None) or type(error.__cause__ or error).__name__
-
-
-async def _give_back(jobs_of_all: manager.JobManager, queue: str, seconds: float) -> None:
-    """Hand out again what workers have that were not heard of for so long."""
-    stalled = await jobs_of_all.get_stalled_jobs(queue=queue, seconds_since_heartbeat=seconds)
-    for job in stalled:
-        # Another worker may have done it meanwhile.
-        with suppress(exceptions.ConnectorException):
-            await jobs_of_all.retry_job(job)
-
-
-class _Again(procrastinate.BaseRetryStrategy):
-    """A row that is still open goes back to the queue, and so does one that was let go."""
-
-    def get_retry_decision(
-        self,
-        *,
-        exception: BaseException,
-        job: jobs.Job,  # noqa: ARG002  # procrastinate's
-    ) -> procrastinate.RetryDecision | None:
-        if isinstance(exception, NotNowError):
-            at = dt.datetime.now(dt.UTC)
-            return procrastinate.RetryDecision(
-                retry_at=at + dt.timedelta(seconds=exception.seconds)
-            )
-        if isinstance(exception, asyncio.CancelledError):
-            return procrastinate.RetryDecision()
-        return None
-
-
-class _Manager(manager.JobManager):
-    """Fetches a job of ours when there is a place in the window for it, and not before.
-
-    What a job has come to is said again and again where the database doesn't answer: a
-    worker that lives would otherwise keep it for ever.
-    """
-
-    def __init__(self, connector: Any, work: FleetWork, queue: str) -> None:
-        super().__init__(connector)
-        self._work = work
-        self._queue = queue
-
-    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> jobs.Job | None:
-        if list(queues or ()) != [self._queue]:
-            return await super().fetch_job(queues, worker_id)
-        if not await self._work.may_fetch():
-            return None
-        job: jobs.Job | None = None
-        try:
-            job = await super().fetch_job(queues, worker_id)
-        except exceptions.ConnectorException:
-            # A job may be ours without our knowledge. The worker ends, and begins again under
-            # another name; but not before its jobs can say what they have come to.
-            await self._until_it_answers()
-            raise
-        finally:
-            if job is None:
-                await bounded(self._work.done())
-        return job
-
-    async def _until_it_answers(self) -> None:
-        while not self._work.hurrying:
-            try:
-                await self.check_connection_async()
-            except exceptions.ConnectorException:
-                await asyncio.sleep(_SHORTEST_PAUSE)
-            else:
-                return
-
-    async def finish_job(self, job: jobs.Job, status: jobs.Status, delete_job: bool) -> None:
-        await self._persist(lambda: super(_Manager, self).finish_job(job, status, delete_job))
-
-    async def retry_job(self, job: jobs.Job, *args: Any, **options: Any) -> None:
-        await self._persist(lambda: super(_Manager, self).retry_job(job, *args, **options))
-
-    async def _persist(self, act: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                return await act()
-            except exceptions.ConnectorException as error:
-                state = getattr(error.__cause__, "sqlstate", None) or ""
-                if state == _NOT_FOUND:  # it was handed out again meanwhile, and is done
-                    return None
-                if self._work.hurrying or state[:2] not in _AWAY:
-                    raise
-            await asyncio.sleep(_SHORTEST_PAUSE)
 
 
 def sql(grant_to: str = "", *, with_procrastinate: bool = False) -> str:
@@ -200,7 +73,7 @@ class Fleet:
     def __init__(self, app: procrastinate.App, settings: FleetSettings) -> None:
         self.app = app
         """procrastinate's."""
-        self.runs = FleetRuns(_Connected(app))
+        self.runs = FleetRuns(Connected(app))
         """Runs, their progress and their results."""
         self.halted = ""
         """Why a worker ended before it was told to; empty when it didn't."""
@@ -208,7 +81,7 @@ class Fleet:
         self._work: FleetWork | None = None
         self._store: Store | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        app.task(name=TASK, queue=_NOBODY, retry=_Again(), pass_context=True)(self._create)
+        app.task(name=TASK, queue=_NOBODY, retry=Again(), pass_context=True)(self._create)
 
     @property
     def work(self) -> FleetWork:
@@ -231,15 +104,15 @@ class Fleet:
             StoreError: the database can't answer.
             ConfigurationError: procrastinate's tables aren't there.
         """
-        if not await _asked(self.app.check_connection_async()):
+        if not await asked(self.app.check_connection_async()):
             if not apply_schema:
                 raise ConfigurationError(
                     "procrastinate's tables aren't there: run procrastinate schema --apply"
                 )
             with suppress(exceptions.ConnectorException):  # somebody else is doing it
                 await self.app.schema_manager.apply_schema_async()
-            if not await _asked(self.app.check_connection_async()):
-                raise StoreError(f"procrastinate's tables can't be created; {_LET_ANOTHER}")
+            if not await asked(self.app.check_connection_async()):
+                raise StoreError(f"procrastinate's tables can't be created; {LET_ANOTHER}")
         await self.runs.prepare()
 
     async def enqueue(self, requests: Requests, *, run: str, hold: bool = False) -> Enqueued:
@@ -306,7 +179,7 @@ class Fleet:
             drain: whether to end when the queue is empty.
         """
         work, queue = self.work, self.queue
-        kept, self.app.job_manager = self.app.job_manager, _Manager(self.app.connector, work, queue)
+        kept, self.app.job_manager = self.app.job_manager, Manager(self.app.connector, work, queue)
         beside = [asyncio.create_task(self._sweep(queue))]
         if drain:
             beside.append(asyncio.create_task(self._drain(queue)))
@@ -345,7 +218,7 @@ class Fleet:
         timer.cancel()
         if not running.cancelled() and (error := running.exception()) is not None:
             logger.warning("the worker begins again: %s", type(error).__name__)
-            await work.pause(_SHORTEST_PAUSE * (1 + random.random()))  # noqa: S311  # no secret
+            await work.pause(SHORTEST_PAUSE * (1 + random.random()))  # noqa: S311  # no secret
 
     async def _sweep(self, queue: str) -> None:
         """Give back the jobs of workers that died, again and again, whatever goes wrong."""
@@ -356,10 +229,10 @@ class Fleet:
             await asyncio.sleep(seconds / 3 * (0.5 + random.random()))  # noqa: S311  # no secret
             try:
                 async with asyncio.timeout(max(seconds, _PATIENCE)):
-                    await _give_back(jobs_of_all, queue, seconds)
+                    await give_back(jobs_of_all, queue, seconds)
             except Exception as error:  # noqa: BLE001  # whatever it is: it is said, and tried again
                 words = error if isinstance(error, exceptions.ConnectorException) else None
-                why = _words(words) if words else type(error).__name__
+                why = words_of(words) if words else type(error).__name__
                 logger.warning("stalled jobs were not looked for: %s", why)
 
     async def _drain(self, queue: str) -> None:
@@ -368,7 +241,7 @@ class Fleet:
                 if not await self.runs.has_open(queue):
                     self.work.stop()
                     return
-            await asyncio.sleep(_SHORTEST_PAUSE)
+            await asyncio.sleep(SHORTEST_PAUSE)
 
     def stop(self, grace: float | None = None) -> None:
         """Take no more rows; with a ``grace`` of 0, let go of those in progress as well."""

@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from os import urandom
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from attrs import asdict, evolve, field, frozen
 
-from frame_async.bulk.forecast import Forecast
 from frame_async.bulk.rows import Row
 from frame_async.bulk.state import Recorded, RowResult
 from frame_async.errors import ConfigurationError, StoreError
 from frame_async.fleet import schema
-from frame_async.protocol.window import Lane, RateLimit
+from frame_async.fleet.database import Database, Record
+from frame_async.fleet.pace import pace_of
+from frame_async.protocol.window import RateLimit
 from frame_async.serialization import dump_json, load_json
 
 _PAGE: Final = 1_000
@@ -20,28 +21,10 @@ _PERIODS: Final = 4.0
 _UNLIMITED: Final = 60.0
 _LAST: Final = 2**62
 
-Record = Mapping[str, Any]
-
 
 def queue_of(scope: str) -> str:
     """The queue of an API key and address: whoever has another key never sees its jobs."""
     return f"frame-{scope}"
-
-
-class Database(Protocol):
-    """A PostgreSQL database that has procrastinate's tables.
-
-    Raises, from every method:
-        StoreError: it can't answer; the statement may have been carried out.
-    """
-
-    async def fetch(self, statement: str, **values: Any) -> Sequence[Record]:
-        """The rows of a statement, which is a transaction of its own."""
-        ...
-
-    async def run(self, statement: str, **values: Any) -> None:
-        """Carry out one statement, or several without values."""
-        ...
 
 
 @frozen(kw_only=True)
@@ -346,7 +329,9 @@ class FleetRuns:
         )
         counts = {ending: int(counted[ending.name.lower()]) for ending in RowResult}
         remaining = max(counted["open"], run.total - sum(counts.values()))
-        rate, left, used = _pace(run.limit, [(m["ended_at"], m["now"]) for m in lately], remaining)
+        rate, left, used = pace_of(
+            run.limit, [(m["ended_at"], m["now"]) for m in lately], remaining
+        )
         return Progress(
             run=run,
             counts=counts,
@@ -397,23 +382,6 @@ def _recorded(record: Record) -> Recorded:
     reference = str(load_json(record["reference"].encode(), "reference"))
     ending = RowResult.UNKNOWN if record["ending"] is None else RowResult(record["ending"])
     return Recorded(0, 0, int(ending), record["doubles"], record["line"], reference)
-
-
-def _pace(
-    limit: RateLimit | None, moments: Sequence[tuple[float, float]], remaining: int
-) -> tuple[float, float | None, float | None]:
-    """Results a minute, seconds left, and the share of the window in use."""
-    if not moments:
-        return 0.0, 0.0 if not remaining else None, None if limit is None else 0.0
-    now, began = moments[0][1], moments[-1][0]
-    places = limit.open_to(Lane.BULK) if limit else 1
-    forecast = Forecast(began, limit, places)
-    for ended_at, _ in reversed(moments):
-        forecast.finished(ended_at)
-    # What came in a burst says nothing of a minute: a period is the least that is measured.
-    rate = 60.0 * len(moments) / max(now - began, limit.per if limit else 1.0)
-    used = None if limit is None else forecast.in_window(now) / places
-    return rate, forecast.left(remaining, now), used
 
 
 _DIFFERENT: Final[Mapping[str, str]] = {
