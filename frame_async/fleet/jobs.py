@@ -80,7 +80,7 @@ async def give_back(jobs_of_all: manager.JobManager, queue: str, seconds: float)
             await jobs_of_all.retry_job(job)
 
 
-class Again(procrastinate.BaseRetryStrategy):
+class RowRetries(procrastinate.BaseRetryStrategy):
     """A row that is still open goes back to the queue, and so does one that was let go."""
 
     def get_retry_decision(

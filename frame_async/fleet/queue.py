@@ -15,9 +15,9 @@ from frame_async.fleet.enqueuing import Requests, enqueue
 from frame_async.fleet.jobs import (
     LET_ANOTHER,
     SHORTEST_PAUSE,
-    Again,
     Connected,
     Manager,
+    RowRetries,
     asked,
     give_back,
     words_of,
@@ -81,7 +81,7 @@ class Fleet:
         self._work: FleetWork | None = None
         self._store: Store | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        app.task(name=TASK, queue=_NOBODY, retry=Again(), pass_context=True)(self._create)
+        app.task(name=TASK, queue=_NOBODY, retry=RowRetries(), pass_context=True)(self._create)
 
     @property
     def work(self) -> FleetWork:
