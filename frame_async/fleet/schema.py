@@ -143,7 +143,8 @@ def script(before: str, grant_to: str) -> str:
         role = '"' + grant_to.replace('"', '""') + '"'
         theirs = [f"procrastinate_{name}" for name in _THEIRS]
         tables = [*theirs, *re.findall(r"TABLE IF NOT EXISTS (frame_async\w+)", whole)]
-        numbers = [f"{name}_id_seq" for name in theirs]
+        ours = re.findall(r"SEQUENCE IF NOT EXISTS (frame_async\w+)", whole)
+        numbers = [*(f"{name}_id_seq" for name in theirs), *ours]
         whole += f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(tables)} TO {role};\n"
         whole += f"GRANT USAGE ON SEQUENCE {', '.join(numbers)} TO {role};\n"
     return f"{whole}COMMIT;\n"
