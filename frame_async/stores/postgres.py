@@ -41,7 +41,7 @@ _KEEP: Final = round(LAPSED_KEEP * 1e6)
 class PostgresStore:
     """Remembers in PostgreSQL, for every process that uses the same database.
 
-    `url` is ``postgresql://`` or ``postgres://`` with all that libpq knows of them: several
+    ``url`` is ``postgresql://`` or ``postgres://`` with all that libpq knows of them: several
     hosts and ``target_session_attrs=read-write`` follow a failover. Tables and functions
     are created when first needed, in the schema that the URL names
     (``?options=-csearch_path%3Dname``), or else in ``public``; where its user may not, let

@@ -39,7 +39,7 @@ from frame_async.stores.interface import Claim, Claimed, Done, InDoubt, InFlight
 class RedisStore:
     """Remembers in Redis or Valkey, for every process that uses the same database.
 
-    `url` is ``redis://``, ``rediss://`` (TLS) or ``unix://`` with what redis-py knows of
+    ``url`` is ``redis://``, ``rediss://`` (TLS) or ``unix://`` with what redis-py knows of
     them; of its options, ``db``, ``username``, ``password``, ``client_name`` and
     ``ssl_...`` are accepted. No operation takes longer than ``timeout`` seconds.
 

@@ -73,19 +73,19 @@ class RedirectSigner:
 
         Raises:
             ConfigurationError: not an absolute HTTP(S) URL.
-            ValidationError: `url` is not a string.
+            ValidationError: ``url`` is not a string.
         """
         return append_payload(_text(url), dump_redirect(redirect), self._scheme, self._secrets)
 
     def verify(self, url: str) -> Redirect:
         """What the payload of a URL says, once its signature is found to be right.
 
-        `url` is the address as the payer's browser asked for it; its path and query do,
+        ``url`` is the address as the payer's browser asked for it; its path and query do,
         unless the scheme covers the whole URL.
 
         Raises:
             RedirectError: nothing that can be trusted; show the payer a neutral page.
-            ValidationError: `url` is not a string.
+            ValidationError: ``url`` is not a string.
         """
         payload = signed_payload(_text(url), self._scheme, self._secrets)
         try:
