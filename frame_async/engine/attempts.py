@@ -207,11 +207,13 @@ class _Retries:
 
     def _wants_another(self, exchange: Exchange) -> bool:
         self._last = exchange
+        self._reaction = self._policy.react(exchange.outcome, exchange.evidence)
+        if self._reaction is Reaction.FINAL:
+            return False
         if self._shared.limiter.naps.ended:
             self._course.stopped = "gave up because the client was closed"
             return False
-        self._reaction = self._policy.react(exchange.outcome, exchange.evidence)
-        return self._reaction is not Reaction.FINAL
+        return True
 
     def _wait(self, state: _t.RetryCallState) -> float:
         course, shared = self._course, self._shared

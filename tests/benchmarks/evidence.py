@@ -49,7 +49,7 @@ async def raw(session: aiohttp.ClientSession, url: str) -> None:
     await response.read()
 
 
-async def with_trail(ours: Http) -> None:
+async def with_evidence(ours: Http) -> None:
     options = CallOptions(timeout=15.0, policy=RetryPolicy())
     course = Course(options=options, started=0.0, deadline=15.0, body=BODY, key="k")
     exchange = Exchange(time.monotonic, time.monotonic())
@@ -93,7 +93,7 @@ async def variants(port: int) -> AsyncIterator[dict[str, Make]]:
     async with session() as plain, session(trace_configs=[tracing()]) as traced:
         yield {
             BASE: lambda: raw(plain, url),
-            OURS: lambda: with_trail(ours),
+            OURS: lambda: with_evidence(ours),
             TRACED: lambda: raw(traced, url),
         }
     await ours.aclose()

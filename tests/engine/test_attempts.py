@@ -4,7 +4,7 @@ import pytest
 import tenacity
 from support.clients import Connect, attempt
 from support.clock import FastClock
-from support.faults import FaultServer, answer, refusal, serve
+from support.faults import FaultServer, Wire, answer, refusal, serve
 
 from frame_async import (
     OutcomeUnknownError,
@@ -81,3 +81,20 @@ def test_other_objects_are_refused(name: str) -> None:
     """What can't be called is refused by name when the policy is made."""
     with pytest.raises(ConfigurationError, match=f"RetryPolicy.{name} must be one of tenacity's"):
         RetryPolicy(**{name: 3})  # type: ignore[arg-type]
+
+
+async def test_a_refusal_is_final_also_while_the_client_closes(
+    connect: Connect, order: PaymentLinkSessionRequest
+) -> None:
+    """What would not have been repeated anyway is not said to have been given up."""
+
+    async def close_first(wire: Wire) -> None:
+        await wire.read_request()
+        client.stop_waiting()
+        await wire.send(refusal("422 No"))
+
+    async with FaultServer.playing(close_first) as server:
+        client = connect(server)
+        ended = await attempt(client, order)
+    assert isinstance(ended, RequestRefusedError)
+    assert "gave up" not in str(ended)
