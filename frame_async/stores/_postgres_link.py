@@ -35,6 +35,8 @@ _UNFIT: Final = "42"
 """SQLSTATE class of statements that name what isn't there, or is otherwise than expected."""
 _COLLIDED: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 
+_BEFORE_ASKING_WHY: Final = 1.0
+"""Seconds until a call that has no connection looks for the reason."""
 Value = bytes | str | int | float | bool | None
 Row = tuple[Any, ...]
 
@@ -50,7 +52,7 @@ class _Connection(AsyncConnection[Row]):
             connection = await super().connect(conninfo, **kwargs)
             await link.set_up(connection)
         except Error as error:
-            link.trouble = _named(error)
+            link.trouble, link.is_refused = _named(error), isinstance(error, ProgrammingError)
             raise
         except asyncio.CancelledError:
             link.give_up()
@@ -74,6 +76,8 @@ class PostgresLink(Link):
         self._timeout = timeout
         self.trouble = ""
         """Why the last attempt to connect failed."""
+        self.is_refused = False
+        """Whether that was said by the server, and waiting won't change it."""
         self.connections: WeakSet[_Connection] = WeakSet()
         self._running: dict[bytes, asyncio.Task[Row | Failure]] = {}
         self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
@@ -107,6 +111,7 @@ class PostgresLink(Link):
             if await _is_missing(connection):
                 await _prepare(connection)
             outages.over(_POOL)
+            self.is_refused = False
         except BaseException:
             await connection.close()
             raise
@@ -186,8 +191,16 @@ class PostgresLink(Link):
     async def _usable(self, deadline: float) -> _Connection:
         """A connection that the server didn't end while it was idle, found without asking it."""
         loop = asyncio.get_running_loop()
+        patience = _BEFORE_ASKING_WHY
         while True:
-            connection = await self._pool.getconn(timeout=max(0.001, deadline - loop.time()))
+            left = max(0.001, deadline - loop.time())
+            try:
+                connection = await self._pool.getconn(timeout=min(patience, left))
+            except PoolTimeout:  # the pool goes on trying, whatever the server says
+                if self.is_refused or loop.time() >= deadline:
+                    raise
+                patience = left
+                continue
             if not _has_ended(connection):
                 return connection
             await connection.close()
